@@ -1,0 +1,1 @@
+"""Train and evaluate sequence models for next-item recommendation, day after day."""

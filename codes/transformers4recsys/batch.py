@@ -1,0 +1,104 @@
+"""What the columns of a batch hold: ragged lists, kept as parquet stores them until the device pads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from transformers4recsys.schema import Schema
+
+IS_PAST = "is_past"
+
+
+@dataclass(frozen=True)
+class Jagged:
+    """One list column of B sessions: `values` (N,), and `offsets` (B+1,) where each session begins."""
+
+    values: Tensor
+    offsets: Tensor
+    max_length: int
+
+    @classmethod
+    def from_lists(cls, lists: list[list], dtype: torch.dtype | None = None) -> Jagged:
+        """Make a column of plain lists; for tests, notebooks and single requests."""
+        lengths = torch.tensor([0, *map(len, lists)])
+        values = torch.tensor([value for session in lists for value in session], dtype=dtype)
+        return cls(values, lengths.cumsum(0), int(lengths.max()))
+
+    @property
+    def lengths(self) -> Tensor:
+        """Items of each session, (B,)."""
+        return self.offsets.diff()
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Jagged:
+        return Jagged(
+            self.values.to(device, non_blocking=non_blocking),
+            self.offsets.to(device, non_blocking=non_blocking),
+            self.max_length,
+        )
+
+    def is_real(self, length: int) -> Tensor:
+        """Say which of `length` padded positions hold a value, (B, length)."""
+        return torch.arange(length, device=self.offsets.device) < self.lengths[:, None]
+
+    def padded(self, length: int) -> Tensor:
+        """Pad each session on the right with 0 to (B, length)."""
+        padded_BL = self.values.new_zeros(len(self.offsets) - 1, length)
+        return padded_BL.masked_scatter_(self.is_real(length), self.values)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Columns of B sessions by name; all columns of one session are equally long."""
+
+    columns: Mapping[str, Jagged]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())).offsets) - 1
+
+    @cached_property
+    def max_length(self) -> int:
+        return max(column.max_length for column in self.columns.values())
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
+        return Batch({name: column.to(device, non_blocking=non_blocking) for name, column in self.columns.items()})
+
+    def padded(self, name: str, length: int) -> Tensor:
+        """Column `name` as (B, length), 0 where a session is shorter."""
+        return self.columns[name].padded(length)
+
+
+def joined(first: Jagged, second: Jagged) -> Jagged:
+    """Put each session of `second` right behind the same session of `first`."""
+    offsets = first.offsets + second.offsets
+    lengths = torch.stack([first.lengths, second.lengths], dim=1)
+    is_second = torch.tensor([False, True], device=offsets.device).repeat(len(offsets) - 1)
+    is_second = torch.repeat_interleave(is_second, lengths.flatten(), output_size=len(first.values) + len(second.values))
+    values = first.values.new_empty(len(is_second))
+    values[is_second] = second.values.to(values.dtype)
+    values[~is_second] = first.values
+    return Jagged(values, offsets, first.max_length + second.max_length)
+
+
+def with_past(batch: Batch, schema: Schema) -> Batch:
+    """Put the past of each session in front of it, and add the column IS_PAST that tells them apart.
+
+    A feature without a past of its own reads 0 there. Past columns leave the batch.
+    """
+    item = batch.columns[schema.item_id.name]
+    past_item = batch.columns[schema.past[schema.item_id.name].name]
+    nothing = Jagged(torch.zeros_like(past_item.values), past_item.offsets, past_item.max_length)
+    columns = {}
+    for feature in schema.features:
+        past = schema.past_of(feature)
+        of_current = batch.columns[feature.name]
+        of_past = batch.columns[past.name] if past else nothing
+        of_past = Jagged(of_past.values.to(of_current.values.dtype), of_past.offsets, of_past.max_length)
+        columns[feature.name] = joined(of_past, of_current)
+    is_past = Jagged(torch.ones_like(past_item.values, dtype=torch.bool), past_item.offsets, past_item.max_length)
+    is_current = Jagged(torch.zeros_like(item.values, dtype=torch.bool), item.offsets, item.max_length)
+    return Batch(columns | {IS_PAST: joined(is_past, is_current)})

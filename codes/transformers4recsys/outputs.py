@@ -1,0 +1,58 @@
+"""What the steps hand on: targets, encodings, predictions, and numbers of a day."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Which positions predict an item: `is_target` (B, L) bool, and `item_ids` (B, L), 0 elsewhere."""
+
+    is_target: Tensor
+    item_ids: Tensor
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """An encoder's answer: `hidden` (B, L, D); `attentions`, (B, H, L, L) a layer, or None."""
+
+    hidden: Tensor
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass(frozen=True)
+class ModelOutput:
+    """The loss of a batch and what its P predicted positions need to be scored."""
+
+    loss: Tensor
+    hidden: Tensor  # (P, E): multiplied with the item table, gives the scores
+    labels: Tensor  # (P,)
+    positions: Tensor  # (P, 2): row in the batch, position of the label in its own session from 0
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """P predictions as they are logged; K recommended items each, best first."""
+
+    labels: Tensor  # (P,)
+    item_ids: Tensor  # (P, K)
+    scores: Tensor  # (P, K)
+    positions: Tensor  # (P,): position of the label in its session, from 0
+    lengths: Tensor  # (P,): items of that session
+    metrics: Mapping[str, Tensor]  # (P,) each
+    metadata: Mapping[str, Tensor]  # (P,) each: the label's own value of each metadata column
+
+
+@dataclass(frozen=True)
+class Report:
+    """Numbers of one day: `split` is train or eval; None stands for no data."""
+
+    day: datetime
+    split: str
+    numbers: Mapping[str, float | None] = field(default_factory=dict)

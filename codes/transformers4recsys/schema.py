@@ -1,0 +1,187 @@
+"""What the columns of the day files are: names, kinds and sizes, read from the feature config."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from transformers4recsys.errors import InputError
+
+DTYPES = ("categorical", "long", "float", "timestamp")
+KEYS = ("dtype", "cardinality", "emb_table", "is_label", "log_with_preds_as_metadata", "is_control")
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One column: `cardinality` and `table` (the embedding table's name) are for categorical ones."""
+
+    name: str
+    dtype: str
+    cardinality: int | None = None
+    table: str | None = None
+    is_label: bool = False
+    is_metadata: bool = False
+    is_control: bool = False
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The columns to read: `features` of the current session, their pasts, their negatives."""
+
+    features: tuple[Feature, ...]
+    past: Mapping[str, Feature] = field(default_factory=dict)
+    negatives: Mapping[str, Feature] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def item_id(self) -> Feature:
+        return next(feature for feature in self.features if feature.is_label)
+
+    @property
+    def inputs(self) -> tuple[Feature, ...]:
+        """Columns the model reads; a timestamp is metadata, never an input."""
+        return tuple(f for f in self.features if not f.is_control and f.dtype != "timestamp")
+
+    @property
+    def categorical(self) -> tuple[Feature, ...]:
+        return tuple(f for f in self.inputs if f.dtype == "categorical")
+
+    @property
+    def numeric(self) -> tuple[Feature, ...]:
+        return tuple(f for f in self.inputs if f.dtype != "categorical")
+
+    @property
+    def metadata(self) -> tuple[Feature, ...]:
+        return tuple(f for f in self.features if f.is_metadata)
+
+    @property
+    def columns(self) -> tuple[Feature, ...]:
+        """Every column an engine reads, each once."""
+        return (*self.features, *self.past.values(), *self.negatives.values())
+
+    def past_of(self, feature: Feature) -> Feature | None:
+        return self.past.get(feature.name)
+
+    def negatives_of(self, feature: Feature) -> Feature | None:
+        return self.negatives.get(feature.name)
+
+    @classmethod
+    def from_file(
+        cls, path: str | Path, *, past_prefix: str | None = None, ignored_prefix: str = "bef_", negative_prefix="_neg_"
+    ) -> Schema:
+        """Read a YAML or JSON feature config.
+
+        With `past_prefix` (session-aware), columns of that prefix are pasts; without it, those of
+        `ignored_prefix` are left out and listed in `ignored`. Raise InputError on anything unusable.
+        """
+        path = Path(path).expanduser()
+        try:
+            entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(f"--feature_config {path}: {error.strerror or error}; give a YAML or JSON file") from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise InputError(f"--feature_config {path} is neither YAML nor JSON: {error}") from error
+        return cls.from_entries(
+            entries, where=str(path), past_prefix=past_prefix, ignored_prefix=ignored_prefix, negative_prefix=negative_prefix
+        )
+
+    @classmethod
+    def from_entries(
+        cls,
+        entries: Any,
+        *,
+        where: str = "feature config",
+        past_prefix: str | None = None,
+        ignored_prefix: str = "bef_",
+        negative_prefix: str = "_neg_",
+    ) -> Schema:
+        """Make the schema of a mapping from column name to its settings (one entry of the YAML each)."""
+        if not isinstance(entries, Mapping) or not entries:
+            raise InputError(f"{where}: expected one entry a column (name: {{dtype: ...}}), found {entries!r}")
+        features, past, negatives, ignored = [], {}, {}, []
+        for name, settings in entries.items():
+            feature = _feature(str(name), settings, where)
+            if past_prefix and feature.name.startswith(past_prefix):
+                past[feature.name.removeprefix(past_prefix)] = feature
+            elif not past_prefix and ignored_prefix and feature.name.startswith(ignored_prefix):
+                ignored.append(feature.name)
+            elif negative_prefix and feature.name.startswith(negative_prefix):
+                negatives[feature.name.removeprefix(negative_prefix)] = feature
+            else:
+                features.append(feature)
+        schema = cls(tuple(features), past, negatives, tuple(ignored))
+        schema._check(where)
+        return schema
+
+    def to_entries(self) -> dict[str, dict[str, Any]]:
+        """Give back what `from_entries` read, without the ignored columns."""
+        return {feature.name: _entry(feature) for feature in self.columns}
+
+    def _check(self, where: str) -> None:
+        labels = [feature.name for feature in self.features if feature.is_label]
+        if len(labels) != 1:
+            found = f"{len(labels)} have it: {', '.join(labels)}" if labels else "none has it"
+            raise InputError(f"{where}: exactly one column, the item id, needs is_label: true; {found}")
+        if self.item_id.dtype != "categorical" or self.item_id.is_control:
+            raise InputError(f"{where}: the label {labels[0]} must have dtype categorical and no is_control")
+        names = {feature.name for feature in self.features}
+        for of_name in (*self.past, *self.negatives):
+            if of_name not in names:
+                raise InputError(f"{where}: a past or negative column of {of_name!r} is given, but no column {of_name!r}")
+        sizes: dict[str, Feature] = {}
+        for feature in self.columns:
+            if feature.table is None:
+                continue
+            first = sizes.setdefault(feature.table, feature)
+            if first.cardinality != feature.cardinality:
+                raise InputError(
+                    f"{where}: {first.name} and {feature.name} share emb_table {feature.table!r} but have cardinality "
+                    f"{first.cardinality} and {feature.cardinality}; give both the larger one"
+                )
+
+
+def _feature(name: str, settings: Any, where: str) -> Feature:
+    if not isinstance(settings, Mapping):
+        raise InputError(f"{where}: column {name} needs settings such as {{dtype: float}}, found {settings!r}")
+    for key in settings:
+        if key not in KEYS:
+            near = difflib.get_close_matches(str(key), KEYS, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise InputError(f"{where}: column {name} has an unknown key {key!r}{hint} Allowed: {', '.join(KEYS)}")
+    dtype, cardinality = settings.get("dtype"), settings.get("cardinality")
+    if dtype not in DTYPES:
+        raise InputError(f"{where}: column {name} has dtype {dtype!r}; allowed: {', '.join(DTYPES)}")
+    if dtype == "categorical" and (type(cardinality) is not int or cardinality < 2):
+        raise InputError(
+            f"{where}: column {name} is categorical and needs cardinality: a whole number of at least 2 "
+            f"(ids 0..cardinality-1, 0 = padding), found {cardinality!r}"
+        )
+    for key in ("is_label", "log_with_preds_as_metadata", "is_control"):
+        if not isinstance(settings.get(key, False), bool):
+            raise InputError(f"{where}: column {name}, {key}: expected true or false, found {settings[key]!r}")
+    return Feature(
+        name=name,
+        dtype=dtype,
+        cardinality=cardinality if dtype == "categorical" else None,
+        table=str(settings.get("emb_table", name)) if dtype == "categorical" else None,
+        is_label=settings.get("is_label", False),
+        is_metadata=settings.get("log_with_preds_as_metadata", False),
+        is_control=settings.get("is_control", False),
+    )
+
+
+def _entry(feature: Feature) -> dict[str, Any]:
+    entry: dict[str, Any] = {"dtype": feature.dtype}
+    if feature.dtype == "categorical":
+        entry |= {"cardinality": feature.cardinality, "emb_table": feature.table}
+    flags = {
+        "is_label": feature.is_label,
+        "log_with_preds_as_metadata": feature.is_metadata,
+        "is_control": feature.is_control,
+    }
+    return entry | {key: True for key, is_set in flags.items() if is_set}
