@@ -1,0 +1,375 @@
+"""The only place where settings become objects: schema, files, model, engines, reporter, trainer."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from transformers import TrainerCallback
+
+from transformers4recsys import distributed
+from transformers4recsys.config import DataArguments, ModelArguments, TrainingArguments
+from transformers4recsys.data import ENGINES
+from transformers4recsys.data.checks import check_files
+from transformers4recsys.data.days import DayFiles, day_files
+from transformers4recsys.data.engine import Engine
+from transformers4recsys.errors import InputError
+from transformers4recsys.model.encoders import ENCODERS
+from transformers4recsys.model.encoders.settings import EncoderSettings
+from transformers4recsys.model.features import MERGES, FeatureEmbedder
+from transformers4recsys.model.losses import CATALOG_LOSSES
+from transformers4recsys.model.next_item import NextItemModel
+from transformers4recsys.model.scoring import ACTIVATIONS, ItemScorer
+from transformers4recsys.model.targets import TARGET_RULES
+from transformers4recsys.reporting.attention import AttentionFiles
+from transformers4recsys.reporting.loggers import chosen_loggers, close_wandb, open_logger
+from transformers4recsys.reporting.output_folder import start_anew
+from transformers4recsys.reporting.reporter import SINKS, Reporter
+from transformers4recsys.schema import Schema
+from transformers4recsys.training import checkpoint
+from transformers4recsys.training.callbacks import ContinuousLog, Profile, TrainingProgress, ValidateEvery
+from transformers4recsys.training.evaluation import Evaluation
+from transformers4recsys.training.incremental import DayEngines, Incremental
+from transformers4recsys.training.trainer import RecSysTrainer, Schedule
+
+log = logging.getLogger(__name__)
+
+Choice = TypeVar("Choice")
+
+ENCODERS_TO_COME = (
+    ("xlnet", "transfoxl", "reformer", "longformer", "lstm", "rnn", "gru4rec", "avgseq")
+    + ("bert", "albert", "electra", "roberta", "modernbert", "llama", "qwen3", "mamba")
+)  # fmt: skip
+LOSSES_TO_COME = (
+    ("top1", "top1_max", "bpr", "bpr_max", "bpr_max_reg", "top1_max_reg", "sampled_softmax", "gbce")
+    + ("cross_entropy_neg", "cross_entropy_neg_1d", "margin_hinge_a", "margin_hinge_b")
+)  # fmt: skip
+# Documented flags whose part is still to be built: set to anything but the default, they stop the run.
+NOT_YET = (
+    "mlm",
+    "negative_sampling",
+    "neg_rescale_factor",
+    "use_ohe_item_ids_inputs",
+    "model_name_or_path",
+    "config_name",
+)
+# Flags that say nothing to the encoders and losses there are: set, they are named once and ignored.
+WITHOUT_EFFECT = {
+    "attn_type": "it is XLNet's",
+    "summary_type": "it is XLNet's",
+    "axial_pos_shape_first_dim": "it is Reformer's",
+    "attn_chunk_length": "it is Reformer's",
+    "num_chunks_before": "it is Reformer's",
+    "num_chunks_after": "it is Reformer's",
+    "chunk_size_feed_forward": "it is Reformer's",
+    "lsh_num_hashes": "it is Reformer's",
+    "mlm_probability": "--mlm is off",
+    "similarity_type": "no loss on negative columns is chosen",
+    "margin_loss": "no hinge loss is chosen",
+    "neg_sampling_store_size": "--negative_sampling is off",
+    "neg_sampling_extra_samples_per_batch": "--negative_sampling is off",
+    "neg_sampling_alpha": "--negative_sampling is off",
+    "bpr_max_reg_lambda": "--loss_type is not bpr_max_reg",
+    "cache_dir": "nothing is downloaded",
+    "nvt_part_mem_fraction": "--data_loader_engine is not nvtabular",
+    "petastorm_reader_pool_type": "--data_loader_engine is not petastorm",
+    "lr_scheduler_type": "--learning_rate_schedule decides",
+    "warmup_steps": "--learning_rate_warmup_steps decides",
+}
+
+
+
+
+def train(data: DataArguments, model: ModelArguments, training: TrainingArguments) -> None:
+    """Check the input, build the program and run all days."""
+    _require(data, training)
+    _refuse_what_is_to_come(data, model)
+    for note in [*training.notes, *_flags_without_effect(data, model, training)]:
+        log.warning(note)
+    schema = schema_of(data)
+    if schema.ignored:
+        log.warning("%s: past columns are ignored without --session_aware", ", ".join(schema.ignored))
+    days = _days_of(data, training)
+    check_files(days.all_files(), schema)
+    next_item_model = model_of(data, model, training, schema)
+
+    output_dir, resumed_from, progress = _output_of(training)
+    settings = _all_settings(data, model, training)
+    _write_model_settings(output_dir, data, model, schema)
+    bar = TrainingProgress()
+    loggers = _loggers_of(training, settings, first_step=progress.num_steps if progress else 0)
+    trainer = RecSysTrainer(
+        next_item_model,
+        _library_arguments(training),
+        schedule=Schedule(
+            training.learning_rate_schedule,
+            training.learning_rate_warmup_steps,
+            training.learning_rate_num_cosine_cycles_by_epoch,
+        ),
+        evaluation=Evaluation(training.compute_metrics_each_n_steps, training.predict_top_k),
+        callbacks=[bar, *loggers, *_optional_callbacks(training, output_dir)],
+    )
+    if resumed_from:
+        checkpoint.load(trainer, resumed_from)
+    reporter = Reporter([make(output_dir) for make in SINKS.values()], settings)
+    run = Incremental(
+        trainer=trainer,
+        engines=_engines_of(data, training, schema, days),
+        reporter=reporter,
+        progress=bar,
+        output_dir=output_dir,
+        eval_split=_eval_split(training),
+        does_train=training.do_train,
+        does_evaluate=training.do_eval,
+        eval_steps_on_train_set=training.eval_steps_on_train_set,
+        logs_predictions=training.log_predictions,
+        attention_files=AttentionFiles(output_dir) if training.log_attention_weights else None,
+    )
+    run.run(days.present, after=progress)
+    reporter.close()
+    for logger in loggers:
+        logger.close(trainer.args, trainer.state, trainer.control)
+    close_wandb()
+
+
+def schema_of(data: DataArguments) -> Schema:
+    """Read the feature config as the data flags ask for."""
+    prefix = data.session_aware_features_prefix
+    schema = Schema.from_file(
+        data.feature_config or "",
+        past_prefix=prefix if data.session_aware else None,
+        ignored_prefix=prefix,
+        negative_prefix=data.feature_prefix_neg_sample,
+    )
+    if data.session_aware and schema.past_of(schema.item_id) is None:
+        raise InputError(
+            f"--session_aware: {data.feature_config} has no column {prefix}{schema.item_id.name} with the past items; "
+            "choose a feature config that has it, or leave --session_aware out"
+        )
+    return schema
+
+
+def model_of(data: DataArguments, model: ModelArguments, training: TrainingArguments, schema: Schema) -> NextItemModel:
+    """Build the model that the flags describe, with fresh weights drawn from --seed."""
+    torch.manual_seed(training.seed)
+    is_tied = model.constrained_embeddings or model.mf_constrained_embeddings
+    features = FeatureEmbedder(
+        schema,
+        d_model=model.d_model,
+        merge=choose(MERGES, model.inp_merge, "--inp_merge", to_come=("attn",)),
+        item_width=model.d_model if model.constrained_embeddings else None,
+        dropout=model.dropout,
+        layer_norm_eps=model.layer_norm_eps,
+        initializer_range=model.initializer_range,
+    )
+    past_length = data.session_aware_past_seq_length_max if data.session_aware else 0
+    encoder = choose(ENCODERS, model.model_type, "--model_type", to_come=ENCODERS_TO_COME)(
+        EncoderSettings(
+            d_model=model.d_model,
+            n_layer=model.n_layer,
+            n_head=model.n_head,
+            max_length=data.session_seq_length_max + past_length,
+            dropout=model.dropout,
+            hidden_act=model.hidden_act,
+            layer_norm_eps=model.layer_norm_eps,
+            initializer_range=model.initializer_range,
+            has_positions=not model.disable_positional_embeddings,
+            has_attentions=training.log_attention_weights,
+        )
+    )
+    item_table = features.item_table
+    scorer = ItemScorer(
+        model.d_model,
+        num_items=item_table.num_embeddings,
+        table_width=item_table.embedding_dim if is_tied else model.d_model,
+        activation=choose(ACTIVATIONS, model.tf_out_activation, "--tf_out_activation"),
+        is_tied=is_tied,
+        initializer_range=model.initializer_range,
+    )
+    loss = choose(CATALOG_LOSSES, model.loss_type, "--loss_type", to_come=LOSSES_TO_COME)
+    return NextItemModel(
+        schema,
+        features=features,
+        encoder=encoder,
+        scorer=scorer,
+        loss=_scaled(
+            partial(loss, label_smoothing=training.label_smoothing_factor),
+            model.loss_scale_factor * model.all_rescale_factor,
+        ),
+        training_targets=TARGET_RULES["causal_last" if training.train_on_last_item_seq_only else "causal"](),
+        evaluation_targets=TARGET_RULES["causal_last" if training.eval_on_last_item_seq_only else "causal"](),
+    )
+
+
+def choose(table: Mapping[str, Choice], name: str, flag: str, *, to_come: tuple[str, ...] = ()) -> Choice:
+    """Look a choice up; InputError names what there is."""
+    if name in table:
+        return table[name]
+    if name in to_come:
+        raise InputError(f"{flag} {name}: not yet; choose one of {', '.join(sorted(table))}")
+    raise InputError(f"{flag} {name!r} is unknown; choose one of {', '.join(sorted(table))}")
+
+
+def _scaled(loss: Callable[..., torch.Tensor], factor: float) -> Callable[..., torch.Tensor]:
+    return loss if factor == 1 else lambda *arguments: factor * loss(*arguments)
+
+
+def _eval_split(training: TrainingArguments) -> str:
+    return "test" if training.eval_on_test_set else "valid"
+
+
+def _days_of(data: DataArguments, training: TrainingArguments) -> DayFiles:
+    days = day_files(
+        data.data_path or "",
+        data.start_date or "",
+        data.end_date or "",
+        eval_split=_eval_split(training),
+        skip_missing=data.missing_days == "skip",
+    )
+    for day in days.missing:
+        log.warning("%s: files are missing; the run goes on without this day", f"{day:%Y-%m-%d}")
+    log.info("checking the files of %d days", len(days.present))
+    return days
+
+
+def _engines_of(data: DataArguments, training: TrainingArguments, schema: Schema, days: DayFiles) -> DayEngines:
+    engine = choose(ENGINES, data.data_loader_engine, "--data_loader_engine", to_come=("nvtabular", "petastorm"))
+    open_files = partial(
+        engine,
+        schema=schema,
+        session_length_max=data.session_seq_length_max,
+        past_length_max=data.session_aware_past_seq_length_max,
+        seed=training.seed,
+        rank=distributed.rank(),
+        world_size=distributed.world_size(),
+        workers_count=data.workers_count,
+    )
+    to_evaluate = partial(open_files, batch_size=training.per_device_eval_batch_size, shuffle=False, drop_last=False)
+    window = training.training_time_window_size
+
+    def to_train(day: datetime) -> Engine:
+        last = days.present.index(day) + 1
+        files = [path for each in days.present[max(last - window, 0) : last] for path in days.files(each, "train")]
+        return open_files(
+            files,
+            day=day,
+            batch_size=training.per_device_train_batch_size,
+            shuffle=data.shuffle_buffer_size > 0,
+            drop_last=training.dataloader_drop_last,
+        )
+
+    return DayEngines(
+        to_train=to_train,
+        to_count=lambda day: to_evaluate(days.files(day, "train"), day=day),
+        to_evaluate=lambda day, split: to_evaluate(days.files(day, split), day=day),
+    )
+
+
+def _output_of(training: TrainingArguments) -> tuple[Path, Path | None, checkpoint.Progress | None]:
+    output_dir = Path(training.output_dir or "").expanduser()
+    asked = training.resume_from_checkpoint
+    if not asked:
+        if distributed.is_main():
+            start_anew(output_dir, may_overwrite=training.overwrite_output_dir)
+        distributed.barrier()
+        return output_dir, None, None
+    folder = output_dir if asked.lower() == "true" else Path(asked).expanduser()
+    return output_dir, folder, checkpoint.read_progress(folder)
+
+
+def _loggers_of(training: TrainingArguments, settings: Mapping[str, Any], *, first_step: int) -> list[ContinuousLog]:
+    if not distributed.is_main():
+        return []
+    names = chosen_loggers(training.report_to)
+    opened = [
+        open_logger(name, group=training.experiments_group, run_name=training.run_name, settings=settings)
+        for name in names
+    ]
+    return [ContinuousLog(callback, first_step=first_step) for callback in opened]
+
+
+def _optional_callbacks(training: TrainingArguments, output_dir: Path) -> list[TrainerCallback]:
+    callbacks: list[TrainerCallback] = []
+    if training.validate_every > 0:
+        callbacks.append(ValidateEvery(training.validate_every))
+    if training.pyprof and distributed.is_main():
+        steps = {"first_step": training.pyprof_start_step, "last_step": training.pyprof_stop_step}
+        callbacks.append(Profile(output_dir / "profile", **steps))
+    return callbacks
+
+
+def _library_arguments(training: TrainingArguments) -> TrainingArguments:
+    # What we do ourselves is switched off there: its loggers, its label smoothing.
+    arguments = copy.copy(training)
+    arguments.report_to, arguments.label_smoothing_factor = [], 0.0
+    return arguments
+
+
+def _all_settings(*groups: Any) -> dict[str, Any]:
+    return {name: value for group in groups for name, value in _plain(group).items()}
+
+
+def _plain(group: Any) -> dict[str, Any]:
+    if type(group) is TrainingArguments:
+        return group.to_sanitized_dict()
+    return dataclasses.asdict(group)
+
+
+def _write_model_settings(output_dir: Path, data: DataArguments, model: ModelArguments, schema: Schema) -> None:
+    if not distributed.is_main():
+        return
+    settings = {"data": dataclasses.asdict(data), "model": dataclasses.asdict(model), "features": schema.to_entries()}
+    (output_dir / "config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
+def _require(data: DataArguments, training: TrainingArguments) -> None:
+    needed = {
+        "data_path": data.data_path,
+        "start_date": data.start_date,
+        "end_date": data.end_date,
+        "feature_config": data.feature_config,
+        "output_dir": training.output_dir,
+    }
+    missing = [f"--{name}" for name, value in needed.items() if not value]
+    if missing:
+        raise InputError(f"{', '.join(missing)} must be given; see --help")
+    if not (training.do_train or training.do_eval):
+        raise InputError("nothing to do: give --do_train, --do_eval or both")
+    if training.do_eval and not training.do_train and not training.resume_from_checkpoint:
+        raise InputError("--do_eval without --do_train needs trained weights: give --resume_from_checkpoint FOLDER")
+
+
+def _refuse_what_is_to_come(data: DataArguments, model: ModelArguments) -> None:
+    for name in NOT_YET:
+        if name in _changed(model):
+            raise InputError(f"--{name}: not yet; leave it out")
+    if data.time_unit != "day":
+        raise InputError(f"--time_unit {data.time_unit}: not yet; leave it out")
+
+
+def _flags_without_effect(data: DataArguments, model: ModelArguments, training: TrainingArguments) -> list[str]:
+    changed = {**_changed(data), **_changed(model), **_changed(training)}
+    notes = [f"--{name} has no effect here: {WITHOUT_EFFECT[name]}" for name in changed if name in WITHOUT_EFFECT]
+    if model.model_type == "gru":
+        idle = [name for name in ("n_head", "hidden_act", "disable_positional_embeddings") if name in changed]
+        notes += [f"--{name} has no effect here: a recurrent encoder has none" for name in idle]
+        if training.log_attention_weights:
+            notes.append("--log_attention_weights has no effect here: a recurrent encoder has no attention")
+    return notes
+
+
+def _changed(settings: Any) -> dict[str, Any]:
+    """Give the fields that differ from their defaults."""
+    return {
+        field.name: getattr(settings, field.name)
+        for field in dataclasses.fields(settings)
+        if field.default is not dataclasses.MISSING and getattr(settings, field.name) != field.default
+    }

@@ -1,0 +1,154 @@
+"""From a command line, or a JSON or YAML file of flags, to settings, to the run."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import sys
+import textwrap
+from argparse import Action
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import transformers
+import yaml
+from transformers import HfArgumentParser
+
+from transformers4recsys import build
+from transformers4recsys.config import DataArguments, ModelArguments, TrainingArguments
+from transformers4recsys.errors import InputError
+from transformers4recsys.terminal import show_log_lines
+
+PROGRAM = "transformers4recsys"
+LIBRARY_FLAGS = {field.name for field in dataclasses.fields(transformers.TrainingArguments)}
+
+
+@dataclass(frozen=True)
+class Command:
+    """A subcommand: what it does in a line, the settings it reads, and the function that runs them."""
+
+    summary: str
+    settings: tuple[type, ...]
+    run: Callable[..., None]
+
+
+COMMANDS = {
+    "train": Command(
+        "train on day t, evaluate on day t+1, move on",
+        (DataArguments, ModelArguments, TrainingArguments),
+        build.train,
+    ),
+}
+
+
+class FlagParser(HfArgumentParser):
+    """Parses flags into settings; every mistake is an InputError that says what to write instead."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see --help")
+
+    def _get_option_tuples(self, option_string: str) -> list[tuple[Action, ...]]:
+        # --log_pred stands for --log_predictions alone, though --log-predictions is spelt out too.
+        matches = super()._get_option_tuples(option_string)
+        return matches[:1] if len({id(match[0]) for match in matches}) == 1 else matches
+
+    def settings_of(self, arguments: list[str]) -> tuple[Any, ...]:
+        """Parse flags, or the one JSON or YAML file that holds them."""
+        if len(arguments) == 1 and arguments[0].endswith((".json", ".yaml", ".yml")):
+            arguments = flags_of_file(Path(arguments[0]))
+        *settings, unknown = self.parse_args_into_dataclasses(arguments, return_remaining_strings=True)
+        for word in unknown:
+            self._refuse(word)
+        return tuple(settings)
+
+    def _refuse(self, word: str) -> None:
+        names = [name for name in self._option_string_actions if "-" not in name.removeprefix("--")]
+        near = difflib.get_close_matches(word.split("=")[0].replace("-", "_").replace("__", "--", 1), names, n=1)
+        hint = f"; did you mean {near[0]}?" if near else "; --help lists the known ones"
+        raise InputError(f"{word!r} is not a flag of this command{hint}")
+
+
+def flags_of_file(path: Path) -> list[str]:
+    """Read `name: value` pairs of a JSON or YAML file as the command line would spell them."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; give a JSON or YAML file of flags") from error
+    except (ValueError, yaml.YAMLError) as error:
+        raise InputError(f"{path} is no valid {path.suffix[1:].upper()}: {error}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected `flag: value` pairs, found a {type(values).__name__}")
+    flags = []
+    for name, value in values.items():
+        if value is not None:
+            words = value if isinstance(value, list) else [value]
+            flags += [f"--{name}", *(json.dumps(word) if isinstance(word, dict) else str(word) for word in words)]
+    return flags
+
+
+def help_page(name: str, command: Command) -> str:
+    """Lay out the flags of one command, ours a line each, the library's by name."""
+    lines = [f"usage: {PROGRAM} {name} --flag value ...", f"       {PROGRAM} {name} flags.json (or flags.yaml)"]
+    lines += ["", f"{command.summary[0].upper()}{command.summary[1:]}.", ""]
+    for settings in command.settings:
+        lines += [(settings.__doc__ or "").splitlines()[0], ""]
+        own = [field for field in dataclasses.fields(settings) if "help" in field.metadata]
+        own = [field for field in own if settings is not TrainingArguments or field.metadata.get("help") and _is_ours(field)]
+        for field in own:
+            choices = field.metadata.get("choices")
+            about = field.metadata["help"] + (f" ({', '.join(choices)})" if choices else "")
+            default = "" if field.default in (None, dataclasses.MISSING) else f" [{_spelt(field.default)}]"
+            body = textwrap.fill(about + default, 110, initial_indent=" " * 6, subsequent_indent=" " * 6)
+            lines += [f"  --{field.name}", body]
+        lines.append("")
+    if TrainingArguments in command.settings:
+        ours = {field.name for field in dataclasses.fields(TrainingArguments) if _is_ours(field)}
+        names = " ".join(f"--{name}" for name in sorted(LIBRARY_FLAGS - ours))
+        lines += ["All of Hugging Face TrainingArguments, with the library's meaning and defaults", ""]
+        lines += [textwrap.fill(names, 110, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False), ""]
+    return "\n".join(lines)
+
+
+def _is_ours(field: dataclasses.Field) -> bool:
+    theirs = {f.name: f for f in dataclasses.fields(transformers.TrainingArguments)}.get(field.name)
+    return theirs is None or theirs.metadata.get("help") != field.metadata.get("help")
+
+
+def _spelt(value: Any) -> str:
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
+
+
+def overview() -> str:
+    """List the commands."""
+    rows = [f"  {name:12}{command.summary}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [f"usage: {PROGRAM} COMMAND --flag value ...", "", *rows, "", f"{PROGRAM} COMMAND --help tells the flags.", ""]
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return the exit code: 0, or 2 for what the user has to mend."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        sys.stdout.write(overview())
+        return 0
+    name, rest = arguments[0], arguments[1:]
+    try:
+        if name not in COMMANDS:
+            near = difflib.get_close_matches(name, COMMANDS, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise InputError(f"{name!r} is not a command{hint} There are: {', '.join(COMMANDS)}")
+        command = COMMANDS[name]
+        if "-h" in rest or "--help" in rest:
+            sys.stdout.write(help_page(name, command))
+            return 0
+        show_log_lines()
+        command.run(*FlagParser(command.settings, add_help=False).settings_of(rest))
+    except InputError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    return 0

@@ -1,0 +1,171 @@
+"""Every flag of every command: a documented field each, checked as soon as it is parsed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import transformers
+
+from transformers4recsys.errors import InputError
+
+
+def flag(default: Any, help: str, choices: tuple[str, ...] | None = None) -> Any:
+    """Declare a flag: its default, its line in --help, and the values allowed where they are few."""
+    metadata: dict[str, Any] = {"help": help}
+    if choices:
+        metadata["choices"] = choices
+    return field(default=default, metadata=metadata)
+
+
+def at_least(least: float, config: Any, *names: str) -> None:
+    """Raise InputError if a field of `config` is below `least`."""
+    for name in names:
+        if getattr(config, name) < least:
+            raise InputError(f"--{name} {getattr(config, name)}: must be at least {least}")
+
+
+def between_0_and_1(config: Any, *names: str) -> None:
+    """Raise InputError if a field of `config` is not in [0, 1)."""
+    for name in names:
+        if not 0 <= getattr(config, name) < 1:
+            raise InputError(f"--{name} {getattr(config, name)}: must be at least 0 and below 1")
+
+
+@dataclass
+class DataArguments:
+    """Data: where the sessions are and how they are read"""
+
+    data_path: str | None = flag(None, "folder or URI of the day files session_start_date=YYYY-MM-DD-train.parquet ...")
+    start_date: str | None = flag(None, "first day, YYYY-MM-DD")
+    end_date: str | None = flag(None, "last day, inclusive")
+    time_unit: str = flag("day", "what one file holds", ("day", "hour"))
+    missing_days: str = flag("error", "a day without its files: stop before training, or go on without it", ("error", "skip"))
+    feature_config: str | None = flag(None, "YAML or JSON that names the columns")
+    feature_prefix_neg_sample: str = flag("_neg_", "prefix of columns that hold negative samples")
+    data_loader_engine: str = flag("pyarrow", "reader", ("pyarrow", "nvtabular", "petastorm"))
+    nvt_part_mem_fraction: float = flag(0.1, "share of GPU memory for an NVTabular partition")
+    petastorm_reader_pool_type: str = flag("thread", "petastorm's pool", ("thread", "process", "dummy"))
+    workers_count: int = flag(8, "reading workers of pyarrow and petastorm; 0 reads in the process itself")
+    shuffle_buffer_size: int = flag(0, "> 0 shuffles the training rows, a full permutation where they fit in memory")
+    session_seq_length_max: int = flag(20, "longest session; longer ones keep their most recent items")
+    session_aware: bool = flag(False, "put the user's past sessions in front of the current one")
+    session_aware_features_prefix: str = flag("bef_", "prefix of the columns that hold the past")
+    session_aware_past_seq_length_max: int = flag(20, "longest past; longer ones keep their most recent items")
+    pad_token: int = flag(0, "padding id; 0 is the only one")
+    mask_token: int = flag(0, "id of a masked item; 0 is the only one")
+
+    def __post_init__(self) -> None:
+        at_least(2, self, "session_seq_length_max")
+        at_least(1, self, "session_aware_past_seq_length_max")
+        at_least(0, self, "workers_count", "shuffle_buffer_size")
+        for name in ("pad_token", "mask_token"):
+            if getattr(self, name) != 0:
+                raise InputError(f"--{name} {getattr(self, name)}: item id 0 is padding everywhere; leave the flag out")
+
+
+@dataclass
+class ModelArguments:
+    """Model: features, encoder, scores and loss"""
+
+    model_type: str = flag("gpt2", "encoder")
+    model_name_or_path: str | None = flag(None, "folder of saved weights to start from")
+    config_name: str | None = flag(None, "name or folder of an architecture's own configuration")
+    cache_dir: str | None = flag(None, "where downloaded weights and configurations are kept")
+    d_model: int = flag(256, "width of the encoder")
+    n_layer: int = flag(12, "layers")
+    n_head: int = flag(4, "attention heads")
+    dropout: float = flag(0.1, "dropout")
+    hidden_act: str = flag("gelu", "activation inside the encoder")
+    layer_norm_eps: float = flag(1e-12, "epsilon of the layer norms")
+    initializer_range: float = flag(0.02, "standard deviation of initial weights")
+    attn_type: str = flag("uni", "XLNet's direction", ("uni", "bi"))
+    summary_type: str = flag("last", "XLNet's summary", ("last", "first", "mean", "cls_index", "attn"))
+    disable_positional_embeddings: bool = flag(False, "leave positions out")
+    axial_pos_shape_first_dim: int = flag(4, "Reformer: first axis of the axial positions")
+    attn_chunk_length: int = flag(4, "Reformer: positions in an attention chunk")
+    num_chunks_before: int = flag(1, "Reformer: chunks seen before its own")
+    num_chunks_after: int = flag(0, "Reformer: chunks seen after its own")
+    chunk_size_feed_forward: int = flag(0, "Reformer: positions a feed-forward chunk; 0 for all")
+    lsh_num_hashes: int = flag(2, "Reformer: rounds of hashing")
+    inp_merge: str = flag("mlp", "how joined features become d_model", ("mlp", "attn"))
+    tf_out_activation: str = flag("relu", "after the output projection", ("relu", "tanh"))
+    mlm: bool = flag(False, "learn masked items instead of next ones")
+    mlm_probability: float = flag(0.15, "share of items that are masked")
+    loss_type: str = flag("cross_entropy", "loss; case does not matter")
+    similarity_type: str = flag("concat_mlp", "for losses on negative columns", ("concat_mlp", "multi_mlp", "cosine"))
+    margin_loss: float = flag(0.0, "margin of margin_hinge")
+    all_rescale_factor: float = flag(1.0, "weight of the loss over the catalogue")
+    neg_rescale_factor: float = flag(0.0, "weight of the loss on negative columns")
+    loss_scale_factor: float = flag(1.0, "weight of the whole loss")
+    use_ohe_item_ids_inputs: bool = flag(False, "one-hot item ids as input")
+    constrained_embeddings: bool = flag(False, "one d_model wide table for item inputs and output weights")
+    mf_constrained_embeddings: bool = flag(False, "score by the item input table, at its own width, plus a bias")
+    negative_sampling: bool = flag(False, "pairwise loss against items of the other sessions in the batch")
+    neg_sampling_store_size: int = flag(1_000_000, "ids drawn ahead for extra negatives")
+    neg_sampling_extra_samples_per_batch: int = flag(32, "extra negatives a batch")
+    neg_sampling_alpha: float = flag(0.0, "extra negatives follow popularity to this power")
+    bpr_max_reg_lambda: float = flag(0.0, "regularisation of bpr_max_reg")
+
+    def __post_init__(self) -> None:
+        at_least(1, self, "d_model", "n_layer", "n_head")
+        between_0_and_1(self, "dropout", "mlm_probability")
+        self.loss_type = self.loss_type.lower()
+        if self.constrained_embeddings and self.mf_constrained_embeddings:
+            raise InputError("--constrained_embeddings and --mf_constrained_embeddings exclude each other; choose one")
+
+
+@dataclass
+class TrainingArguments(transformers.TrainingArguments):
+    """Training and evaluation: one day after the other"""
+
+    output_dir: str | None = flag(None, "where all results go")
+    overwrite_output_dir: bool = flag(False, "start anew in an output folder that has results already")
+    model_parallel: bool = flag(False, "accepted for old launch lines; several processes are DistributedDataParallel")
+    learning_rate_schedule: str = flag(
+        "constant_with_warmup",
+        "restarts each day",
+        ("constant_with_warmup", "linear_with_warmup", "cosine_with_warmup"),
+    )
+    learning_rate_warmup_steps: int = flag(0, "steps of rising learning rate at the start of a day")
+    learning_rate_num_cosine_cycles_by_epoch: float = flag(1.25, "cosine waves an epoch")
+    training_time_window_size: int = flag(1, "train each day on the files of the last n days")
+    train_on_last_item_seq_only: bool = flag(False, "the loss falls on the last item of each session alone")
+    eval_on_last_item_seq_only: bool = flag(False, "metrics fall on the last item of each session alone")
+    eval_on_test_set: bool = flag(False, "evaluate on test files in place of valid files")
+    eval_steps_on_train_set: int = flag(20, "batches of the train files that are evaluated")
+    validate_every: int = flag(-1, "also evaluate every n epochs inside a day; -1 never")
+    compute_metrics_each_n_steps: int = flag(1, "metrics on each n-th evaluation batch only")
+    predict_top_k: int = flag(10, "length of logged lists")
+    log_predictions: bool = flag(False, "write each prediction to pred_logs/")
+    log_attention_weights: bool = flag(False, "write attention weights of evaluation batches to attention_weights/")
+    experiments_group: str = flag("default", "group of runs in W&B")
+    report_to: None | str | list[str] = flag(
+        "auto", "tensorboard, wandb, none; auto: TensorBoard, and W&B where it is installed and set up"
+    )
+    pyprof: bool = flag(False, "write a torch.profiler trace of the steps below")
+    pyprof_start_step: int = flag(0, "first profiled step of the first day")
+    pyprof_stop_step: int = flag(0, "last profiled step of the first day")
+
+    # What was adjusted to this machine, to be told once.
+    notes: list[str] = field(default_factory=list, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.save_steps == 0:
+            self.save_strategy = "no"
+        if self.validate_every > 0:
+            self.eval_strategy = "epoch"
+        if self.fp16 and not torch.cuda.is_available():
+            self.fp16 = False
+            self.notes.append("--fp16 needs a CUDA GPU; none is here, so training is in fp32 (--bf16 works on the CPU)")
+        if self.bf16 and not torch.cuda.is_available():
+            self.use_cpu = True
+        try:
+            super().__post_init__()
+        except ValueError as error:
+            raise InputError(str(error)) from error
+        at_least(1, self, "training_time_window_size", "compute_metrics_each_n_steps", "predict_top_k")
+        at_least(1, self, "per_device_train_batch_size", "per_device_eval_batch_size")
+        at_least(0, self, "eval_steps_on_train_set", "learning_rate_warmup_steps", "learning_rate")
+        between_0_and_1(self, "label_smoothing_factor")

@@ -1,0 +1,81 @@
+"""From the columns of a batch to one d_model wide vector a session position."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from transformers4recsys.batch import Batch
+from transformers4recsys.schema import Feature, Schema
+
+
+def table_width(cardinality: int) -> int:
+    """Width of an embedding table nobody chose a width for: ceil(2 x cardinality^0.25)."""
+    return math.ceil(2 * cardinality**0.25)
+
+
+class MlpMerge(nn.Module):
+    """Joined features to d_model by one linear layer, normalised before and after."""
+
+    def __init__(self, joined_width: int, d_model: int, *, layer_norm_eps: float):
+        super().__init__()
+        self.before = nn.LayerNorm(joined_width, eps=layer_norm_eps)
+        self.linear = nn.Linear(joined_width, d_model)
+        self.after = nn.LayerNorm(d_model, eps=layer_norm_eps)
+
+    def forward(self, joined_NF: Tensor) -> Tensor:
+        return self.after(self.linear(self.before(joined_NF)))
+
+
+MERGES: dict[str, Callable[..., nn.Module]] = {"mlp": MlpMerge}
+
+
+class FeatureEmbedder(nn.Module):
+    """Looks up categorical columns, takes numeric ones as they are, joins all and merges them.
+
+    Only real positions are computed: N of them, not B x L. `item_width` overrides the width of the
+    item's table, as scoring by that table needs.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        *,
+        d_model: int,
+        merge: Callable[..., nn.Module] = MlpMerge,
+        item_width: int | None = None,
+        dropout: float = 0.0,
+        layer_norm_eps: float = 1e-12,
+        initializer_range: float = 0.02,
+    ):
+        super().__init__()
+        self.categorical, self.numeric, self.item = schema.categorical, schema.numeric, schema.item_id
+        self.tables = nn.ModuleDict()
+        for feature in self.categorical:
+            if feature.table not in self.tables:
+                own = item_width if feature.table == self.item.table else None
+                self.tables[feature.table] = self._table(feature, own, initializer_range)
+        widths = [self.tables[feature.table].embedding_dim for feature in self.categorical]
+        self.merge = merge(sum(widths) + len(self.numeric), d_model, layer_norm_eps=layer_norm_eps)
+        self.dropout = nn.Dropout(dropout)
+
+    @staticmethod
+    def _table(feature: Feature, width: int | None, initializer_range: float) -> nn.Embedding:
+        table = nn.Embedding(feature.cardinality, width or table_width(feature.cardinality), padding_idx=0)
+        nn.init.normal_(table.weight, std=initializer_range)
+        with torch.no_grad():
+            table.weight[0].zero_()
+        return table
+
+    @property
+    def item_table(self) -> nn.Embedding:
+        return self.tables[self.item.table]
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Embed every real position of the batch, (N, d_model)."""
+        columns = [self.tables[feature.table](batch.columns[feature.name].values) for feature in self.categorical]
+        columns += [batch.columns[feature.name].values.float()[:, None] for feature in self.numeric]
+        return self.dropout(self.merge(torch.cat(columns, dim=-1)))

@@ -1,0 +1,70 @@
+"""The whole model: columns, vectors, encoder, targets, scores and loss in a few lines."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from transformers4recsys.batch import IS_PAST, Batch, with_past
+from transformers4recsys.model.encoders import Encoder
+from transformers4recsys.model.features import FeatureEmbedder
+from transformers4recsys.model.losses import CatalogLoss
+from transformers4recsys.model.scoring import ItemScorer
+from transformers4recsys.model.targets import TargetRule
+from transformers4recsys.outputs import ModelOutput
+from transformers4recsys.schema import Schema
+
+
+class NextItemModel(nn.Module):
+    """Learns to predict the next item of each session.
+
+    `item_counts` (V,) says how often each item stood in the training sessions so far: what was never
+    seen, and what is popular.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        *,
+        features: FeatureEmbedder,
+        encoder: Encoder,
+        scorer: ItemScorer,
+        loss: CatalogLoss,
+        training_targets: TargetRule,
+        evaluation_targets: TargetRule,
+    ):
+        super().__init__()
+        self.schema, self.loss = schema, loss
+        self.features, self.encoder, self.scorer = features, encoder, scorer
+        self.training_targets, self.evaluation_targets = training_targets, evaluation_targets
+        self.item_counts: Tensor
+        self.register_buffer("item_counts", torch.zeros(schema.item_id.cardinality, dtype=torch.long))
+
+    @property
+    def item_table(self) -> Tensor:
+        """The output weights, (V, E)."""
+        return self.features.item_table.weight if self.scorer.table is None else self.scorer.table
+
+    def forward(self, batch: Batch) -> ModelOutput:
+        """Encode a batch; with a loss in training, without one in evaluation, where scores are wanted."""
+        if self.schema.past:
+            batch = with_past(batch, self.schema)
+        items, length = batch.columns[self.schema.item_id.name], batch.max_length
+        is_real_BL = items.is_real(length)
+        inputs_ND = self.features(batch)
+        inputs_BLD = inputs_ND.new_zeros(*is_real_BL.shape, inputs_ND.shape[-1])
+        inputs_BLD = inputs_BLD.masked_scatter(is_real_BL[..., None], inputs_ND)
+        is_past_BL = batch.padded(IS_PAST, length) if self.schema.past else None
+        rule = self.training_targets if self.training else self.evaluation_targets
+        targets = rule.select(items.padded(length), is_past_BL)
+        encoded = self.encoder(inputs_BLD, is_real_BL)
+
+        hidden_PE = self.scorer.project(encoded.hidden[targets.is_target])
+        labels_P = targets.item_ids[targets.is_target]
+        loss = self.loss(hidden_PE, self.item_table, self.scorer.bias, labels_P) if self.training else None
+        positions_P2 = targets.is_target.nonzero()
+        return ModelOutput(loss, hidden_PE, labels_P, positions_P2, encoded.attentions)
+
+    def scores(self, hidden_PE: Tensor) -> Tensor:
+        """Score every item, (P, V); padding scores -inf."""
+        return torch.nn.functional.linear(hidden_PE, self.item_table, self.scorer.bias).float()

@@ -1,0 +1,45 @@
+"""The output folder of a run: empty at the start, or taken over on request and never by accident."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from transformers4recsys.errors import InputError
+
+RESULTS = (
+    "train_results_dates.txt",
+    "eval_results_dates.txt",
+    "eval_results_avg_over_days.txt",
+    "eval_train_results_dates.csv",
+    "log.json",
+    "pred_logs",
+    "attention_weights",
+    "profile",
+    "model.safetensors",
+    "config.json",
+    "features.yaml",
+    "optimizer.pt",
+    "progress.json",
+    "trainer_state.json",
+)
+
+
+def start_anew(folder: Path, *, may_overwrite: bool) -> None:
+    """Remove an earlier run's results from `folder`, or raise InputError where that was not asked for."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--output_dir {folder}: {error.strerror}; give a folder that can be written") from error
+    earlier = [folder / name for name in RESULTS if (folder / name).exists()]
+    earlier += sorted(folder.glob("checkpoint-*"))
+    if earlier and not may_overwrite:
+        raise InputError(
+            f"--output_dir {folder} holds an earlier run ({earlier[0].name}); choose another folder, replace it with "
+            "--overwrite_output_dir, or go on with --resume_from_checkpoint"
+        )
+    for path in earlier:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

@@ -1,0 +1,82 @@
+"""What a run that stopped after some day needs to go on with the next one."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import safe_open
+
+from transformers4recsys.errors import InputError
+from transformers4recsys.training.trainer import RecSysTrainer
+
+WEIGHTS, OPTIMIZER, PROGRESS = "model.safetensors", "optimizer.pt", "progress.json"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The last day trained on (ISO), and the optimizer steps of all days so far."""
+
+    last_day: str
+    num_steps: int
+
+
+def save(trainer: RecSysTrainer, folder: Path, *, day: datetime, num_steps: int) -> None:
+    """Write weights, optimizer and progress; each file aside first, so that none is ever half-written."""
+    progress = Progress(day.isoformat(), num_steps)
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    scaler = trainer.accelerator.scaler
+    state = {
+        "last_day": progress.last_day,
+        "optimizer": trainer.optimizer.state_dict() if trainer.optimizer else None,
+        "scaler": scaler.state_dict() if scaler else None,
+    }
+    weights = {name: weight.contiguous() for name, weight in model.state_dict().items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    safetensors.torch.save_file(weights, folder / f".{WEIGHTS}", {"format": "pt", "last_day": progress.last_day})
+    torch.save(state, folder / f".{OPTIMIZER}")
+    (folder / f".{PROGRESS}").write_text(json.dumps(asdict(progress), indent=2) + "\n")
+    for name in (WEIGHTS, OPTIMIZER, PROGRESS):
+        os.replace(folder / f".{name}", folder / name)
+    trainer.state.save_to_json(str(folder / "trainer_state.json"))
+
+
+def read_progress(folder: Path) -> Progress:
+    """Say how far the run in `folder` came."""
+    try:
+        progress = Progress(**json.loads((folder / PROGRESS).read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(
+            f"--resume_from_checkpoint {folder}: no finished day to go on from ({PROGRESS}: {error}); "
+            "give the --output_dir of a run that finished a day, or start anew with --overwrite_output_dir"
+        ) from error
+    with safe_open(folder / WEIGHTS, "pt") as weights:
+        if (weights.metadata() or {}).get("last_day") != progress.last_day:
+            raise InputError(f"{folder}: {WEIGHTS} and {PROGRESS} are of different days; start anew")
+    return progress
+
+
+def load(trainer: RecSysTrainer, folder: Path) -> None:
+    """Put weights and optimizer of `folder` into a trainer that was built with the same flags."""
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    load_weights(model, folder)
+    state = torch.load(folder / OPTIMIZER, map_location=trainer.args.device, weights_only=True)
+    if state["optimizer"] is not None:
+        trainer.create_optimizer().load_state_dict(state["optimizer"])
+    if state["scaler"] is not None and trainer.accelerator.scaler is not None:
+        trainer.accelerator.scaler.load_state_dict(state["scaler"])
+
+
+def load_weights(model: torch.nn.Module, folder: Path) -> None:
+    """Read the weights of `folder` into `model`; InputError where they are of another shape."""
+    try:
+        model.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
+    except FileNotFoundError as error:
+        raise InputError(f"{folder} has no {WEIGHTS}; give the --output_dir of a finished run") from error
+    except RuntimeError as error:
+        raise InputError(f"{folder}/{WEIGHTS} was trained with other flags or features: {error}") from error

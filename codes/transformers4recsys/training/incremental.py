@@ -1,0 +1,115 @@
+"""The protocol: train on day t, evaluate on day t+1, carry model and optimizer over, move on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import torch
+from transformers import set_seed
+
+from transformers4recsys import distributed
+from transformers4recsys.data.engine import Engine
+from transformers4recsys.outputs import Report
+from transformers4recsys.reporting.attention import AttentionFiles
+from transformers4recsys.reporting.reporter import Reporter
+from transformers4recsys.training import checkpoint
+from transformers4recsys.training.callbacks import TrainingProgress
+from transformers4recsys.training.trainer import RecSysTrainer, logged
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class DayEngines:
+    """How the day files are opened: to train on a day, to count its items, to evaluate a day's split."""
+
+    to_train: Callable[[datetime], Engine]
+    to_count: Callable[[datetime], Engine]
+    to_evaluate: Callable[[datetime, str], Engine]
+
+
+@dataclass(frozen=True)
+class Incremental:
+    """Runs the days one after the other; `eval_split` is valid or test."""
+
+    trainer: RecSysTrainer
+    engines: DayEngines
+    reporter: Reporter
+    progress: TrainingProgress
+    output_dir: Path
+    eval_split: str = "valid"
+    does_train: bool = True
+    does_evaluate: bool = True
+    eval_steps_on_train_set: int = 20
+    logs_predictions: bool = False
+    attention_files: AttentionFiles | None = None
+
+    def run(self, days: Sequence[datetime], *, after: checkpoint.Progress | None = None) -> None:
+        """Go through each pair of neighbours in `days`; `after` the progress of an earlier run, if any."""
+        num_steps = after.num_steps if after else 0
+        for day, next_day in zip(days, days[1:], strict=False):
+            if after and day.isoformat() <= after.last_day:
+                continue
+            set_seed(self.trainer.args.seed + day.toordinal() * 24 + day.hour)
+            if self.does_train:
+                self._train(day, next_day)
+                num_steps += self.trainer.state.global_step
+            if self.does_evaluate:
+                self._evaluate(day, next_day)
+            if self.does_train and distributed.is_main():
+                checkpoint.save(self.trainer, self.output_dir, day=day, num_steps=num_steps)
+            distributed.barrier()
+
+    def _train(self, day: datetime, next_day: datetime) -> None:
+        engine = self.engines.to_train(day)
+        self._count_items(day)
+        log.info("%s: training on %d sessions", _name(day), engine.num_rows)
+        if not len(engine):
+            log.warning("%s: no sessions to train on; the model stays as it is", _name(day))
+            self.trainer.state.global_step = 0
+            return
+        self.trainer.train_engine = engine
+        if self.trainer.args.eval_strategy == "epoch":
+            self.trainer.eval_engine = self.engines.to_evaluate(next_day, self.eval_split)
+        self.progress.description = f"train    {_name(day)}"
+        self.trainer.train()
+
+    def _count_items(self, day: datetime) -> None:
+        model = self.trainer.accelerator.unwrap_model(self.trainer.model)
+        counts_V = torch.zeros_like(model.item_counts)
+        for batch in self.engines.to_count(day).batches(0):
+            values = batch.columns[model.schema.item_id.name].values.to(counts_V.device)
+            counts_V += torch.bincount(values, minlength=len(counts_V))
+        model.item_counts += distributed.sum_over_ranks(counts_V)
+
+    def _evaluate(self, day: datetime, next_day: datetime) -> None:
+        engine = self.engines.to_evaluate(next_day, self.eval_split)
+        eval_numbers = self.trainer.measure(
+            engine,
+            split="eval",
+            description=f"evaluate {_name(next_day)}",
+            on_predictions=(lambda p: self.reporter.predictions(p, next_day)) if self.logs_predictions else None,
+            on_attentions=self.attention_files.write if self.attention_files else None,
+        )
+        train_numbers = self.trainer.measure(
+            self.engines.to_evaluate(day, "train"),
+            split="train",
+            description=f"evaluate {_name(day)} train",
+            max_batches=self.eval_steps_on_train_set,
+        )
+        self.trainer.log(logged(eval_numbers) | logged(train_numbers))
+        self.reporter.numbers(Report(next_day, "train", train_numbers))
+        self.reporter.numbers(Report(next_day, "eval", eval_numbers))
+        recall, ndcg = eval_numbers["eval_recall@20"], eval_numbers["eval_ndcg@20"]
+        if recall is None or ndcg is None:
+            log.warning("%s: no session of two or more items; its metrics are null", _name(next_day))
+        else:
+            log.info("%s: recall@20 %.4f, ndcg@20 %.4f", _name(next_day), recall, ndcg)
+
+
+def _name(day: datetime) -> str:
+    return f"{day:%Y-%m-%d-%H}" if day.hour else f"{day:%Y-%m-%d}"

@@ -1,0 +1,157 @@
+"""Hugging Face's Trainer for jagged batches: our loader, our schedule, our evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+from torch.optim.lr_scheduler import LRScheduler
+from transformers import (
+    PrinterCallback,
+    ProgressCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    get_constant_schedule_with_warmup,
+    get_cosine_schedule_with_warmup,
+    get_linear_schedule_with_warmup,
+)
+
+from transformers4recsys.batch import Batch
+from transformers4recsys.data.engine import Engine
+from transformers4recsys.model.next_item import NextItemModel
+from transformers4recsys.training.evaluation import Evaluation, OnAttentions, OnPredictions
+
+SCHEDULES = {
+    "constant_with_warmup": lambda optimizer, warmup, total, cycles: get_constant_schedule_with_warmup(optimizer, warmup),
+    "linear_with_warmup": lambda optimizer, warmup, total, cycles: get_linear_schedule_with_warmup(
+        optimizer, warmup, total
+    ),
+    "cosine_with_warmup": get_cosine_schedule_with_warmup,
+}
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A learning rate schedule by name; `cycles` are cosine waves an epoch."""
+
+    name: str = "constant_with_warmup"
+    warmup_steps: int = 0
+    cycles: float = 1.25
+
+
+class EpochLoader:
+    """Shows an engine to the Trainer as a loader that knows its epoch."""
+
+    def __init__(self, engine: Engine):
+        self.engine, self.epoch = engine, 0
+
+    def __len__(self) -> int:
+        return len(self.engine)
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[dict[str, Batch]]:
+        return ({"batch": batch} for batch in self.engine.batches(self.epoch))
+
+
+class RecSysTrainer(Trainer):
+    """Trains on `train_engine` when told to; model and optimizer carry over from one `train()` to the next."""
+
+    def __init__(
+        self,
+        model: NextItemModel,
+        args: TrainingArguments,
+        *,
+        schedule: Schedule,
+        evaluation: Evaluation,
+        callbacks: list[TrainerCallback],
+    ):
+        super().__init__(model=model, args=args, callbacks=callbacks)
+        for shows_progress in (PrinterCallback, ProgressCallback):
+            self.remove_callback(shows_progress)
+        self.schedule, self.evaluation = schedule, evaluation
+        self.train_engine: Engine | None = None
+        self.eval_engine: Engine | None = None
+
+    def get_train_dataloader(self) -> EpochLoader:
+        assert self.train_engine is not None, "train_engine is set before train()"
+        return EpochLoader(self.train_engine)
+
+    def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> LRScheduler:
+        """Start the schedule of one day, from the full learning rate again."""
+        if self.lr_scheduler is None:
+            optimizer = optimizer or self.optimizer
+            for group in optimizer.param_groups:
+                group["lr"] = self.args.learning_rate
+            cycles = self.schedule.cycles * self.args.num_train_epochs
+            make = SCHEDULES[self.schedule.name]
+            self.lr_scheduler = make(optimizer, self.schedule.warmup_steps, num_training_steps, cycles)
+            self._created_lr_scheduler = True
+        return self.lr_scheduler
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Batch],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        output = model(**inputs)
+        return (output.loss, output) if return_outputs else output.loss
+
+    def _prepare_input(self, data: Any) -> Any:
+        # The one value of our inputs is a Batch, which moves itself.
+        return data.to(self.args.device, non_blocking=True) if type(data) is Batch else super()._prepare_input(data)
+
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """Evaluate inside a day, as --validate_every asks for; the numbers are logged."""
+        assert self.eval_engine is not None, "eval_engine is set before train()"
+        numbers = self.measure(self.eval_engine, split="validation", description="validate")
+        self.log(logged(numbers))
+        return logged(numbers)
+
+    def measure(
+        self,
+        engine: Engine,
+        *,
+        split: str,
+        description: str,
+        max_batches: int | None = None,
+        on_predictions: OnPredictions | None = None,
+        on_attentions: OnAttentions | None = None,
+    ) -> dict[str, float | None]:
+        """Evaluate the model as it is; the names of the numbers begin with `split`."""
+        numbers = self.evaluation.run(
+            self.accelerator.unwrap_model(self.model),
+            engine,
+            device=self.args.device,
+            autocast=self.accelerator.autocast,
+            description=description,
+            max_batches=max_batches,
+            on_predictions=on_predictions,
+            on_attentions=on_attentions,
+        )
+        return {f"{split}_{name}": value for name, value in numbers.items()}
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+        # The library would pickle its arguments beside the weights; weights are all a checkpoint needs.
+        if self.args.should_save:
+            folder = Path(output_dir or self.args.output_dir)
+            folder.mkdir(parents=True, exist_ok=True)
+            weights = state_dict or self.accelerator.unwrap_model(self.model).state_dict()
+            safetensors.torch.save_file({name: w.contiguous() for name, w in weights.items()}, folder / "model.safetensors")
+
+
+def logged(numbers: dict[str, float | None]) -> dict[str, float]:
+    """Leave out what has no value: TensorBoard and W&B take numbers alone."""
+    return {name: value for name, value in numbers.items() if value is not None}
