@@ -77,11 +77,13 @@ def joined(first: Jagged, second: Jagged) -> Jagged:
     offsets = first.offsets + second.offsets
     lengths = torch.stack([first.lengths, second.lengths], dim=1)
     is_second = torch.tensor([False, True], device=offsets.device).repeat(len(offsets) - 1)
-    is_second = torch.repeat_interleave(is_second, lengths.flatten(), output_size=len(first.values) + len(second.values))
+    is_second = torch.repeat_interleave(
+        is_second, lengths.flatten(), output_size=len(first.values) + len(second.values)
+    )
     values = first.values.new_empty(len(is_second))
     values[is_second] = second.values.to(values.dtype)
     values[~is_second] = first.values
-    return Jagged(values, offsets, first.max_length + second.max_length)
+    return Jagged(values, offsets, int(offsets.diff().max()))
 
 
 def with_past(batch: Batch, schema: Schema) -> Batch:

@@ -86,8 +86,6 @@ WITHOUT_EFFECT = {
 }
 
 
-
-
 def train(data: DataArguments, model: ModelArguments, training: TrainingArguments) -> None:
     """Check the input, build the program and run all days."""
     _require(data, training)

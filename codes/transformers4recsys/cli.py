@@ -97,7 +97,11 @@ def help_page(name: str, command: Command) -> str:
     for settings in command.settings:
         lines += [(settings.__doc__ or "").splitlines()[0], ""]
         own = [field for field in dataclasses.fields(settings) if "help" in field.metadata]
-        own = [field for field in own if settings is not TrainingArguments or field.metadata.get("help") and _is_ours(field)]
+        own = [
+            field
+            for field in own
+            if settings is not TrainingArguments or field.metadata.get("help") and _is_ours(field)
+        ]
         for field in own:
             choices = field.metadata.get("choices")
             about = field.metadata["help"] + (f" ({', '.join(choices)})" if choices else "")

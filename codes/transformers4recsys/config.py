@@ -41,7 +41,9 @@ class DataArguments:
     start_date: str | None = flag(None, "first day, YYYY-MM-DD")
     end_date: str | None = flag(None, "last day, inclusive")
     time_unit: str = flag("day", "what one file holds", ("day", "hour"))
-    missing_days: str = flag("error", "a day without its files: stop before training, or go on without it", ("error", "skip"))
+    missing_days: str = flag(
+        "error", "a day without its files: stop before training, or go on without it", ("error", "skip")
+    )
     feature_config: str | None = flag(None, "YAML or JSON that names the columns")
     feature_prefix_neg_sample: str = flag("_neg_", "prefix of columns that hold negative samples")
     data_loader_engine: str = flag("pyarrow", "reader", ("pyarrow", "nvtabular", "petastorm"))

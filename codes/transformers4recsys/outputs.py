@@ -29,7 +29,7 @@ class Encoded:
 class ModelOutput:
     """The loss of a batch and what its P predicted positions need to be scored."""
 
-    loss: Tensor
+    loss: Tensor | None  # None in evaluation
     hidden: Tensor  # (P, E): multiplied with the item table, gives the scores
     labels: Tensor  # (P,)
     positions: Tensor  # (P, 2): row in the batch, position of the label in its own session from 0

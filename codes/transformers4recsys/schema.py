@@ -87,7 +87,11 @@ class Schema:
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise InputError(f"--feature_config {path} is neither YAML nor JSON: {error}") from error
         return cls.from_entries(
-            entries, where=str(path), past_prefix=past_prefix, ignored_prefix=ignored_prefix, negative_prefix=negative_prefix
+            entries,
+            where=str(path),
+            past_prefix=past_prefix,
+            ignored_prefix=ignored_prefix,
+            negative_prefix=negative_prefix,
         )
 
     @classmethod
@@ -132,7 +136,9 @@ class Schema:
         names = {feature.name for feature in self.features}
         for of_name in (*self.past, *self.negatives):
             if of_name not in names:
-                raise InputError(f"{where}: a past or negative column of {of_name!r} is given, but no column {of_name!r}")
+                raise InputError(
+                    f"{where}: a past or negative column of {of_name!r} is given, but no column {of_name!r}"
+                )
         sizes: dict[str, Feature] = {}
         for feature in self.columns:
             if feature.table is None:

@@ -47,6 +47,7 @@ class NextItemModel(nn.Module):
 
     def forward(self, batch: Batch) -> ModelOutput:
         """Encode a batch; with a loss in training, without one in evaluation, where scores are wanted."""
+        own_lengths_B = batch.columns[self.schema.item_id.name].lengths
         if self.schema.past:
             batch = with_past(batch, self.schema)
         items, length = batch.columns[self.schema.item_id.name], batch.max_length
@@ -62,7 +63,9 @@ class NextItemModel(nn.Module):
         hidden_PE = self.scorer.project(encoded.hidden[targets.is_target])
         labels_P = targets.item_ids[targets.is_target]
         loss = self.loss(hidden_PE, self.item_table, self.scorer.bias, labels_P) if self.training else None
-        positions_P2 = targets.is_target.nonzero()
+        row_P, position_P = targets.is_target.nonzero().unbind(1)
+        label_position_P = position_P + 1 - (items.lengths - own_lengths_B)[row_P]
+        positions_P2 = torch.stack([row_P, label_position_P], dim=1)
         return ModelOutput(loss, hidden_PE, labels_P, positions_P2, encoded.attentions)
 
     def scores(self, hidden_PE: Tensor) -> Tensor:

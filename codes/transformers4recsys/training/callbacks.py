@@ -24,7 +24,9 @@ class ContinuousLog(TrainerCallback):
         self.callback, self.first_step, self.day_steps = callback, first_step, 0
         self.is_open = False
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
+    ) -> None:
         self.first_step, self.day_steps = self.first_step + self.day_steps, 0
         if not self.is_open:
             self.callback.on_train_begin(args, state, control, **others)
@@ -49,13 +51,17 @@ class TrainingProgress(TrainerCallback):
         self.description = "train"
         self.bar = ExitStack()
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
+    ) -> None:
         self.advance = self.bar.enter_context(progress_bar(self.description, state.max_steps))
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any) -> None:
         self.advance()
 
-    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any) -> None:
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
+    ) -> None:
         self.bar.close()
 
 
@@ -65,7 +71,9 @@ class ValidateEvery(TrainerCallback):
     def __init__(self, num_epochs: int):
         self.num_epochs = num_epochs
 
-    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any) -> None:
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
+    ) -> None:
         control.should_evaluate = round(state.epoch or 0) % self.num_epochs == 0
 
 
@@ -76,7 +84,9 @@ class Profile(TrainerCallback):
         self.folder, self.first_step, self.last_step = folder, first_step, last_step
         self.profiler: torch.profiler.profile | None = None
 
-    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any) -> None:
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
+    ) -> None:
         if state.global_step == self.first_step and not self.folder.exists():
             self.profiler = torch.profiler.profile(record_shapes=True)
             self.profiler.start()
@@ -85,7 +95,9 @@ class Profile(TrainerCallback):
         if self.profiler and state.global_step > self.last_step:
             self._write()
 
-    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any) -> None:
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
+    ) -> None:
         if self.profiler:
             self._write()
 

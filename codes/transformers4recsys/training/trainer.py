@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,10 +28,8 @@ from transformers4recsys.model.next_item import NextItemModel
 from transformers4recsys.training.evaluation import Evaluation, OnAttentions, OnPredictions
 
 SCHEDULES = {
-    "constant_with_warmup": lambda optimizer, warmup, total, cycles: get_constant_schedule_with_warmup(optimizer, warmup),
-    "linear_with_warmup": lambda optimizer, warmup, total, cycles: get_linear_schedule_with_warmup(
-        optimizer, warmup, total
-    ),
+    "constant_with_warmup": lambda optimizer, warmup, _, __: get_constant_schedule_with_warmup(optimizer, warmup),
+    "linear_with_warmup": lambda optimizer, warmup, steps, _: get_linear_schedule_with_warmup(optimizer, warmup, steps),
     "cosine_with_warmup": get_cosine_schedule_with_warmup,
 }
 
@@ -149,7 +146,8 @@ class RecSysTrainer(Trainer):
             folder = Path(output_dir or self.args.output_dir)
             folder.mkdir(parents=True, exist_ok=True)
             weights = state_dict or self.accelerator.unwrap_model(self.model).state_dict()
-            safetensors.torch.save_file({name: w.contiguous() for name, w in weights.items()}, folder / "model.safetensors")
+            weights = {name: weight.contiguous() for name, weight in weights.items()}
+            safetensors.torch.save_file(weights, folder / "model.safetensors")
 
 
 def logged(numbers: dict[str, float | None]) -> dict[str, float]:

@@ -40,6 +40,8 @@ def gpt2(settings: EncoderSettings) -> HuggingFaceEncoder:
         )
     config = GPT2Config(
         vocab_size=1,
+        bos_token_id=None,
+        eos_token_id=None,
         n_positions=settings.max_length,
         n_embd=settings.d_model,
         n_layer=settings.n_layer,

@@ -1,0 +1,116 @@
+"""What the scores of a session may and may not depend on, for every encoder."""
+
+import pytest
+import safetensors.torch
+import torch
+
+from transformers4recsys.batch import Batch, Jagged
+from transformers4recsys.model.encoders import ENCODERS
+from transformers4recsys.schema import Schema
+
+ENCODER_NAMES = sorted(ENCODERS)
+
+
+def scores_by_target(model, batch):
+    """{(row, position of the label): scores of all items}"""
+    with torch.no_grad():
+        output = model(batch)
+        scores = model.scores(output.hidden)
+    return {tuple(position.tolist()): row for position, row in zip(output.positions, scores, strict=True)}
+
+
+@pytest.mark.parametrize("name", ENCODER_NAMES)
+def test_every_later_item_of_a_session_is_predicted_once(name, schema, make_batch, make_model):
+    output = make_model(schema, name)(make_batch([[3, 7, 9], [4, 5]]))
+    assert output.labels.tolist() == [7, 9, 5]
+    assert output.positions.tolist() == [[0, 1], [0, 2], [1, 1]]
+    assert make_model(schema, name).scores(output.hidden).shape == (3, schema.item_id.cardinality)
+
+
+@pytest.mark.parametrize("name", ENCODER_NAMES)
+def test_the_target_changes_no_score_that_predicts_it(name, schema, make_batch, make_model):
+    model = make_model(schema, name)
+    before = scores_by_target(model, make_batch([[3, 7, 9, 12]]))
+    after = scores_by_target(model, make_batch([[3, 7, 9, 25]]))
+    for position in ((0, 1), (0, 2), (0, 3)):
+        torch.testing.assert_close(after[position], before[position], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ENCODER_NAMES)
+def test_an_early_item_changes_later_scores(name, schema, make_batch, make_model):
+    model = make_model(schema, name)
+    before = scores_by_target(model, make_batch([[3, 7, 9, 12]]))
+    after = scores_by_target(model, make_batch([[4, 7, 9, 12]]))
+    for position in ((0, 1), (0, 2), (0, 3)):
+        assert (after[position] - before[position])[1:].abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("name", ENCODER_NAMES)
+def test_padding_and_neighbours_are_inert(name, schema, make_batch, make_model):
+    model = make_model(schema, name)
+    alone = scores_by_target(model, make_batch([[3, 7, 9]]))
+    beside = scores_by_target(model, make_batch([[5, 6], [3, 7, 9], list(range(1, 21))]))
+    for position in (1, 2):
+        torch.testing.assert_close(beside[1, position][1:], alone[0, position][1:], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ENCODER_NAMES)
+def test_padding_is_never_recommended(name, schema, make_batch, make_model):
+    scores = scores_by_target(make_model(schema, name), make_batch([[3, 7]]))[0, 1]
+    assert scores[0] == -torch.inf and torch.isfinite(scores[1:]).all()
+
+
+@pytest.mark.parametrize("is_tied", [False, True])
+@pytest.mark.parametrize("name", ENCODER_NAMES)
+def test_saved_and_loaded_weights_score_alike(name, is_tied, schema, make_batch, make_model, tmp_path):
+    model = make_model(schema, name, is_tied=is_tied)
+    safetensors.torch.save_file(model.state_dict(), tmp_path / "model.safetensors")
+    other = make_model(schema, name, is_tied=is_tied)
+    with torch.no_grad():
+        for weight in other.parameters():
+            weight.normal_()
+    batch = make_batch([[3, 7, 9]])
+    assert not torch.equal(scores_by_target(other, batch)[0, 2], scores_by_target(model, batch)[0, 2])
+    other.load_state_dict(safetensors.torch.load_file(tmp_path / "model.safetensors"))
+    assert torch.equal(scores_by_target(other, batch)[0, 2], scores_by_target(model, batch)[0, 2])
+
+
+@pytest.mark.parametrize("name", ENCODER_NAMES)
+def test_every_trained_weight_gets_a_gradient(name, schema, make_batch, make_model):
+    model = make_model(schema, name).train()
+    model(make_batch([[3, 7, 9], [4, 5]])).loss.backward()
+    without = [key for key, weight in model.named_parameters() if weight.requires_grad and weight.grad is None]
+    assert without == []
+
+
+@pytest.fixture
+def aware_schema():
+    entries = {
+        "item_id": {"dtype": "categorical", "cardinality": 31, "is_label": True},
+        "price": {"dtype": "float"},
+        "bef_item_id": {"dtype": "categorical", "cardinality": 31, "emb_table": "item_id"},
+    }
+    return Schema.from_entries(entries, past_prefix="bef_")
+
+
+def aware_batch(past, current):
+    return Batch(
+        {
+            "item_id": Jagged.from_lists(current, torch.long),
+            "price": Jagged.from_lists([[0.5] * len(session) for session in current], torch.float32),
+            "bef_item_id": Jagged.from_lists(past, torch.long),
+        }
+    )
+
+
+@pytest.mark.parametrize("name", ENCODER_NAMES)
+def test_the_past_is_read_but_never_predicted(name, aware_schema, make_model):
+    model = make_model(aware_schema, name)
+    batch = aware_batch([[8, 9, 10], []], [[3, 7], [4, 5, 6]])
+    output = model(batch)
+    assert output.labels.tolist() == [7, 5, 6]
+    assert output.positions.tolist() == [[0, 1], [1, 1], [1, 2]]
+    before = scores_by_target(model, batch)
+    after = scores_by_target(model, aware_batch([[2, 9, 10], []], [[3, 7], [4, 5, 6]]))
+    assert (after[0, 1] - before[0, 1])[1:].abs().max() > 1e-4
+    torch.testing.assert_close(after[1, 2][1:], before[1, 2][1:], rtol=0, atol=1e-5)
