@@ -1,0 +1,1 @@
+"""What a run leaves behind: result files, logs, predictions, attention weights, a file per output."""

@@ -1,0 +1,40 @@
+"""Attention weights in attention_weights/: a safetensors file an evaluation step."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from transformers4recsys import distributed
+from transformers4recsys.reporting.days import day_name
+
+
+class AttentionFiles:
+    """Writes `date_YYYY-MM-DD_step_NNNNNN.safetensors`: `inputs` (B, L) item ids, `layer_N` (B, H, L, L) from 0.
+
+    The first process writes its own batches; they are for looking at, not for counting.
+    """
+
+    def __init__(self, output_dir: Path):
+        self._folder = output_dir / "attention_weights"
+        self._num_steps: Counter[str] = Counter()
+
+    def write(self, day: datetime, item_ids_BL: Tensor, attentions: Sequence[Tensor]) -> None:
+        """Write the next step of a day; a day that is done again starts from step 0."""
+        if not distributed.is_main():
+            return
+        name = day_name(day)
+        step = self._num_steps[name]
+        self._num_steps[name] += 1
+        tensors = {"inputs": item_ids_BL} | {f"layer_{layer}": weights for layer, weights in enumerate(attentions)}
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / f"date_{name}_step_{step:06d}.safetensors"
+        aside = path.with_name(f".{path.name}.tmp")
+        save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, aside, {"day": name, "step": str(step)})
+        os.replace(aside, path)

@@ -1,0 +1,90 @@
+"""The table a person reads at the end: metrics a day, their mean, the most-popular baseline, and where the files are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import rich
+from rich import box
+from rich.console import Group
+from rich.markup import escape
+from rich.table import Table
+
+from transformers4recsys.outputs import Report
+from transformers4recsys.reporting.days import Numbers, average_over_days, day_name
+from transformers4recsys.reporting.result_files import read_days
+from transformers4recsys.reporting.sink import Sink
+
+# Number and heading of each column; all of them fit into 80 characters.
+COLUMNS = {
+    "eval_loss": "loss",
+    "eval_ndcg@10": "ndcg\n@10",
+    "eval_recall@10": "recall\n@10",
+    "eval_ndcg@20": "ndcg\n@20",
+    "eval_recall@20": "recall\n@20",
+    "eval_mrr@20": "mrr\n@20",
+    "eval_most_popular_ndcg@20": "popular\nndcg\n@20",
+    "eval_most_popular_recall@20": "popular\nrecall\n@20",
+}
+
+FILES = {
+    "eval_results_avg_over_days.txt": "means over days",
+    "eval_results_dates.txt": "evaluation, a block a day",
+    "train_results_dates.txt": "the same measured on training files",
+    "eval_train_results_dates.csv": "both, a row a day",
+    "log.json": "DLLogger lines",
+    "pred_logs": "predictions, a parquet file a day",
+    "attention_weights": "attention weights, a file a step",
+    "model.safetensors": "the model after the last day",
+}
+
+
+class ResultTable(Sink):
+    """Shows the results of all days when the run ends."""
+
+    def __init__(self, output_dir: Path):
+        self._folder = output_dir
+        self._days = read_days(output_dir)
+
+    def numbers(self, report: Report) -> None:
+        self._days.record(day_name(report.day), report.split, report.numbers)
+
+    def close(self) -> None:
+        rich.print(summary(self._days.of_split("eval"), self._folder))
+
+
+def summary(days: dict[str, Numbers], folder: Path) -> Group:
+    """Lay out the table of evaluation days, where there are any, above the list of files."""
+    parts = [results_table(days)] if days else []
+    return Group(*parts, f"Files in [bold]{escape(str(folder))}[/bold]:", _files_table(folder))
+
+
+def results_table(days: dict[str, Numbers]) -> Table:
+    """Make a row a day and the mean; a column that no day has is left out."""
+    names = [name for name in COLUMNS if any(name in numbers for numbers in days.values())]
+    means = average_over_days(days.values())
+    table = Table(title="Evaluation, day by day", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("day", no_wrap=True)
+    for name in names:
+        table.add_column(COLUMNS[name], justify="right", no_wrap=True)
+    for day, numbers in days.items():
+        table.add_row(day, *_cells(numbers, names))
+    table.add_section()
+    table.add_row(f"mean of {means['num_days']}", *_cells(means, names), style="bold")
+    if means["num_days"] != len(days):
+        table.caption = "- : no session of two or more items; such a day is no part of the mean"
+    return table
+
+
+def _cells(numbers: Numbers, names: Iterable[str]) -> list[str]:
+    values = [numbers.get(name) for name in names]
+    return ["-" if value is None else f"{value:.4f}" for value in values]
+
+
+def _files_table(folder: Path) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 2))
+    for name, content in FILES.items():
+        if (folder / name).exists():
+            table.add_row(name, content)
+    return table

@@ -1,0 +1,50 @@
+"""The numbers of all days of a run, and their mean over days."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+Numbers = Mapping[str, float | None]
+
+
+class DayBook:
+    """Numbers by day name and split; a day that is done again replaces itself."""
+
+    def __init__(self) -> None:
+        self._days: dict[str, dict[str, Numbers]] = {}
+
+    def record(self, day: str, split: str, numbers: Numbers) -> None:
+        self._days.setdefault(day, {})[split] = dict(numbers)
+
+    def of_split(self, split: str) -> dict[str, Numbers]:
+        """Numbers of one split by day, the earliest first."""
+        return {day: splits[split] for day, splits in sorted(self._days.items()) if split in splits}
+
+    def of_all_splits(self) -> dict[str, Numbers]:
+        """Numbers of all splits together by day, the earliest first."""
+        return {
+            day: {name: value for numbers in splits.values() for name, value in numbers.items()}
+            for day, splits in sorted(self._days.items())
+        }
+
+
+def average_over_days(days: Iterable[Numbers]) -> dict[str, float | None]:
+    """Mean of each number over the days that have it, None where none has; `num_days` have all their eval numbers."""
+    days = list(days)
+    means: dict[str, float | None] = {"num_days": sum(_counts(numbers) for numbers in days)}
+    for name in sorted({name for numbers in days for name in numbers}):
+        values = [value for numbers in days if (value := numbers.get(name)) is not None]
+        means[name] = math.fsum(values) / len(values) if values else None
+    return means
+
+
+def day_name(day: datetime) -> str:
+    """Name a day as the day files do: YYYY-MM-DD, with -HH for an hour of it."""
+    return f"{day:%Y-%m-%d-%H}" if day.hour else f"{day:%Y-%m-%d}"
+
+
+def _counts(numbers: Numbers) -> bool:
+    values = [value for name, value in numbers.items() if name.startswith("eval_")]
+    return bool(values) and None not in values

@@ -1,0 +1,139 @@
+"""Predictions in pred_logs/: a parquet file a day, a row a prediction."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from transformers4recsys import distributed
+from transformers4recsys.errors import InputError
+from transformers4recsys.outputs import Predictions, Report
+from transformers4recsys.reporting.days import day_name
+from transformers4recsys.reporting.sink import Sink
+
+# Rows wait until they make a row group worth writing.
+ROW_GROUP_BYTES = 2**25
+
+
+class PredictionFiles(Sink):
+    """Writes `preds_date_YYYY-MM-DD.parquet`, which gets its name when the day has ended.
+
+    Every process writes a part aside, in a folder that all share; the first one puts them together.
+    """
+
+    is_on_every_rank = True
+
+    def __init__(self, output_dir: Path):
+        self._folder = output_dir / "pred_logs"
+        self._open: _Part | None = None
+
+    def predictions(self, predictions: Predictions, day: datetime) -> None:
+        path = self._part_path(day, distributed.rank())
+        if self._open is None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._open = _Part(path)
+        assert self._open.path == path, f"the day of {self._open.path} has not ended"
+        self._open.add(as_table(predictions))
+
+    def numbers(self, report: Report) -> None:
+        if report.split != "eval":
+            return
+        has_part_by_rank = torch.zeros(distributed.world_size(), dtype=torch.long)
+        if self._open is not None:
+            self._open.close()
+            has_part_by_rank[distributed.rank()] = 1
+            self._open = None
+        # Every process passes here once a day, so that the first one finds all parts whole.
+        ranks = distributed.sum_over_ranks(has_part_by_rank).nonzero().flatten().tolist()
+        if ranks and distributed.is_main():
+            parts = [self._part_path(report.day, rank) for rank in ranks]
+            _put_together(parts, self._folder / f"preds_date_{day_name(report.day)}.parquet")
+
+    def close(self) -> None:
+        assert self._open is None, f"no eval numbers ended the day of {self._open.path}"
+
+    def _part_path(self, day: datetime, rank: int) -> Path:
+        return self._folder / f".preds_date_{day_name(day)}.parquet.part{rank}"
+
+
+def as_table(predictions: Predictions) -> pa.Table:
+    """Make P rows; scores are float32, whatever the precision of the model."""
+    return pa.table(
+        {
+            "relevant_item_ids": _lists(predictions.labels[:, None]),
+            "rec_item_ids": _lists(predictions.item_ids),
+            "rec_item_scores": _lists(predictions.scores.float()),
+            "position": _numpy(predictions.positions),
+            "length": _numpy(predictions.lengths),
+            **{f"metadata_{name}": _numpy(values) for name, values in predictions.metadata.items()},
+            **{f"metric_{name}": _numpy(values) for name, values in predictions.metrics.items()},
+        }
+    )
+
+
+class _Part:
+    """One parquet file that grows by row groups; an older one of that name is replaced."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._writer: pq.ParquetWriter | None = None
+        self._waiting: list[pa.Table] = []
+
+    def add(self, rows: pa.Table) -> None:
+        self._writer = self._writer or pq.ParquetWriter(self.path, rows.schema)
+        self._waiting.append(rows)
+        if sum(table.nbytes for table in self._waiting) >= ROW_GROUP_BYTES:
+            self._write()
+
+    def close(self) -> None:
+        self._write()
+        if self._writer is not None:
+            self._writer.close()
+
+    def _write(self) -> None:
+        if self._writer is not None and self._waiting:
+            self._writer.write_table(pa.concat_tables(self._waiting))
+        self._waiting = []
+
+
+def _put_together(parts: list[Path], path: Path) -> None:
+    for part in parts:
+        if not part.exists():
+            raise InputError(
+                f"--log_predictions: {part}, which another process wrote, is not there; "
+                "all processes need one --output_dir on a disk they share"
+            )
+    whole = parts[0]
+    if len(parts) > 1:
+        whole = path.with_name(f".{path.name}.tmp")
+        with pq.ParquetWriter(whole, pq.read_schema(parts[0])) as writer:
+            for rows in _row_groups(parts):
+                writer.write_table(rows)
+    os.replace(whole, path)
+    for part in parts:
+        part.unlink(missing_ok=True)
+
+
+def _row_groups(parts: list[Path]) -> Iterable[pa.Table]:
+    for part in parts:
+        with pq.ParquetFile(part) as file:
+            for index in range(file.num_row_groups):
+                yield file.read_row_group(index)
+
+
+def _lists(values_PK: Tensor) -> pa.ListArray:
+    num_rows, width = values_PK.shape
+    offsets = np.arange(num_rows + 1, dtype=np.int32) * width
+    return pa.ListArray.from_arrays(offsets, _numpy(values_PK.flatten()))
+
+
+def _numpy(values: Tensor) -> np.ndarray:
+    return values.detach().cpu().numpy()
