@@ -28,7 +28,7 @@ from transformers4recsys.model.features import MERGES, FeatureEmbedder
 from transformers4recsys.model.losses import CATALOG_LOSSES
 from transformers4recsys.model.next_item import NextItemModel
 from transformers4recsys.model.scoring import ACTIVATIONS, ItemScorer
-from transformers4recsys.model.targets import TARGET_RULES
+from transformers4recsys.model.targets import TARGET_RULES, MaskedTargets, TargetRule
 from transformers4recsys.reporting.attention import AttentionFiles
 from transformers4recsys.reporting.loggers import chosen_loggers, close_wandb, open_logger
 from transformers4recsys.reporting.output_folder import start_anew
@@ -202,9 +202,16 @@ def model_of(data: DataArguments, model: ModelArguments, training: TrainingArgum
             partial(loss, label_smoothing=training.label_smoothing_factor),
             model.loss_scale_factor * model.all_rescale_factor,
         ),
-        training_targets=TARGET_RULES["causal_last" if training.train_on_last_item_seq_only else "causal"](),
-        evaluation_targets=TARGET_RULES["causal_last" if training.eval_on_last_item_seq_only else "causal"](),
+        training_targets=target_rule(model, is_last_only=training.train_on_last_item_seq_only),
+        evaluation_targets=target_rule(model, is_last_only=training.eval_on_last_item_seq_only or model.mlm),
     )
+
+
+def target_rule(model: ModelArguments, *, is_last_only: bool) -> TargetRule:
+    """Choose what is predicted: next items or masked ones, all or the last."""
+    if model.mlm and not is_last_only:
+        return MaskedTargets(model.mlm_probability)
+    return TARGET_RULES[f"{'masked' if model.mlm else 'causal'}{'_last' if is_last_only else ''}"]()
 
 
 def choose(table: Mapping[str, Choice], name: str, flag: str, *, to_come: tuple[str, ...] = ()) -> Choice:

@@ -33,6 +33,7 @@ class ModelOutput:
     hidden: Tensor  # (P, E): multiplied with the item table, gives the scores
     labels: Tensor  # (P,)
     positions: Tensor  # (P, 2): row in the batch, position of the label in its own session from 0
+    inputs: Tensor  # (B, L): the item ids the encoder read, 0 where padded
     attentions: tuple[Tensor, ...] | None = None
 
 

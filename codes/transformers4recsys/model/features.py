@@ -61,6 +61,7 @@ class FeatureEmbedder(nn.Module):
         widths = [self.tables[feature.table].embedding_dim for feature in self.categorical]
         self.merge = merge(sum(widths) + len(self.numeric), d_model, layer_norm_eps=layer_norm_eps)
         self.dropout = nn.Dropout(dropout)
+        self.d_model = d_model
 
     @staticmethod
     def _table(feature: Feature, width: int | None, initializer_range: float) -> nn.Embedding:

@@ -37,6 +37,9 @@ class NextItemModel(nn.Module):
         self.schema, self.loss = schema, loss
         self.features, self.encoder, self.scorer = features, encoder, scorer
         self.training_targets, self.evaluation_targets = training_targets, evaluation_targets
+        # What a hidden position shows in place of its item and all its features.
+        hides_inputs = training_targets.hides_inputs
+        self.masked_item = nn.Parameter(torch.randn(features.d_model) * 0.01) if hides_inputs else None
         self.item_counts: Tensor
         self.register_buffer("item_counts", torch.zeros(schema.item_id.cardinality, dtype=torch.long))
 
@@ -55,18 +58,21 @@ class NextItemModel(nn.Module):
         inputs_ND = self.features(batch)
         inputs_BLD = inputs_ND.new_zeros(*is_real_BL.shape, inputs_ND.shape[-1])
         inputs_BLD = inputs_BLD.masked_scatter(is_real_BL[..., None], inputs_ND)
-        is_past_BL = batch.padded(IS_PAST, length) if self.schema.past else None
+        is_past_BL = batch.padded(IS_PAST, length) if self.schema.past else torch.zeros_like(is_real_BL)
         rule = self.training_targets if self.training else self.evaluation_targets
-        targets = rule.select(items.padded(length), is_past_BL)
+        item_ids_BL = items.padded(length)
+        targets = rule.select(item_ids_BL, is_past_BL)
+        if rule.hides_inputs:
+            inputs_BLD = torch.where(targets.is_target[..., None], self.masked_item, inputs_BLD)
         encoded = self.encoder(inputs_BLD, is_real_BL)
 
         hidden_PE = self.scorer.project(encoded.hidden[targets.is_target])
         labels_P = targets.item_ids[targets.is_target]
         loss = self.loss(hidden_PE, self.item_table, self.scorer.bias, labels_P) if self.training else None
         row_P, position_P = targets.is_target.nonzero().unbind(1)
-        label_position_P = position_P + 1 - (items.lengths - own_lengths_B)[row_P]
+        label_position_P = position_P - (items.lengths - own_lengths_B)[row_P] + (not rule.hides_inputs)
         positions_P2 = torch.stack([row_P, label_position_P], dim=1)
-        return ModelOutput(loss, hidden_PE, labels_P, positions_P2, encoded.attentions)
+        return ModelOutput(loss, hidden_PE, labels_P, positions_P2, item_ids_BL, encoded.attentions)
 
     def scores(self, hidden_PE: Tensor) -> Tensor:
         """Score every item, (P, V); padding scores -inf."""

@@ -1,7 +1,8 @@
-"""Which positions of a session predict an item, and which item."""
+"""Which positions of a session predict an item, which item, and whether they see it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -11,30 +12,82 @@ from transformers4recsys.outputs import Targets
 
 
 class TargetRule(Protocol):
-    """Chooses targets: `item_ids_BL` is 0 on padding; `is_past_BL` marks positions of earlier sessions."""
+    """Chooses targets: `item_ids_BL` is 0 on padding; `is_past_BL` marks positions of earlier sessions.
 
-    def select(self, item_ids_BL: Tensor, is_past_BL: Tensor | None = None) -> Targets: ...
+    A rule that `hides_inputs` predicts each target at its own position, from a vector that stands for
+    "masked"; the others predict it at the position before, which sees all there is up to there.
+    """
+
+    hides_inputs: bool
+
+    def select(self, item_ids_BL: Tensor, is_past_BL: Tensor, generator: torch.Generator | None = None) -> Targets: ...
 
 
+@dataclass(frozen=True)
 class CausalTargets:
     """Every position of the current session predicts the item that follows it."""
 
-    def select(self, item_ids_BL: Tensor, is_past_BL: Tensor | None = None) -> Targets:
+    hides_inputs = False
+
+    def select(self, item_ids_BL: Tensor, is_past_BL: Tensor, generator: torch.Generator | None = None) -> Targets:
         next_ids_BL = torch.nn.functional.pad(item_ids_BL[:, 1:], (0, 1))
-        is_target_BL = next_ids_BL != 0
-        if is_past_BL is not None:
-            is_target_BL = is_target_BL & ~is_past_BL
+        is_target_BL = (next_ids_BL != 0) & ~is_past_BL
         return Targets(is_target_BL, next_ids_BL * is_target_BL)
 
 
-class LastItemTargets:
+@dataclass(frozen=True)
+class CausalLastTarget:
     """Only the last item of each session is predicted, from all that came before it."""
 
-    def select(self, item_ids_BL: Tensor, is_past_BL: Tensor | None = None) -> Targets:
+    hides_inputs = False
+
+    def select(self, item_ids_BL: Tensor, is_past_BL: Tensor, generator: torch.Generator | None = None) -> Targets:
         every = CausalTargets().select(item_ids_BL, is_past_BL)
-        is_later_BL = torch.nn.functional.pad(every.is_target[:, 1:], (0, 1))
-        is_last_BL = every.is_target & ~is_later_BL
+        is_last_BL = _last(every.is_target)
         return Targets(is_last_BL, every.item_ids * is_last_BL)
 
 
-TARGET_RULES = {"causal": CausalTargets, "causal_last": LastItemTargets}
+@dataclass(frozen=True)
+class MaskedTargets:
+    """Each item of the current session is masked and predicted with a probability (Devlin 2019).
+
+    Every session keeps at least one target and, where it has two items, at least one visible one.
+    """
+
+    probability: float = 0.15
+    hides_inputs = True
+
+    def select(self, item_ids_BL: Tensor, is_past_BL: Tensor, generator: torch.Generator | None = None) -> Targets:
+        can_be_BL = (item_ids_BL != 0) & ~is_past_BL
+        # The item with the smallest draw is always masked, the one with the largest never (of two or more).
+        draws_BL = torch.rand(item_ids_BL.shape, generator=generator, device=item_ids_BL.device)
+        draws_BL = draws_BL.masked_fill(~can_be_BL, 2.0)
+        rank_BL = draws_BL.argsort(dim=1).argsort(dim=1)
+        is_largest_BL = rank_BL == can_be_BL.sum(1, keepdim=True).clamp(min=2) - 1
+        is_target_BL = can_be_BL & ((rank_BL == 0) | ((draws_BL < self.probability) & ~is_largest_BL))
+        return Targets(is_target_BL, item_ids_BL * is_target_BL)
+
+
+@dataclass(frozen=True)
+class MaskedLastTarget:
+    """Only the last item of each session is masked and predicted."""
+
+    hides_inputs = True
+
+    def select(self, item_ids_BL: Tensor, is_past_BL: Tensor, generator: torch.Generator | None = None) -> Targets:
+        is_last_BL = _last((item_ids_BL != 0) & ~is_past_BL)
+        return Targets(is_last_BL, item_ids_BL * is_last_BL)
+
+
+def _last(is_candidate_BL: Tensor) -> Tensor:
+    """Keep the last true position of each row."""
+    num_from_here_BL = is_candidate_BL.flip(1).cumsum(1).flip(1)
+    return is_candidate_BL & (num_from_here_BL == 1)
+
+
+TARGET_RULES = {
+    "causal": CausalTargets,
+    "causal_last": CausalLastTarget,
+    "masked": MaskedTargets,
+    "masked_last": MaskedLastTarget,
+}

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from transformers4recsys.batch import Batch
 from transformers4recsys.data.engine import Engine
-from transformers4recsys.metrics.ranking import METRICS, Ranks, popularity_ranks, rank_bounds
+from transformers4recsys.metrics.ranking import popularity_ranks, rank_bounds
 from transformers4recsys.metrics.streaming import StreamingMean, StreamingMetrics
 from transformers4recsys.model.next_item import NextItemModel
 from transformers4recsys.outputs import ModelOutput, Predictions
@@ -66,7 +66,7 @@ class Evaluation:
                 with autocast():
                     output = model(batch)
                 if on_attentions is not None and output.attentions is not None:
-                    on_attentions(batch.padded(model.schema.item_id.name, batch.max_length), output.attentions)
+                    on_attentions(output.inputs, output.attentions)
                 for part in _parts(output, SCORES_AT_A_TIME // len(model.item_table)):
                     with autocast():
                         scores_PV = model.scores(part.hidden)
@@ -77,20 +77,15 @@ class Evaluation:
                     loss.update(torch.nn.functional.cross_entropy(scores_PV, part.labels, reduction="none"))
                     unseen.update(is_unseen_P)
                     if on_predictions is not None:
-                        on_predictions(self._predictions(model, batch, part, scores_PV, ranks, is_unseen_P))
+                        per_target = metrics.per_target(ranks, is_unseen_P)
+                        on_predictions(self._predictions(model, batch, part, scores_PV, per_target))
         model.train(was_training)
         numbers = metrics.result() | {"loss": loss.result(), "unseen_label_share": unseen.result()}
         numbers["num_targets"] = metrics.num_targets()
         return numbers | {f"most_popular_{name}": value for name, value in popular.result().items()}
 
     def _predictions(
-        self,
-        model: NextItemModel,
-        batch: Batch,
-        part: ModelOutput,
-        scores_PV: Tensor,
-        ranks: Ranks,
-        is_unseen_P: Tensor,
+        self, model: NextItemModel, batch: Batch, part: ModelOutput, scores_PV: Tensor, metrics: dict[str, Tensor]
     ) -> Predictions:
         row_P, position_P = part.positions.unbind(1)
         items = batch.columns[model.schema.item_id.name]
@@ -102,11 +97,7 @@ class Evaluation:
             scores=top.values,
             positions=position_P,
             lengths=items.lengths[row_P],
-            metrics={
-                f"{name}@{k}": metric
-                for name in METRICS
-                for k, metric in StreamingMetrics.values(name, ranks, is_unseen_P).items()
-            },
+            metrics=metrics,
             metadata={f.name: batch.columns[f.name].values[value_index_P] for f in model.schema.metadata},
         )
 
@@ -116,4 +107,4 @@ def _parts(output: ModelOutput, size: int) -> Iterator[ModelOutput]:
     size = max(size, 1)
     for start in range(0, len(output.labels), size):
         rows = slice(start, start + size)
-        yield ModelOutput(None, output.hidden[rows], output.labels[rows], output.positions[rows])
+        yield ModelOutput(None, output.hidden[rows], output.labels[rows], output.positions[rows], output.inputs)

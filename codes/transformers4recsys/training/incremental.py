@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from transformers4recsys import distributed
 from transformers4recsys.data.engine import Engine
 from transformers4recsys.outputs import Report
 from transformers4recsys.reporting.attention import AttentionFiles
+from transformers4recsys.reporting.days import day_name
 from transformers4recsys.reporting.reporter import Reporter
 from transformers4recsys.training import checkpoint
 from transformers4recsys.training.callbacks import TrainingProgress
@@ -67,15 +69,15 @@ class Incremental:
     def _train(self, day: datetime, next_day: datetime) -> None:
         engine = self.engines.to_train(day)
         self._count_items(day)
-        log.info("%s: training on %d sessions", _name(day), engine.num_rows)
+        log.info("%s: training on %d sessions", day_name(day), engine.num_rows)
         if not len(engine):
-            log.warning("%s: no sessions to train on; the model stays as it is", _name(day))
+            log.warning("%s: no sessions to train on; the model stays as it is", day_name(day))
             self.trainer.state.global_step = 0
             return
         self.trainer.train_engine = engine
         if self.trainer.args.eval_strategy == "epoch":
             self.trainer.eval_engine = self.engines.to_evaluate(next_day, self.eval_split)
-        self.progress.description = f"train    {_name(day)}"
+        self.progress.description = f"train    {day_name(day)}"
         self.trainer.train()
 
     def _count_items(self, day: datetime) -> None:
@@ -91,14 +93,14 @@ class Incremental:
         eval_numbers = self.trainer.measure(
             engine,
             split="eval",
-            description=f"evaluate {_name(next_day)}",
+            description=f"evaluate {day_name(next_day)}",
             on_predictions=(lambda p: self.reporter.predictions(p, next_day)) if self.logs_predictions else None,
-            on_attentions=self.attention_files.write if self.attention_files else None,
+            on_attentions=partial(self.attention_files.write, next_day) if self.attention_files else None,
         )
         train_numbers = self.trainer.measure(
             self.engines.to_evaluate(day, "train"),
             split="train",
-            description=f"evaluate {_name(day)} train",
+            description=f"evaluate {day_name(day)} train",
             max_batches=self.eval_steps_on_train_set,
         )
         self.trainer.log(logged(eval_numbers) | logged(train_numbers))
@@ -106,10 +108,6 @@ class Incremental:
         self.reporter.numbers(Report(next_day, "eval", eval_numbers))
         recall, ndcg = eval_numbers["eval_recall@20"], eval_numbers["eval_ndcg@20"]
         if recall is None or ndcg is None:
-            log.warning("%s: no session of two or more items; its metrics are null", _name(next_day))
+            log.warning("%s: no session of two or more items; its metrics are null", day_name(next_day))
         else:
-            log.info("%s: recall@20 %.4f, ndcg@20 %.4f", _name(next_day), recall, ndcg)
-
-
-def _name(day: datetime) -> str:
-    return f"{day:%Y-%m-%d-%H}" if day.hour else f"{day:%Y-%m-%d}"
+            log.info("%s: recall@20 %.4f, ndcg@20 %.4f", day_name(next_day), recall, ndcg)
