@@ -32,9 +32,10 @@ class AttentionFiles:
         name = day_name(day)
         step = self._num_steps[name]
         self._num_steps[name] += 1
-        tensors = {"inputs": item_ids_BL} | {f"layer_{layer}": weights for layer, weights in enumerate(attentions)}
+        layers = {f"layer_{layer}": weights.contiguous() for layer, weights in enumerate(attentions)}
+        tensors = {"inputs": item_ids_BL.contiguous()} | layers
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"date_{name}_step_{step:06d}.safetensors"
         aside = path.with_name(f".{path.name}.tmp")
-        save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, aside, {"day": name, "step": str(step)})
+        save_file(tensors, aside, {"day": name, "step": str(step)})
         os.replace(aside, path)

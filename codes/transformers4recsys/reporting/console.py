@@ -1,4 +1,4 @@
-"""The table a person reads at the end: metrics a day, their mean, the most-popular baseline, and where the files are."""
+"""The table at the end: metrics a day and their mean beside the most-popular baseline, and where the files are."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class ResultTable(Sink):
 
 def summary(days: dict[str, Numbers], folder: Path) -> Group:
     """Lay out the table of evaluation days, where there are any, above the list of files."""
-    parts = [results_table(days)] if days else []
+    parts = [results_table(days), ""] if days else []
     return Group(*parts, f"Files in [bold]{escape(str(folder))}[/bold]:", _files_table(folder))
 
 
@@ -64,7 +64,9 @@ def results_table(days: dict[str, Numbers]) -> Table:
     """Make a row a day and the mean; a column that no day has is left out."""
     names = [name for name in COLUMNS if any(name in numbers for numbers in days.values())]
     means = average_over_days(days.values())
-    table = Table(title="Evaluation, day by day", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(
+        title="Evaluation, day by day", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0)
+    )
     table.add_column("day", no_wrap=True)
     for name in names:
         table.add_column(COLUMNS[name], justify="right", no_wrap=True)

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from transformers4recsys.errors import InputError
@@ -63,7 +64,7 @@ def _block(title: str, numbers: Numbers) -> str:
     return "\n".join([f"***** {title} *****", *lines, ""])
 
 
-def _read_blocks(path: Path) -> dict[str, Numbers]:
+def _read_blocks(path: Path) -> Mapping[str, Numbers]:
     days: dict[str, dict[str, float | None]] = {}
     numbers: dict[str, float | None] = {}
     for row, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
