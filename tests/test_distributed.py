@@ -39,7 +39,11 @@ def folder(tmp_path_factory):
     environment = os.environ | {"PYTHONPATH": source, "OMP_NUM_THREADS": "1"}
     commands = [[sys.executable, __file__, str(rank), str(folder)] for rank in range(2)]
     processes = [subprocess.Popen(command, env=environment) for command in commands]
-    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    try:
+        assert [process.wait(timeout=60) for process in processes] == [0, 0]
+    finally:
+        for process in processes:
+            process.kill()
     return folder
 
 
