@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Protocol
+
+import numpy as np
 
 from transformers4recsys.batch import Batch
 
@@ -21,3 +24,34 @@ class Engine(Protocol):
         ...
 
     def batches(self, epoch: int) -> Iterator[Batch]: ...
+
+
+def row_order(num_rows: int, *, shuffle: bool, seed: int, day: datetime, epoch: int) -> np.ndarray:
+    """Give the order of all rows in one epoch, (num_rows,), whatever the number of processes and workers."""
+    if not shuffle:
+        return np.arange(num_rows)
+    hour = day.toordinal() * 24 + day.hour
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, hour, epoch]))).permutation(num_rows)
+
+
+def batch_bounds(
+    num_rows: int, *, batch_size: int, rank: int = 0, world_size: int = 1, drop_last: bool = False
+) -> np.ndarray:
+    """Say which places of the order make up the batches of a rank: (batches, 2), from and up to, never empty.
+
+    A global batch is `batch_size` rows for each rank, rank by rank. The rows that are left over at the end are
+    dealt out as evenly as possible; if they are fewer than the ranks, the last full global batch takes them in
+    (a rank's share is then one row longer). So every row comes once, and all ranks have equally many batches,
+    unless there are fewer rows than ranks: then a rank has one batch of one row, or none.
+    `drop_last` leaves the left-over rows out.
+    """
+    global_size = batch_size * world_size
+    num_full, left_over = divmod(num_rows, global_size)
+    if drop_last:
+        left_over = 0
+    if num_full and 0 < left_over < world_size:
+        num_full, left_over = num_full - 1, left_over + global_size
+    starts = np.arange(num_full) * global_size + rank * batch_size
+    bounds = np.stack([starts, starts + batch_size], axis=1)
+    last = num_full * global_size + left_over * np.array([[rank, rank + 1]]) // world_size
+    return np.concatenate([bounds, last]) if last[0, 0] < last[0, 1] else bounds

@@ -1,0 +1,174 @@
+"""What bad input gets: every file of a run is read against the schema before the first step."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NoReturn
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transformers4recsys.data.columns import as_input, flattened, is_list, to_numpy, value_type
+from transformers4recsys.data.files import open_parquet, unreadable
+from transformers4recsys.errors import InputError
+from transformers4recsys.schema import Feature, Schema
+
+ROWS_AT_A_TIME = 65_536
+
+# By dtype: the value types allowed, and how a message names them.
+VALUE_TYPES = {
+    "categorical": ((pa.types.is_integer,), "integers"),
+    "long": ((pa.types.is_integer,), "integers"),
+    "float": ((pa.types.is_floating, pa.types.is_integer), "floats or integers"),
+    "timestamp": ((pa.types.is_timestamp, pa.types.is_integer), "timestamps or integers"),
+}
+
+FLOAT_IDS = " (pandas turns integers with gaps into floats: fill the gaps, then cast)"
+
+
+@dataclass(frozen=True)
+class FileCounts:
+    """Rows of a file, and those of them with two or more items: the others hold nothing to predict."""
+
+    num_rows: int
+    num_sessions: int
+
+
+def check_files(files: Iterable[str], schema: Schema) -> dict[str, FileCounts]:
+    """Read every file once, in bounded memory; raise InputError on the first value that cannot be used."""
+    return {file: check_file(file, schema) for file in files}
+
+
+def check_file(file: str, schema: Schema) -> FileCounts:
+    """Check types, nulls, ids, finite numbers and list lengths of one parquet file."""
+    parquet = open_parquet(file)
+    check_types(parquet.schema_arrow, schema, file)
+    names = [feature.name for feature in schema.columns]
+    num_rows = num_sessions = 0
+    try:
+        for rows in parquet.iter_batches(ROWS_AT_A_TIME, columns=names):
+            num_sessions += _RowCheck(file, num_rows, schema).check(rows)
+            num_rows += len(rows)
+    except (pa.ArrowException, OSError) as error:
+        raise unreadable(file, error) from error
+    return FileCounts(num_rows, num_sessions)
+
+
+def check_types(columns: pa.Schema, schema: Schema, file: str) -> None:
+    """Check that each column of the schema is there, with a type that widens exactly."""
+    missing = [feature.name for feature in schema.columns if feature.name not in columns.names]
+    if missing:
+        near = {name: difflib.get_close_matches(name, columns.names, n=1) for name in missing}
+        hints = [f"{name} (nearest: {near[name][0]})" if near[name] else name for name in missing]
+        raise InputError(
+            f"{file} has no column {', '.join(hints)}; it has {', '.join(columns.names)}. "
+            "Correct the names in the feature config, or write the file again"
+        )
+    must_be_list = {schema.item_id.name, *(f.name for f in (*schema.past.values(), *schema.negatives.values()))}
+    for feature in schema.columns:
+        found = columns.field(feature.name).type
+        tests, allowed = VALUE_TYPES[feature.dtype]
+        is_right = any(test(value_type(found)) for test in tests)
+        if feature.name in must_be_list:
+            allowed, is_right = f"a list of {allowed}", is_right and is_list(found)
+        elif not is_right:
+            allowed = f"{allowed}, or lists of them"
+        if not is_right:
+            raise InputError(
+                f"{file}: column {feature.name} has the type {found}, but dtype {feature.dtype} allows {allowed}; "
+                "write the column with such a type, or correct its dtype in the feature config"
+                + (FLOAT_IDS if pa.types.is_floating(value_type(found)) else "")
+            )
+
+
+def bad_ids(values: np.ndarray, least: int, cardinality: int) -> tuple[np.ndarray, str, str]:
+    """Find ids that have no row in their table; `least` is 1 for items, whose id 0 is padding."""
+    way_out = "correct the ids, or the cardinality in the feature config"
+    if least:
+        way_out += " (item id 0 is padding and never stands in a session)"
+    return (values < least) | (values >= cardinality), f"{least} to {cardinality - 1}", way_out
+
+
+def bad_floats(values: np.ndarray, *_: int) -> tuple[np.ndarray, str, str]:
+    """Find NaN, infinite values, and those that would be infinite in 32 bits."""
+    return ~np.isfinite(as_input(values, "float")), "finite numbers up to 3.4e38", "drop or fill it"
+
+
+def bad_integers(values: np.ndarray, *_: int) -> tuple[np.ndarray, str, str]:
+    """Find unsigned integers that 64 bits with sign do not hold."""
+    return values > np.iinfo(np.int64).max, "integers of 64 bits with sign", "write a smaller number"
+
+
+# By dtype: which values are bad, what is allowed, what to do.
+BAD_VALUES = {"categorical": bad_ids, "long": bad_integers, "float": bad_floats, "timestamp": bad_integers}
+
+
+@dataclass(frozen=True)
+class _RowCheck:
+    """Checks some rows of a file, of which the first has the number `first_row`."""
+
+    file: str
+    first_row: int
+    schema: Schema
+
+    def check(self, rows: pa.RecordBatch) -> int:
+        """Raise InputError on the first bad value; count the rows with two or more items."""
+        offsets = {feature.name: self._values(feature, rows.column(feature.name)) for feature in self.schema.columns}
+        item = self.schema.item_id
+        lengths = {name: np.diff(of_list) for name, of_list in offsets.items() if of_list is not None}
+        self._same_lengths([feature.name for feature in self.schema.features if feature.name in lengths], item, lengths)
+        pasts = list(self.schema.past.values())
+        if pasts:
+            first = self.schema.past_of(item) or pasts[0]
+            self._same_lengths([feature.name for feature in pasts], first, lengths)
+        for feature in self.schema.negatives.values():
+            self._multiple_lengths(feature.name, item, lengths)
+        return int((lengths[item.name] > 1).sum())
+
+    def _values(self, feature: Feature, column: pa.Array) -> np.ndarray | None:
+        if column.null_count:
+            row = pc.index(column.is_null(), True).as_py()
+            self._refuse(feature.name, row, "a null came", "write a value or a list (an empty one for no items)")
+        values, offsets = flattened(column)
+        if values.null_count:
+            row = _row_of(pc.index(values.is_null(), True).as_py(), offsets)
+            self._refuse(feature.name, row, "a null came inside the list", "drop or fill it in all lists of the row")
+        self._numbers(feature, to_numpy(values), offsets)
+        return offsets
+
+    def _numbers(self, feature: Feature, values: np.ndarray, offsets: np.ndarray | None) -> None:
+        is_item = feature in (self.schema.item_id, self.schema.past_of(self.schema.item_id))
+        is_bad, allowed, way_out = BAD_VALUES[feature.dtype](values, int(is_item), feature.cardinality or 0)
+        if is_bad.any():
+            place = int(is_bad.argmax())
+            self._refuse(feature.name, _row_of(place, offsets), f"{values[place]} came, allowed: {allowed}", way_out)
+
+    def _same_lengths(self, names: list[str], first: Feature, lengths: dict[str, np.ndarray]) -> None:
+        for name in names:
+            if not np.array_equal(lengths[name], lengths[first.name]):
+                row = int((lengths[name] != lengths[first.name]).argmax())
+                self._refuse_length(name, row, lengths, first, "as long as")
+
+    def _multiple_lengths(self, name: str, item: Feature, lengths: dict[str, np.ndarray]) -> None:
+        # A session without items has no negatives either: then any length but 0 is wrong.
+        is_bad = np.where(lengths[item.name] > 0, lengths[name] % np.maximum(lengths[item.name], 1), lengths[name]) != 0
+        if is_bad.any():
+            self._refuse_length(name, int(is_bad.argmax()), lengths, item, "a whole multiple of")
+
+    def _refuse_length(
+        self, name: str, row: int, lengths: dict[str, np.ndarray], first: Feature, must_be: str
+    ) -> NoReturn:
+        lengths_here = lengths[name][row], lengths[first.name][row]
+        came = f"the list has {lengths_here[0]} values, and that of {first.name} has {lengths_here[1]}"
+        self._refuse(name, row, came, f"it must be {must_be} that one: write the row again")
+
+    def _refuse(self, name: str, row: int, came: str, way_out: str) -> NoReturn:
+        raise InputError(f"{self.file}: column {name}, row {self.first_row + row} (from 0): {came}; {way_out}")
+
+
+def _row_of(place: int, offsets: np.ndarray | None) -> int:
+    """Say in which row the value at `place` stands."""
+    return place if offsets is None else int(np.searchsorted(offsets, place, side="right")) - 1

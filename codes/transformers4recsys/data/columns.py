@@ -1,0 +1,52 @@
+"""Arrow columns as flat numpy values, with offsets where a row holds a list."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+
+def is_list(column_type: pa.DataType) -> bool:
+    return (
+        pa.types.is_list(column_type)
+        or pa.types.is_large_list(column_type)
+        or pa.types.is_fixed_size_list(column_type)
+        or pa.types.is_list_view(column_type)
+        or pa.types.is_large_list_view(column_type)
+    )
+
+
+def value_type(column_type: pa.DataType) -> pa.DataType:
+    """Give the type of single values, in a list or not, dictionary-encoded or not."""
+    if is_list(column_type):
+        column_type = column_type.value_type
+    return column_type.value_type if pa.types.is_dictionary(column_type) else column_type
+
+
+def flattened(column: pa.Array) -> tuple[pa.Array, np.ndarray | None]:
+    """Split a column without null rows into values (N,) and offsets (R+1,); None for one value a row."""
+    assert not column.null_count, "check_files() refuses null rows"
+    if not is_list(column.type):
+        return _decoded(column), None
+    if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
+        column = column.cast(pa.large_list(column.type.value_type))
+    offsets = column.offsets.to_numpy().astype(np.int64)
+    return _decoded(column.flatten()), offsets - offsets[0]
+
+
+def to_numpy(values: pa.Array) -> np.ndarray:
+    """Give values without nulls as numpy numbers; timestamps as microseconds since 1970."""
+    assert not values.null_count, "check_files() refuses null values"
+    if pa.types.is_timestamp(values.type):
+        values = values.cast(pa.timestamp("us", values.type.tz), safe=False).cast(pa.int64())
+    return values.to_numpy(zero_copy_only=False)
+
+
+def as_input(values: np.ndarray, dtype: str) -> np.ndarray:
+    """Give the numbers the type that the model reads: float32 for dtype float, int64 for all others."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32 if dtype == "float" else np.int64, copy=False)
+
+
+def _decoded(values: pa.Array) -> pa.Array:
+    return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
