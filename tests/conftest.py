@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date, timedelta
 from functools import partial
+from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
+import yaml
 
+from transformers4recsys import cli
 from transformers4recsys.batch import Batch, Jagged
 from transformers4recsys.model.encoders import ENCODERS
 from transformers4recsys.model.encoders.settings import EncoderSettings
@@ -80,3 +87,78 @@ def make_model() -> Callable[..., NextItemModel]:
         return model.eval()
 
     return make
+
+
+def write_day_file(folder: Path, day: str, split: str, sessions: list[list[int]]) -> None:
+    """Write one day file of sessions; price, past and session id follow from the items."""
+    columns = {
+        "session_id": pa.array(range(len(sessions)), pa.int64()),
+        "item_id": pa.array(sessions, pa.list_(pa.int64())),
+        "price": pa.array([[item / 10 for item in session] for session in sessions], pa.list_(pa.float64())),
+        "bef_item_id": pa.array([session[:2] for session in sessions], pa.list_(pa.int64())),
+    }
+    pq.write_table(pa.table(columns), folder / f"session_start_date={day}-{split}.parquet", row_group_size=16)
+
+
+@pytest.fixture
+def write_day(toy_days: Path) -> Callable[[str, str, list[list[int]]], None]:
+    """Replace a file of the toy days."""
+    return partial(write_day_file, toy_days)
+
+
+@pytest.fixture
+def toy_days(tmp_path: Path) -> Path:
+    """Four days of 60 sessions over 30 items, each item mostly followed by the next one, and a feature config."""
+    generator = np.random.default_rng(5)
+    folder = tmp_path / "days"
+    folder.mkdir()
+    for number in range(4):
+        sessions = []
+        for _ in range(60):
+            steps = np.where(generator.random(generator.integers(1, 9)) < 0.7, 1, generator.integers(0, 30))
+            sessions.append(((generator.integers(30) + np.concatenate([[0], steps.cumsum()])) % 30 + 1).tolist())
+        day = date(2019, 10, 1) + timedelta(days=number)
+        for split, rows in (("train", sessions), ("valid", sessions[:30]), ("test", sessions[30:])):
+            write_day_file(folder, str(day), split, rows)
+    features = {
+        "item_id": {"dtype": "categorical", "cardinality": 31, "is_label": True, "log_with_preds_as_metadata": True},
+        "bef_item_id": {"dtype": "categorical", "cardinality": 31, "emb_table": "item_id"},
+        "price": {"dtype": "float"},
+        "session_id": {"dtype": "long", "is_control": True, "log_with_preds_as_metadata": True},
+    }
+    (folder / "features.yaml").write_text(yaml.safe_dump(features, sort_keys=False))
+    return folder
+
+
+@pytest.fixture
+def run_train(toy_days: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Run the training command on the toy days; flags override or add; the output folder comes back."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(name: str = "out", exit_code: int = 0, **flags: object) -> Path:
+        settings: dict[str, object] = {
+            "output_dir": name,
+            "do_train": True,
+            "do_eval": True,
+            "data_path": toy_days,
+            "start_date": "2019-10-01",
+            "end_date": "2019-10-03",
+            "feature_config": toy_days / "features.yaml",
+            "model_type": "gru",
+            "d_model": 16,
+            "n_layer": 1,
+            "n_head": 2,
+            "learning_rate": 0.01,
+            "num_train_epochs": 1,
+            "per_device_train_batch_size": 16,
+            "per_device_eval_batch_size": 16,
+            "save_steps": 0,
+            "report_to": "none",
+            "use_cpu": True,
+            "workers_count": 0,
+        } | flags
+        line = [word for key, value in settings.items() if value is not None for word in (f"--{key}", str(value))]
+        assert cli.main(["train", *line]) == exit_code
+        return tmp_path / name
+
+    return run

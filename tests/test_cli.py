@@ -33,7 +33,12 @@ def parse(line: str):
 def test_the_documented_line_parses_to_what_it_says():
     data, model, training = parse(DOCUMENTED)
     assert (data.start_date, data.session_seq_length_max, data.data_loader_engine) == ("2019-10-01", 20, "nvtabular")
-    assert (model.model_type, model.n_head, model.hidden_act, model.tf_out_activation) == ("gpt2", 8, "gelu_new", "tanh")
+    assert (model.model_type, model.n_head, model.hidden_act, model.tf_out_activation) == (
+        "gpt2",
+        8,
+        "gelu_new",
+        "tanh",
+    )
     assert training.learning_rate_num_cosine_cycles_by_epoch == 1.25
     assert training.eval_on_last_item_seq_only and training.dataloader_drop_last and training.overwrite_output_dir
     assert training.weight_decay == 1.3e-05 and training.save_strategy == "no"
@@ -47,7 +52,9 @@ def test_the_rank_of_both_launchers_is_taken(flag):
 @pytest.mark.parametrize("suffix", ["json", "yaml"])
 def test_a_file_of_flags_equals_the_command_line(suffix, tmp_path):
     path = tmp_path / f"run.{suffix}"
-    path.write_text(json.dumps({"output_dir": "x", "do_train": True, "d_model": 64, "learning_rate": 1e-3, "run_name": None}))
+    path.write_text(
+        json.dumps({"output_dir": "x", "do_train": True, "d_model": 64, "learning_rate": 1e-3, "run_name": None})
+    )
     from_file = FlagParser(SETTINGS, add_help=False).settings_of([str(path)])
     from_line = parse("--output_dir x --do_train --d_model 64 --learning_rate 0.001")
     assert [str(group) for group in from_file] == [str(group) for group in from_line]
@@ -59,7 +66,7 @@ def test_a_file_of_flags_equals_the_command_line(suffix, tmp_path):
         ("--d_modle 64", ["--d_modle", "did you mean --d_model"]),
         ("--d_model wide", ["--d_model", "invalid int value", "wide"]),
         ("--data_loader_engine arrow", ["--data_loader_engine", "pyarrow"]),
-        ("--session_aware_p 3", ["ambiguous", "session_aware_past_seq_length_max"]),
+        ("--session_aware_ 3", ["ambiguous", "session_aware_past_seq_length_max"]),
         ("--session_seq_length_max 1", ["--session_seq_length_max 1", "at least 2"]),
         ("--dropout 1.5", ["--dropout 1.5", "below 1"]),
         ("--pad_token 3", ["--pad_token 3", "item id 0"]),
@@ -72,6 +79,10 @@ def test_a_mistake_is_named_with_its_cure(line, words):
         parse(line if ".json" in line else f"--output_dir x {line}")
     for word in words:
         assert word in str(error.value)
+
+
+def test_a_prefix_that_only_one_flag_has_stands_for_it():
+    assert parse("--output_dir x --session_aware_p 3 --log_pred")[0].session_aware_past_seq_length_max == 3
 
 
 def test_errors_leave_with_code_2_and_one_message(capsys):

@@ -128,6 +128,7 @@ def train(data: DataArguments, model: ModelArguments, training: TrainingArgument
         does_train=training.do_train,
         does_evaluate=training.do_eval,
         eval_steps_on_train_set=training.eval_steps_on_train_set,
+        validates=training.validate_every > 0,
         logs_predictions=training.log_predictions,
         attention_files=AttentionFiles(output_dir) if training.log_attention_weights else None,
     )

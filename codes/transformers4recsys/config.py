@@ -156,8 +156,11 @@ class TrainingArguments(transformers.TrainingArguments):
     def __post_init__(self) -> None:
         if self.save_steps == 0:
             self.save_strategy = "no"
-        if self.validate_every > 0:
-            self.eval_strategy = "epoch"
+        if self.eval_strategy != "no":
+            raise InputError(
+                f"--eval_strategy {self.eval_strategy}: each day is evaluated on the next one; "
+                "for evaluations inside a day use --validate_every N (epochs)"
+            )
         if self.fp16 and not torch.cuda.is_available():
             self.fp16 = False
             self.notes.append("--fp16 needs a CUDA GPU; none is here, so training is in fp32 (--bf16 works on the CPU)")

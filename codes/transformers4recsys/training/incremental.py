@@ -47,6 +47,7 @@ class Incremental:
     does_train: bool = True
     does_evaluate: bool = True
     eval_steps_on_train_set: int = 20
+    validates: bool = False
     logs_predictions: bool = False
     attention_files: AttentionFiles | None = None
 
@@ -71,11 +72,11 @@ class Incremental:
         self._count_items(day)
         log.info("%s: training on %d sessions", day_name(day), engine.num_rows)
         if not len(engine):
-            log.warning("%s: no sessions to train on; the model stays as it is", day_name(day))
+            log.warning("%s: not one batch of sessions to train on (--dataloader_drop_last leaves part batches out); on to the next day", day_name(day))
             self.trainer.state.global_step = 0
             return
         self.trainer.train_engine = engine
-        if self.trainer.args.eval_strategy == "epoch":
+        if self.validates:
             self.trainer.eval_engine = self.engines.to_evaluate(next_day, self.eval_split)
         self.progress.description = f"train    {day_name(day)}"
         self.trainer.train()

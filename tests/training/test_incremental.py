@@ -1,0 +1,149 @@
+"""The promises of evaluation and of the day-after-day protocol, held on whole runs."""
+
+import csv
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import safetensors.torch
+import torch
+
+MODELS = ("gpt2", "gru")
+
+
+def results(folder):
+    """{evaluation day: {name: number or None}}"""
+    with (folder / "eval_train_results_dates.csv").open() as file:
+        return {
+            row.pop("index"): {name: float(text) if text else None for name, text in row.items()}
+            for row in csv.DictReader(file)
+        }
+
+
+@pytest.mark.parametrize("model_type", MODELS)
+def test_two_runs_with_one_seed_are_equal_to_the_bit(model_type, run_train):
+    flags = {"model_type": model_type, "shuffle_buffer_size": 100, "dropout": 0.3}
+    first, second = run_train("first", **flags), run_train("second", **flags)
+    other = run_train("other", **flags, seed=43)
+    assert results(first) == results(second) != results(other)
+    weights = [safetensors.torch.load_file(folder / "model.safetensors") for folder in (first, second)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+@pytest.mark.parametrize("model_type", MODELS)
+@pytest.mark.parametrize("last_only", [False, True])
+def test_metrics_equal_numpy_on_the_logged_predictions(model_type, last_only, run_train, toy_days):
+    flags = {
+        "model_type": model_type,
+        "log_predictions": True,
+        "predict_top_k": 30,
+        "eval_on_last_item_seq_only": last_only,
+    }
+    folder = run_train(**flags)
+    for day, numbers in results(folder).items():
+        rows = pq.read_table(folder / "pred_logs" / f"preds_date_{day}.parquet").to_pydict()
+        sessions = pq.read_table(toy_days / f"session_start_date={day}-valid.parquet")["item_id"].to_pylist()
+        targets = [(s[:20], p) for s in sessions if len(s) > 1 for p in range(1, len(s[:20]))]
+        targets = [(s, p) for s, p in targets if not last_only or p == len(s) - 1]
+        assert [label for (label,) in rows["relevant_item_ids"]] == [session[position] for session, position in targets]
+        labels = [session[position] for session, position in targets]
+        ranks = np.array([ids.index(label) + 1 for ids, label in zip(rows["rec_item_ids"], labels, strict=True)])
+        for k in (5, 10, 20):
+            assert numbers[f"eval_recall@{k}"] == pytest.approx((ranks <= k).mean(), abs=1e-12)
+            assert numbers[f"eval_mrr@{k}"] == pytest.approx(np.where(ranks <= k, 1 / ranks, 0).mean(), abs=1e-12)
+            gain = np.where(ranks <= k, 1 / np.log2(1 + ranks), 0)
+            assert numbers[f"eval_ndcg@{k}"] == pytest.approx(gain.mean(), abs=1e-12)
+        assert numbers["eval_num_targets"] == len(ranks)
+        scores = np.array(rows["rec_item_scores"])
+        loss = np.log(np.exp(scores).sum(1)) - scores[np.arange(len(ranks)), ranks - 1]
+        assert numbers["eval_loss"] == pytest.approx(loss.mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("model_type", MODELS)
+def test_means_do_not_depend_on_the_batch_size(model_type, run_train):
+    by_size = [
+        results(
+            run_train(
+                f"by_{size}", model_type=model_type, per_device_eval_batch_size=size, eval_steps_on_train_set=1000
+            )
+        )
+        for size in (1, 7, 64)
+    ]
+    for other in by_size[1:]:
+        for day, numbers in by_size[0].items():
+            # Scores may differ in their last bits between batch shapes; the toy has no ranks that close.
+            assert other[day] == pytest.approx(numbers, rel=1e-5)
+
+
+def test_a_model_learns_and_carries_over_to_the_next_day(run_train):
+    numbers = results(run_train(num_train_epochs=30, end_date="2019-10-04", similarity_type=None))
+    assert list(numbers) == ["2019-10-02", "2019-10-03", "2019-10-04"]
+    days = list(numbers.values())
+    assert days[-1]["eval_recall@5"] > 0.6 > 2 * days[-1]["eval_most_popular_recall@5"]
+    assert days[-1]["eval_loss"] < days[0]["eval_loss"]
+    assert days[-1]["train_recall@5"] > 0.6
+
+
+def test_a_run_that_is_resumed_equals_one_that_never_stopped(run_train):
+    flags = {"dropout": 0.2, "shuffle_buffer_size": 10, "learning_rate_schedule": "linear_with_warmup"}
+    whole = run_train("whole", end_date="2019-10-04", **flags)
+    run_train("parts", end_date="2019-10-03", **flags)
+    parts = run_train("parts", end_date="2019-10-04", resume_from_checkpoint="true", **flags)
+    assert results(parts) == results(whole)
+
+
+def test_the_window_takes_in_earlier_days(run_train, caplog):
+    one, two = (
+        run_train("one", end_date="2019-10-04"),
+        run_train("two", end_date="2019-10-04", training_time_window_size=2),
+    )
+    assert results(one)["2019-10-02"] == results(two)["2019-10-02"]
+    assert results(one)["2019-10-03"] != results(two)["2019-10-03"]
+
+
+def test_labels_never_trained_on_are_misses_and_counted(run_train, write_day):
+    write_day("2019-10-01", "train", [[1, 2, 3], [2, 3]])
+    write_day("2019-10-02", "valid", [[1, 30], [2, 3]])
+    numbers = results(run_train(end_date="2019-10-02"))["2019-10-02"]
+    assert numbers["eval_unseen_label_share"] == 0.5
+    assert numbers["eval_recall@1000"] == 0.5 and numbers["eval_most_popular_recall@1000"] == 0.5
+
+
+def test_a_day_without_sessions_of_two_items_has_null_metrics(run_train, write_day):
+    write_day("2019-10-02", "valid", [[4], [5], [6]])
+    folder = run_train()
+    numbers = results(folder)
+    assert numbers["2019-10-02"]["eval_recall@20"] is None and numbers["2019-10-02"]["eval_loss"] is None
+    assert numbers["2019-10-02"]["train_recall@20"] is not None
+    text = (folder / "eval_results_dates.txt").read_text()
+    assert "eval_recall@20 = null" in text and "nan" not in text.lower()
+    means = (folder / "eval_results_avg_over_days.txt").read_text()
+    assert f"eval_recall@20 = {numbers['2019-10-03']['eval_recall@20']}" in means
+
+
+def test_session_aware_runs_read_the_past(run_train):
+    aware = results(run_train("aware", session_aware=True, num_train_epochs=2))
+    based = results(run_train("based", num_train_epochs=2))
+    assert aware["2019-10-03"]["eval_num_targets"] == based["2019-10-03"]["eval_num_targets"]
+    assert aware["2019-10-03"]["eval_loss"] != based["2019-10-03"]["eval_loss"]
+
+
+def test_attention_weights_are_written_for_each_evaluation_step(run_train):
+    folder = run_train(model_type="gpt2", log_attention_weights=True, n_layer=2, end_date="2019-10-02")
+    files = sorted((folder / "attention_weights").iterdir())
+    assert len(files) == 2
+    tensors = safetensors.torch.load_file(files[0])
+    assert set(tensors) == {"inputs", "layer_0", "layer_1"}
+    num_sessions, length = tensors["inputs"].shape
+    assert tensors["layer_1"].shape == (num_sessions, 2, length, length)
+
+
+def test_metrics_on_every_other_batch_count_their_targets_alone(run_train):
+    every, other = run_train("every"), run_train("other", compute_metrics_each_n_steps=2)
+    assert results(other)["2019-10-02"]["eval_num_targets"] < results(every)["2019-10-02"]["eval_num_targets"]
+
+
+def test_validation_inside_a_day_and_a_profile(run_train):
+    folder = run_train(validate_every=1, num_train_epochs=2, pyprof=True, pyprof_start_step=1, pyprof_stop_step=2)
+    assert (folder / "profile" / "trace.json").stat().st_size > 1000
+    assert "validation_recall@20" in (folder / "trainer_state.json").read_text()
