@@ -19,10 +19,12 @@ LISTS = [[1, 2], [], [3]]
         pa.array(LISTS, pa.list_(pa.int32())),
         pa.array(LISTS, pa.large_list(pa.uint8())),
         pa.array(LISTS, pa.list_view(pa.int64())),
+        pa.array(LISTS, pa.large_list_view(pa.int64())),
+        pa.ListViewArray.from_arrays([1, 0, 0], [2, 0, 1], pa.array([3, 1, 2])),
         pa.array([[9, 9], *LISTS, [9]], pa.list_(pa.int64())).slice(1, 3),
         pa.ListArray.from_arrays([0, 2, 2, 3], pa.array([1, 2, 3]).dictionary_encode()),
     ],
-    ids=["list", "large list", "list view", "slice", "dictionary"],
+    ids=["list", "large list", "list view", "large list view", "list view out of order", "slice", "dictionary"],
 )
 def test_list_columns_are_flat(array: pa.Array):
     values, offsets = flattened(array)
@@ -35,6 +37,8 @@ def test_lists_of_one_size_are_flat():
     values, offsets = flattened(pa.array([[1, 2], [3, 4]], pa.list_(pa.int64(), 2)))
     assert to_numpy(values).tolist() == [1, 2, 3, 4]
     assert offsets is not None and offsets.tolist() == [0, 2, 4]
+    values, offsets = flattened(pa.array([[9, 9], [1, 2], [3, 4]], pa.list_(pa.int64(), 2)).slice(1, 2))
+    assert to_numpy(values).tolist() == [1, 2, 3, 4]
 
 
 def test_single_values_have_no_offsets():
@@ -59,3 +63,8 @@ def test_floats_become_32_bits():
     values = as_input(to_numpy(pa.array([0.5, 3], pa.float64())), "float")
     assert values.dtype == np.float32 and values.tolist() == [0.5, 3]
     assert as_input(to_numpy(pa.array([7], pa.int64())), "float").dtype == np.float32
+
+
+def test_columns_without_rows_are_flat():
+    values, offsets = flattened(pa.array([], pa.list_(pa.float32())))
+    assert len(values) == 0 and offsets is not None and offsets.tolist() == [0]

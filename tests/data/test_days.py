@@ -28,7 +28,11 @@ def all_but(*left_out: str) -> list[str]:
 
 
 def test_days_include_both_ends_and_cross_a_month():
-    assert days_between("2020-02-28", "2020-03-01") == [datetime(2020, 2, 28), datetime(2020, 2, 29), datetime(2020, 3, 1)]
+    assert days_between("2020-02-28", "2020-03-01") == [
+        datetime(2020, 2, 28),
+        datetime(2020, 2, 29),
+        datetime(2020, 3, 1),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +125,9 @@ def test_skip_with_fewer_than_two_days_left_is_refused(tmp_path: Path):
     ],
 )
 def test_usable_days(trains: str, valids: str, expected: str):
-    found = {(DAYS[int(day) - 1], "train"): () for day in trains} | {(DAYS[int(day) - 1], "valid"): () for day in valids}
+    found = {(DAYS[int(day) - 1], "train"): () for day in trains} | {
+        (DAYS[int(day) - 1], "valid"): () for day in valids
+    }
     assert usable_days(DAYS, found, "valid") == [DAYS[int(day) - 1] for day in expected]
 
 

@@ -29,6 +29,10 @@ class Rows:
     offsets: np.ndarray
     values: Mapping[str, np.ndarray]
 
+    def take(self, rows: np.ndarray) -> Rows:
+        """Take rows (T,) as they are."""
+        return self.last(rows, self.offsets[rows + 1] - self.offsets[rows])
+
     def last(self, rows: np.ndarray, lengths: np.ndarray) -> Rows:
         """Take the last `lengths` values of each of `rows`, both (T,)."""
         offsets = np.concatenate([[0], lengths.cumsum()])
@@ -62,11 +66,10 @@ class ArrowEngine:
         workers_count: int = 0,
     ):
         self.shuffle, self.seed, self.day = shuffle, seed, day
-        row_groups = [
-            (file, metadata, number)
-            for file, metadata in ((file, open_parquet(file).metadata) for file in files)
-            for number in range(metadata.num_row_groups)
-        ]
+        row_groups = []
+        for file in files:
+            metadata = open_parquet(file).metadata
+            row_groups += [(file, metadata, number) for number in range(metadata.num_row_groups)]
 
         def read(row_group: tuple[str, pq.FileMetaData, int]) -> list[Rows]:
             table = read_row_group(*row_group, names=[feature.name for feature in schema.columns])
@@ -97,9 +100,7 @@ class ArrowEngine:
             size = int(self.bounds[first, 1] - self.bounds[first, 0])
             bounds = self.bounds[first : first + max(ROWS_AT_A_TIME // size, 1)]
             rows = np.concatenate([order[start:stop] for start, stop in bounds])
-            yield from cut(
-                [columns.last(rows, np.diff(columns.offsets)[rows]) for columns in self.columns], np.diff(bounds)[:, 0]
-            )
+            yield from cut([columns.take(rows) for columns in self.columns], np.diff(bounds)[:, 0])
             first += len(bounds)
 
 

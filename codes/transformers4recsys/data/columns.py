@@ -28,10 +28,8 @@ def flattened(column: pa.Array) -> tuple[pa.Array, np.ndarray | None]:
     assert not column.null_count, "check_files() refuses null rows"
     if not is_list(column.type):
         return _decoded(column), None
-    if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
-        column = column.cast(pa.large_list(column.type.value_type))
-    offsets = column.offsets.to_numpy().astype(np.int64)
-    return _decoded(column.flatten()), offsets - offsets[0]
+    lengths = column.value_lengths().to_numpy(zero_copy_only=False)
+    return _decoded(column.flatten()), np.concatenate([[0], lengths.cumsum(dtype=np.int64)])
 
 
 def to_numpy(values: pa.Array) -> np.ndarray:
