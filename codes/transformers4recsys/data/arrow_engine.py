@@ -19,7 +19,7 @@ from transformers4recsys.data.files import open_parquet, unreadable
 from transformers4recsys.schema import Feature, Schema
 
 # Rows are gathered for many batches at once: the cost of a call is then shared by all of them.
-ROWS_AT_A_TIME = 16_384
+ROWS_AT_A_TIME = 8_192
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Rows:
         """Take the last `lengths` values of each of `rows`, both (T,)."""
         offsets = np.concatenate([[0], lengths.cumsum()])
         places = np.arange(offsets[-1]) + np.repeat(self.offsets[rows + 1] - offsets[1:], lengths)
-        return Rows(offsets, {name: values[places] for name, values in self.values.items()})
+        return Rows(offsets, {name: values.take(places) for name, values in self.values.items()})
 
 
 class ArrowEngine:
