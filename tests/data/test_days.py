@@ -81,7 +81,7 @@ def test_all_missing_files_are_listed_at_once_with_the_way_out(tmp_path: Path):
     assert str(folder / "session_start_date=2019-10-03-valid.parquet") in message
     assert "--missing_days skip" in message
     # The first day is never evaluated and the last one never trained on: nobody misses these files.
-    assert message.startswith("2 day files") and "01-valid" not in message and "05-train" not in message
+    assert message.startswith("2 missing day file(s)") and "01-valid" not in message and "05-train" not in message
 
 
 def test_missing_message_says_which_days_there_are(tmp_path: Path):

@@ -117,6 +117,6 @@ def _missing_message(data_path: str, absent: list[str], names: list[str], *, ski
         else "Add them, choose other dates, or pass --missing_days skip to go on without these days."
     )
     return (
-        "\n  ".join([f"{len(absent)} day files are missing (or are folders without parquet parts):", *absent])
+        "\n  ".join([f"{len(absent)} missing day file(s), folders without parquet parts included:", *absent])
         + f"\n{data_path} {there}. {way_out}"
     )
