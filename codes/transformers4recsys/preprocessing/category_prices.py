@@ -1,0 +1,60 @@
+"""Mean price of a category as it was known on each day: of all days before, on the first days of those themselves."""
+
+from __future__ import annotations
+
+import ibis
+from ibis.expr import types as ir
+
+from transformers4recsys.preprocessing import clock
+from transformers4recsys.preprocessing.recipe import CATEGORY, PRICE
+
+FILE = "category_prices.parquet"
+
+
+def sums(events: ir.Table, earlier: ir.Table | None, time_unit: str, fitted_until: int) -> ir.Table:
+    """Add prices up, and count them, by category id and day of the event; the fitted days are one.
+
+    Columns category, day, total (in 1/10000, whole, so that sums are exact) and count. `earlier` holds
+    the sums of the days before this call, one row a category.
+    """
+    priced = events.filter(events[PRICE].notnull())
+    of_events = priced.select(
+        category=priced[CATEGORY],
+        day=_day(priced, time_unit, fitted_until),
+        total=(priced[PRICE] * 10_000).round().cast("int64"),
+        count=ibis.literal(1, type="int64"),
+    )
+    parts = of_events if earlier is None else of_events.union(earlier.select(*of_events.columns))
+    return parts.group_by("category", "day").agg(
+        total=parts["total"].sum().cast("int64"), count=parts["count"].sum().cast("int64")
+    )
+
+
+def with_category_price(events: ir.Table, sums: ir.Table, time_unit: str, fitted_until: int) -> ir.Table:
+    """Add `_category_price`, the mean of the event's category known on its day; null where none is known."""
+    before = ibis.window(group_by="category", order_by="day", rows=(None, -1))
+    is_fitted = sums["day"] == fitted_until
+    total = is_fitted.ifelse(sums["total"], sums["total"].sum().over(before))
+    count = is_fitted.ifelse(sums["count"], sums["count"].sum().over(before))
+    means = sums.select(
+        _category=sums["category"], _price_day=sums["day"], _category_price=total.cast("float64") / count / 10_000
+    )
+    events = events.mutate(_price_day=_day(events, time_unit, fitted_until))
+    on = [events[CATEGORY] == means["_category"], events["_price_day"] == means["_price_day"]]
+    columns = [name for name in events.columns if name != "_price_day"]
+    return events.join(means, on, how="left").select(*(events[name] for name in columns), means["_category_price"])
+
+
+def until(sums: ir.Table, last_day: int) -> ir.Table:
+    """Put the days up to `last_day` together, one row a category, for the next call."""
+    known = sums.filter(sums["day"] <= last_day)
+    totals = known.group_by("category").agg(
+        day=ibis.literal(last_day, type="int64"),
+        total=known["total"].sum().cast("int64"),
+        count=known["count"].sum().cast("int64"),
+    )
+    return totals.order_by("category")
+
+
+def _day(events: ir.Table, time_unit: str, fitted_until: int) -> ir.IntegerColumn:
+    return ibis.greatest(clock.day_of(events["_time"], time_unit), fitted_until)

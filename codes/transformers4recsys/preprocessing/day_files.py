@@ -1,0 +1,58 @@
+"""Sessions become rows of lists, and rows become the three parquet files of each day."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import ibis
+from ibis.expr import types as ir
+
+from transformers4recsys.preprocessing.duckdb_engine import DuckDB
+from transformers4recsys.preprocessing.sessions import day_of_row
+
+SPLITS = ("train", "valid", "test")
+
+
+def file_name(day: str, split: str) -> str:
+    return f"session_start_date={day}-{split}.parquet"
+
+
+def as_rows(events: ir.Table, starts: ir.Table, columns: Sequence[str]) -> ir.Table:
+    """Collect each session's events into the list `_events`, in order: structs of _position, _time and `columns`.
+
+    Beside it: _row, _length, _user (that of the first event), and what `starts` says of the session.
+    """
+    fields = {name: events[name] for name in ("_position", "_time", *columns)}
+    whole: dict[str, ir.Value] = {"_events": ibis.struct(fields).collect().sort(), "_length": events.count()}
+    if "_user" in events.columns:
+        whole["_user"] = events["_user"].max(where=events["_position"] == 0)
+    rows = events.group_by("_row").agg(**whole)
+    rows = rows.join(starts, "_row").select(*rows.columns, "session_id", "_start")
+    digit = rows["session_id"].cast("string").hexdigest("md5").substr(0, 1)
+    # MD5 is the same on every engine and in every run.
+    return rows.mutate(_half=digit.isin(list("01234567")).ifelse("valid", "test"))
+
+
+def lists(events: ir.ArrayColumn, columns: Sequence[str], prefix: str = "") -> dict[str, ir.ArrayColumn]:
+    """Take a list of structs apart: a list a column."""
+    return {f"{prefix}{name}": events.map(lambda event, name=name: event[name]) for name in columns}
+
+
+def halves(rows: ir.Table) -> ir.Table:
+    """Count the sessions of each day, all and by half."""
+    counts = {f"{half}_sessions": (rows["_half"] == half).sum() for half in ("valid", "test")}
+    return rows.group_by(day=day_of_row(rows)).agg(sessions=ibis._.count(), **counts)
+
+
+def write(database: DuckDB, rows: ir.Table, folder: Path, label: str, names: Mapping[str, str]) -> None:
+    """Write the sessions of one day, by start and key: all as train, and each as valid or as test.
+
+    `names` tells which columns are written, and under which name.
+    """
+    in_order = rows.order_by("_row")
+    for split in SPLITS:
+        part = in_order if split == "train" else in_order.filter(in_order["_half"] == split)
+        database.write(
+            part.select(**{output: part[name] for name, output in names.items()}), folder / file_name(label, split)
+        )

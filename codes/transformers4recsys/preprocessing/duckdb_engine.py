@@ -1,0 +1,92 @@
+"""DuckDB inside this process: reads raw files, keeps tables on disk, writes parquet, within a memory limit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import ibis
+from ibis.expr import types as ir
+
+from transformers4recsys.errors import InputError
+
+
+class DuckDB:
+    """What the steps need of an engine: read, keep, rows, write, close."""
+
+    def __init__(self, folder: Path, *, memory_limit: str = "3GB", threads: int = 0) -> None:
+        """Open a database in `folder`, which also takes what does not fit in memory; threads 0: one a core."""
+        self._kept: dict[str, ir.Table] = {}
+        with _explained():
+            self._ibis = ibis.duckdb.connect(folder / "events.duckdb", temp_directory=str(folder / "spill"))
+            settings = {
+                "TimeZone": "UTC",
+                # Ibis 12 writes lambdas with an arrow.
+                "lambda_syntax": "ENABLE_SINGLE_ARROW",
+                "preserve_insertion_order": False,
+            }
+            for name, value in settings.items():
+                self._ibis.con.execute(f"SET {name} = '{value}'")
+            if threads:
+                self._ibis.con.execute(f"SET threads = {threads}")
+            try:
+                self._ibis.con.execute(f"SET memory_limit = '{memory_limit}'")
+            except duckdb.Error as error:
+                raise InputError(f"--memory_limit {memory_limit!r}: expected a size such as 3GB or 500MB") from error
+
+    def read(self, kind: str, files: Sequence[str]) -> ir.Table:
+        """Open raw files as one table; CSV values stay text, so that 007 stays an id of its own."""
+        with _explained():
+            if kind == "csv":
+                return self._ibis.read_csv(list(files), all_varchar=True, header=True, union_by_name=True)
+            return self._ibis.read_parquet(list(files), union_by_name=True)
+
+    def keep(self, name: str, table: ir.Table) -> ir.Table:
+        """Compute a table now, and keep it under `name` until the end or until it is kept anew."""
+        with _explained():
+            self._kept[name] = self._ibis.create_table(name, table, overwrite=True)
+        return self._kept[name]
+
+    def append(self, name: str, table: ir.Table) -> ir.Table:
+        """Add rows to what is kept under `name`, or begin it; give all of it."""
+        if name not in self._kept:
+            return self.keep(name, table)
+        with _explained():
+            self._ibis.insert(name, table)
+        return self._kept[name]
+
+    def find(self, name: str) -> ir.Table | None:
+        """Give what is kept under `name`, if anything is."""
+        return self._kept.get(name)
+
+    def rows(self, table: ir.Table) -> list[dict[str, Any]]:
+        """Fetch a small table."""
+        with _explained():
+            return table.to_pyarrow().to_pylist()
+
+    def write(self, table: ir.Table, path: Path) -> None:
+        """Write a table, in its order, as one parquet file."""
+        with _explained():
+            self._ibis.to_parquet(table, path)
+
+    def close(self) -> None:
+        self._ibis.disconnect()
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        raise InputError(
+            f"out of memory: {_first_line(error)}; raise --memory_limit, or free space on the disk"
+        ) from error
+    except (duckdb.IOException, duckdb.InvalidInputException, duckdb.ConversionException) as error:
+        raise InputError(f"a file cannot be read or written: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

@@ -1,0 +1,41 @@
+"""`features.yaml`: which columns the day files have, of which kind and size, for --feature_config."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import yaml
+
+from transformers4recsys.preprocessing.past import PREFIX
+from transformers4recsys.preprocessing.recipe import ITEM, Recipe
+from transformers4recsys.schema import Feature, Schema
+
+FILE = "features.yaml"
+
+
+def schema_of(
+    recipe: Recipe, cardinalities: Mapping[str, int], numbers: Sequence[str], whole_number_ids: Sequence[str]
+) -> Schema:
+    """Describe the columns by their output names; `whole_number_ids` are scalar ones (session_id, user_id)."""
+    name = recipe.output_name
+    features = [
+        Feature(name(column), "categorical", size, name(column), is_label=column == ITEM)
+        for column, size in cardinalities.items()
+    ]
+    features += [Feature(name(column), "float") for column in numbers]
+    features.append(Feature(name("event_time"), "timestamp", is_control=True))
+    past = {}
+    if recipe.has_past:
+        past = {
+            f.name: Feature(PREFIX + f.name, f.dtype, f.cardinality, f.table, is_control=f.is_control) for f in features
+        }
+    ids = [Feature(name(column), "long", is_metadata=True, is_control=True) for column in whole_number_ids]
+    return Schema((*features, *ids), past)
+
+
+def write(schema: Schema, folder: Path) -> None:
+    text = yaml.safe_dump(schema.to_entries(), sort_keys=False, allow_unicode=True)
+    (folder / FILE).write_text(
+        "# Written by `transformers4recsys preprocess`; copy it before you change it.\n" + text, encoding="utf-8"
+    )

@@ -1,0 +1,89 @@
+"""`preprocessing.json`: the settings, what was fitted, the days done, and counts that add up, call by call."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ibis.expr import types as ir
+
+from transformers4recsys.errors import InputError
+from transformers4recsys.preprocessing import clock
+from transformers4recsys.preprocessing.duckdb_engine import DuckDB
+from transformers4recsys.preprocessing.features import Number, Scale, fitted
+from transformers4recsys.preprocessing.recipe import Recipe
+
+FILE = "preprocessing.json"
+
+
+@dataclass
+class Ledger:
+    """What earlier calls left behind, and what this call adds; days by their label."""
+
+    settings: dict[str, Any]
+    has_clock: bool = True
+    fitted_days: list[str] = field(default_factory=list)
+    fitted: dict[str, dict[str, float]] = field(default_factory=dict)
+    cardinalities: dict[str, int] = field(default_factory=dict)
+    days: dict[str, dict[str, int]] = field(default_factory=dict)
+    calls: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def scales(self) -> dict[str, Scale]:
+        return {name: Scale(**numbers) for name, numbers in self.fitted.items()}
+
+    def last_day(self, time_unit: str) -> int | None:
+        """Number of the last day written; None before the first call."""
+        return clock.day_number(max(self.days), time_unit, flag=FILE) if self.days else None
+
+    def fitted_until(self, time_unit: str) -> int:
+        """Number of the last day that features are fitted on."""
+        return clock.day_number(self.fitted_days[-1], time_unit, flag=FILE)
+
+    def choose_fitted_days(self, days: Sequence[int], recipe: Recipe) -> None:
+        """Take the first of the days; raise InputError if there are too few."""
+        if len(days) < recipe.fit_days:
+            raise InputError(
+                f"--fit_days {recipe.fit_days}: the first log must hold as many days, it holds {len(days)}"
+            )
+        self.fitted_days = [clock.label(day, recipe.time_unit) for day in days[: recipe.fit_days]]
+
+    def fit(self, database: DuckDB, events: ir.Table, numbers: Mapping[str, Number]) -> None:
+        """Take down mean and deviation of the features on these events."""
+        scales = fitted(database, events, numbers)
+        self.fitted = {name: asdict(scale) for name, scale in scales.items()}
+
+    def write(self, folder: Path) -> None:
+        (folder / FILE).write_text(json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    def grow(self, largest_ids: Mapping[str, int], spare: float) -> None:
+        """Raise cardinalities that the ids have outgrown: to the largest id + 1, and `spare` of that on top."""
+        for name, largest in largest_ids.items():
+            if largest >= self.cardinalities.get(name, 0):
+                self.cardinalities[name] = largest + 1 + int(spare * (largest + 1))
+
+
+def open_ledger(output: Path, recipe: Recipe) -> Ledger:
+    """Read the ledger of earlier calls, or begin one; raise InputError if the settings are not the same."""
+    path = output / FILE
+    settings = json.loads(json.dumps(recipe.as_dict()))
+    if not path.exists():
+        return Ledger(settings)
+    try:
+        ledger = Ledger(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path} cannot be read ({error}); give an --output of its own") from error
+    changed = [
+        f"{name} was {ledger.settings.get(name)!r}, is {value!r}"
+        for name, value in settings.items()
+        if ledger.settings.get(name) != value
+    ]
+    if changed:
+        raise InputError(
+            f"--output {output} has days made with other settings: {'; '.join(changed)}; "
+            "give the same settings again, or another --output"
+        )
+    return ledger

@@ -1,0 +1,192 @@
+"""The steps from clean events to the files of new days: ids and sessions of all at once, the rest in bundles of days."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from ibis.expr import types as ir
+
+from transformers4recsys.preprocessing import (
+    category_prices,
+    clock,
+    day_files,
+    feature_config,
+    features,
+    past,
+    sessions,
+    vocabulary,
+)
+from transformers4recsys.preprocessing.duckdb_engine import DuckDB
+from transformers4recsys.preprocessing.ledger import Ledger
+from transformers4recsys.preprocessing.recipe import Recipe
+from transformers4recsys.preprocessing.vocabulary import Vocabulary
+from transformers4recsys.terminal import progress_bar
+
+EVENTS_AT_A_TIME = 2_000_000
+
+
+@dataclass(frozen=True)
+class Identified:
+    """All new events with ids and `_row`, the sessions that `_row` numbers, and the number of events by day."""
+
+    events: ir.Table
+    starts: ir.Table
+    vocabularies: Mapping[str, Vocabulary]
+    events_of_day: Mapping[int, int]
+
+
+@dataclass
+class Added:
+    """Counts of what a call adds, by the label of the day, and of events dropped, by reason."""
+
+    days: dict[str, dict[str, int]] = field(default_factory=dict)
+    dropped: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """One call: days written earlier are in `output`, new files go to `folder`, the ledger takes down what is fitted."""
+
+    database: DuckDB
+    recipe: Recipe
+    ledger: Ledger
+    output: Path
+    folder: Path
+
+    def add_days(self, events: ir.Table) -> Added:
+        """Turn clean events into the files of their days."""
+        with progress_bar("reading, ids, sessions", total=3) as advance:
+            found = self._identified(events, advance)
+        if not self.ledger.days:
+            self.ledger.choose_fitted_days(sorted(found.events_of_day), self.recipe)
+        prices = self._category_prices(found.events) if "relative_price" in self._numbers else None
+        if self.recipe.has_past and self.ledger.days:
+            self._remember_history(found.events)
+        added = Added()
+        with progress_bar("writing days", total=len(found.events_of_day)) as advance:
+            for days in bundles(found.events_of_day, EVENTS_AT_A_TIME, at_first=self.recipe.fit_days):
+                rows = self._rows(found, days, prices, added)
+                for day in days:
+                    label = clock.label(day, self.recipe.time_unit)
+                    day_files.write(self.database, sessions.of_days(rows, day, day), self.folder, label, self._names)
+                    advance()
+        self._write_rest(found, prices)
+        return added
+
+    @cached_property
+    def _numbers(self) -> dict[str, features.Number]:
+        return features.numbers_of(self.recipe, has_clock=self.ledger.has_clock)
+
+    @cached_property
+    def _columns(self) -> list[str]:
+        """The list columns of the day files, by standard name."""
+        return [*self.recipe.categorical, *self._numbers, "event_time"]
+
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        """Every column of the day files, and the name under which it is written."""
+        scalars = ["session_id", "session_start", *(["user_id"] if self.recipe.user_column else [])]
+        names = {name: self.recipe.output_name(name) for name in (*scalars, *self._columns)}
+        pasts = {past.PREFIX + name: past.PREFIX + names[name] for name in self._columns if self.recipe.has_past}
+        return names | pasts
+
+    def _identified(self, events: ir.Table, advance: Callable[[], None]) -> Identified:
+        """Give each event the numbers of its values and of its session."""
+        database, recipe = self.database, self.recipe
+        if recipe.gap_minutes is not None:
+            events = sessions.with_start(events, recipe.gap_minutes)
+        events = database.keep("events", events)
+        advance()
+        words = {}
+        for name in recipe.categorical:
+            path = self.output / vocabulary.file_name(recipe.output_name(name))
+            words[name] = vocabulary.extended(database, name, events, path if path.exists() else None)
+        advance()
+        starts = database.keep("sessions", sessions.numbered(events, recipe))
+        identified = sessions.with_row(vocabulary.with_ids(events, words), starts)
+        identified = database.keep("events with ids", identified)
+        counts = database.rows(sessions.events_of_day(identified))
+        advance()
+        return Identified(identified, starts, words, {row["day"]: row["events"] for row in counts})
+
+    def _category_prices(self, events: ir.Table) -> ir.Table:
+        path = self.output / category_prices.FILE
+        earlier = self.database.read("parquet", [str(path)]) if path.exists() else None
+        sums = category_prices.sums(
+            events, earlier, self.recipe.time_unit, self.ledger.fitted_until(self.recipe.time_unit)
+        )
+        return self.database.keep("category prices", sums)
+
+    def _remember_history(self, events: ir.Table) -> None:
+        files = [str(self.output / day_files.file_name(day, "train")) for day in self.ledger.days]
+        users = events.select("_user").distinct()
+        past.remember(self.database, past.history(self.database, files, users, self._columns, self.recipe))
+
+    def _rows(self, found: Identified, days: Sequence[int], prices: ir.Table | None, added: Added) -> ir.Table:
+        """Make the rows of the sessions that start on these days, and count them."""
+        database, recipe = self.database, self.recipe
+        unit, fitted_until = recipe.time_unit, self.ledger.fitted_until(recipe.time_unit)
+        ordered = sessions.in_order(sessions.of_days(found.events, days[0], days[-1]), recipe)
+        ordered = database.keep("ordered events", ordered)
+        events = sessions.kept(ordered, recipe)
+        if prices is not None:
+            events = category_prices.with_category_price(events, prices, unit, fitted_until)
+        if not self.ledger.fitted:
+            self.ledger.fit(database, sessions.of_days(events, days[0], fitted_until), self._numbers)
+        events = features.with_numbers(events, self._numbers, self.ledger.scales)
+        rows = database.keep("rows", day_files.as_rows(events, found.starts, self._columns))
+        self._count(found, days, ordered, rows, added)
+        if recipe.has_past:
+            rows = past.with_past(database, rows, recipe)
+        lists = day_files.lists(rows["_events"], self._columns)
+        if recipe.has_past:
+            lists |= day_files.lists(rows["_past"], self._columns, past.PREFIX)
+        if recipe.user_column:
+            lists |= {"user_id": rows["_user"]}
+        rows = rows.mutate(**lists, session_start=clock.timestamp(rows["_start"]))
+        return database.keep("finished rows", rows.select("_row", "_half", *self._names))
+
+    def _count(self, found: Identified, days: Sequence[int], ordered: ir.Table, rows: ir.Table, added: Added) -> None:
+        counts = {row.pop("day"): row for row in self.database.rows(sessions.counts(ordered, self.recipe))}
+        halves = {row.pop("day"): row for row in self.database.rows(day_files.halves(rows))}
+        none = {"sessions": 0, "valid_sessions": 0, "test_sessions": 0}
+        for day in days:
+            label, count = clock.label(day, self.recipe.time_unit), counts[day]
+            added.days[label] = {"events": count["events"], **halves.get(day, none)}
+            added.dropped["repeated_item"] += found.events_of_day[day] - count["ordered"]
+            added.dropped["in_a_short_session"] += count["in_a_short_session"]
+            added.dropped["before_the_last_n"] += count["before_the_last_n"]
+
+    def _write_rest(self, found: Identified, prices: ir.Table | None) -> None:
+        """Write the vocabularies, the category prices and the feature config, of all days."""
+        database, recipe, last_day = self.database, self.recipe, max(found.events_of_day)
+        for name, words in found.vocabularies.items():
+            path = self.folder / vocabulary.file_name(recipe.output_name(name))
+            path.parent.mkdir(exist_ok=True)
+            database.write(vocabulary.to_file(words.table), path)
+        if prices is not None:
+            database.write(category_prices.until(prices, last_day), self.folder / category_prices.FILE)
+        self.ledger.grow({name: words.largest_id for name, words in found.vocabularies.items()}, recipe.spare_ids)
+        kinds = {"session_id": found.starts["session_id"].type()}
+        if recipe.user_column:
+            kinds["user_id"] = found.events["_user"].type()
+        whole = [name for name, kind in kinds.items() if kind.is_integer()]
+        schema = feature_config.schema_of(recipe, self.ledger.cardinalities, list(self._numbers), whole)
+        feature_config.write(schema, self.folder)
+
+
+def bundles(events_of_day: Mapping[int, int], limit: int, *, at_first: int) -> list[list[int]]:
+    """Put days in a row together while their events are at most `limit`; the first bundle has `at_first` days or more."""
+    together: list[list[int]] = []
+    total = 0
+    for index, day in enumerate(sorted(events_of_day)):
+        if index == 0 or (index >= at_first and total + events_of_day[day] > limit):
+            together.append([])
+            total = 0
+        together[-1].append(day)
+        total += events_of_day[day]
+    return together

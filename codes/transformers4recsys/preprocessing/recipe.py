@@ -1,0 +1,156 @@
+"""Which raw column is what, and by which rules raw events become sessions: flags, or a small YAML file."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from transformers4recsys.errors import InputError
+
+CHOICES = {
+    "drop_repeats": ("consecutive", "all", "none"),
+    "time_unit": ("day", "hour"),
+    "epoch_unit": ("s", "ms", "us", "ns"),
+}
+LEAST = {"session_gap_minutes": 1, "session_length_max": 2, "past_length_max": 0, "fit_days": 1, "spare_ids": 0}
+LISTS = ("categorical_columns", "numeric_columns", "event_types")
+ITEM, CATEGORY, PRICE = "item_id", "category", "price"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The columns of a raw event table and the rules of its sessions; checked when it is made."""
+
+    item_column: str | None = None
+    time_column: str | None = None
+    session_column: str | None = None
+    user_column: str | None = None
+    order_column: str | None = None
+    category_column: str | None = None
+    price_column: str | None = None
+    categorical_columns: tuple[str, ...] = ()
+    numeric_columns: tuple[str, ...] = ()
+    event_type_column: str | None = None
+    event_types: tuple[str, ...] = ()
+    time_format: str | None = None
+    epoch_unit: str | None = None
+    time_unit: str = "day"
+    session_gap_minutes: float | None = None
+    drop_repeats: str = "consecutive"
+    session_length_max: int = 20
+    past_length_max: int = 20
+    fit_days: int = 1
+    spare_ids: float = 0.0
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in LISTS:
+            object.__setattr__(self, name, tuple(str(value) for value in getattr(self, name)))
+        for item in fields(self):
+            column = getattr(self, item.name)
+            if item.name.endswith("_column") and column is not None and type(column) is not str:
+                raise InputError(f"--{item.name} {column!r}: expected the name of a raw column")
+        for name in ("item_column", "time_column"):
+            if not getattr(self, name):
+                raise InputError(f"--{name} is not given; name the raw column, by the flag or in the recipe")
+        if not self.session_column and not self.user_column:
+            raise InputError("give --session_column, or --user_column to cut sessions where a user pauses")
+        if self.event_types and not self.event_type_column:
+            raise InputError("--event_types needs --event_type_column, the raw column that holds the type")
+        for name, allowed in CHOICES.items():
+            value = getattr(self, name)
+            if value is not None and value not in allowed:
+                raise InputError(f"--{name} {value!r}: allowed are {', '.join(allowed)}")
+        for name, least in LEAST.items():
+            value = getattr(self, name)
+            if value is not None and not (type(value) in (int, float) and value >= least):
+                raise InputError(f"--{name} {value!r}: must be a number of at least {least}")
+        self._check_names()
+
+    def _check_names(self) -> None:
+        standard = self.standard_names
+        for name in standard:
+            if standard.count(name) > 1 or name.startswith("_"):
+                raise InputError(
+                    f"column {name!r}: this name is taken by another column of the output; rename it in the log"
+                )
+        for name in self.names:
+            if name not in standard:
+                raise InputError(f"names: {name!r} is no output column; there are {', '.join(standard)}")
+        outputs = [self.output_name(name) for name in standard]
+        twice = [name for name in outputs if outputs.count(name) > 1]
+        if twice:
+            raise InputError(f"names: two output columns are called {twice[0]!r}; give each its own name")
+
+    @property
+    def categorical(self) -> dict[str, str]:
+        """Standard name of each column that becomes ids, and its raw column."""
+        return dict(self._categorical)
+
+    @property
+    def _categorical(self) -> list[tuple[str, str]]:
+        first = [(ITEM, self.item_column), (CATEGORY, self.category_column)]
+        return [(name, raw) for name, raw in first if raw] + [(raw, raw) for raw in self.categorical_columns]
+
+    @property
+    def gap_minutes(self) -> float | None:
+        """The pause that ends a session; None where ids alone tell sessions apart."""
+        return self.session_gap_minutes or (None if self.session_column else 30)
+
+    @property
+    def has_past(self) -> bool:
+        return bool(self.user_column) and self.past_length_max > 0
+
+    @property
+    def standard_names(self) -> list[str]:
+        """Every output column there may be, by its standard name."""
+        price = [PRICE] if self.price_column else []
+        relative = ["relative_price"] if self.price_column and self.category_column else []
+        times = ["time_since_last", "item_age", "hour_sin", "hour_cos", "weekday_sin", "weekday_cos", "event_time"]
+        scalars = ["session_id", "session_start", *(["user_id"] if self.user_column else [])]
+        categorical = [name for name, _ in self._categorical]
+        return [*categorical, *price, *relative, *self.numeric_columns, *times, *scalars]
+
+    def output_name(self, name: str) -> str:
+        return self.names.get(name, name)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give every setting in the types of JSON."""
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+
+
+def read_recipe(path: str | Path | None = None, flags: Mapping[str, Any] | None = None) -> Recipe:
+    """Read a recipe from a YAML file; `flags` that are not None go before what the file says."""
+    settings = _settings_of(Path(path).expanduser()) if path else {}
+    settings |= {name: value for name, value in (flags or {}).items() if value is not None}
+    known = [item.name for item in fields(Recipe)]
+    for name in settings:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            raise InputError(f"{path or 'recipe'}: unknown setting {name!r}; {hint}")
+    return Recipe(**settings)
+
+
+def _settings_of(path: Path) -> dict[str, Any]:
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"--recipe {path}: {error.strerror or error}; give a YAML file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"--recipe {path} is no valid YAML: {error}") from error
+    if not isinstance(settings, dict):
+        raise InputError(f"--recipe {path}: expected `setting: value` lines, found {settings!r}")
+    for item in fields(Recipe):
+        value, is_list = settings.get(item.name), item.name in LISTS
+        if value is not None and (
+            is_list and type(value) is not list or item.name == "names" and type(value) is not dict
+        ):
+            shape = "a list, [a, b]" if is_list else "a mapping, {standard: own}"
+            raise InputError(f"--recipe {path}: {item.name} must be {shape}, found {value!r}")
+    return settings

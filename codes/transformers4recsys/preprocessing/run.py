@@ -1,0 +1,94 @@
+"""From raw logs to day files: one call reads what is new, adds its days, and counts every row."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from transformers4recsys.errors import InputError
+from transformers4recsys.preprocessing import clock, events, source
+from transformers4recsys.preprocessing.duckdb_engine import DuckDB
+from transformers4recsys.preprocessing.ledger import Ledger, open_ledger
+from transformers4recsys.preprocessing.pipeline import Pipeline
+from transformers4recsys.preprocessing.recipe import Recipe
+from transformers4recsys.preprocessing.staging import ASIDE, finish, staged
+
+log = logging.getLogger(__name__)
+
+
+def preprocess(
+    input: str | Path | Sequence[str | Path],
+    output: str | Path,
+    recipe: Recipe,
+    *,
+    start_date: str | None = None,
+    end_date: str | None = None,
+    memory_limit: str = "3GB",
+    threads: int = 0,
+    temp_directory: str | Path | None = None,
+) -> dict[str, Any]:
+    """Write day files, features.yaml, vocabulary and preprocessing.json to `output`; give what this call counted.
+
+    Days that `output` has already are left as they are. Raise InputError on input that cannot be used.
+    """
+    output = Path(output).expanduser()
+    temp_directory = Path(temp_directory).expanduser() if temp_directory else None
+    if temp_directory and not temp_directory.is_dir():
+        raise InputError(f"--temp_directory {temp_directory} is no folder; make it, or leave the flag out")
+    days = [
+        clock.day_number(day, recipe.time_unit, flag=flag) if day else None
+        for day, flag in ((start_date, "--start_date"), (end_date, "--end_date"))
+    ]
+    kind, files = source.raw_files(input, output=output)
+    finish(output)
+    ledger = open_ledger(output, recipe)
+    with staged(output) as folder, TemporaryDirectory(dir=temp_directory or output, prefix=ASIDE) as scratch:
+        database = DuckDB(Path(scratch), memory_limit=memory_limit, threads=threads)
+        try:
+            pipeline = Pipeline(database, recipe, ledger, output, folder)
+            return _add(pipeline, kind, files, first_day=days[0], last_day=days[1])
+        finally:
+            database.close()
+
+
+def _add(
+    pipeline: Pipeline, kind: str, files: list[str], *, first_day: int | None, last_day: int | None
+) -> dict[str, Any]:
+    recipe, ledger = pipeline.recipe, pipeline.ledger
+    raw = pipeline.database.read(kind, files)
+    table = events.with_reason(
+        events.standard_columns(raw, recipe),
+        recipe,
+        written_until=ledger.last_day(recipe.time_unit),
+        first_day=first_day,
+        last_day=last_day,
+    )
+    audit = events.audit(pipeline.database, raw, recipe, table)
+    call: dict[str, Any] = {"input": files, "events_read": audit.read, "events_dropped": dict(audit.dropped)}
+    if not audit.kept:
+        log.info("nothing new: all %d events fall on days that are written already", audit.read)
+        return call | {"events_written": 0, "days": []}
+    _settle_clock(ledger, recipe, has_clock=audit.has_clock)
+    added = pipeline.add_days(events.without_reason(table))
+    call["events_dropped"] |= added.dropped
+    call["events_written"] = sum(day["events"] for day in added.days.values())
+    call["events_without_price"] = audit.without_price
+    call["days"] = sorted(added.days)
+    ledger.days |= added.days
+    ledger.calls.append(call)
+    ledger.write(pipeline.folder)
+    log.info("%d of %d events are in the sessions of %d days", call["events_written"], audit.read, len(added.days))
+    return call
+
+
+def _settle_clock(ledger: Ledger, recipe: Recipe, *, has_clock: bool) -> None:
+    """Decide on the first call, for all later ones, whether times say more than the date."""
+    if not ledger.days:
+        ledger.has_clock = has_clock
+        if not has_clock:
+            log.info("%s has dates without a clock: no hour and no time since the last event", recipe.time_column)
+            if not recipe.order_column:
+                log.warning("without a clock and without --order_column, a session's events are ordered by item")

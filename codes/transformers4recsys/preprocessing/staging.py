@@ -1,0 +1,52 @@
+"""Output is written aside and moved in at the end, so that a killed run leaves all of a call or nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from transformers4recsys.errors import InputError
+
+# A name that begins so is thrown away at the start of the next call; what is WRITTEN is moved in first.
+ASIDE = ".preprocess-"
+WRITING, WRITTEN = f"{ASIDE}writing", f"{ASIDE}written"
+
+
+@contextmanager
+def staged(output: Path) -> Iterator[Path]:
+    """Give a folder to write to; when the block ends well, all its files move to `output`.
+
+    The folder gets its second name in one step; from then on the call counts, and a later call finishes
+    the moves that a killed one has left.
+    """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        finish(output)
+        writing = output / WRITING
+        writing.mkdir()
+    except OSError as error:
+        raise InputError(
+            f"--output {output}: {error.strerror or error}; give a folder that can be written to"
+        ) from error
+    try:
+        yield writing
+        writing.rename(output / WRITTEN)
+    except BaseException:
+        shutil.rmtree(writing, ignore_errors=True)
+        raise
+    finish(output)
+
+
+def finish(output: Path) -> None:
+    """Move what a call has written to its place; throw away what one has left unfinished."""
+    written = output / WRITTEN
+    for path in sorted(written.rglob("*")) if written.is_dir() else []:
+        if path.is_file():
+            place = output / path.relative_to(written)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(path, place)
+    for folder in output.glob(f"{ASIDE}*"):
+        shutil.rmtree(folder, ignore_errors=True)
