@@ -21,7 +21,7 @@ def milliseconds(column: ir.Column, *, flag: str, time_format: str | None, epoch
     if kind.is_string() and epoch_unit:
         column, kind = column.try_cast("int64"), dt.int64
     if kind.is_string():
-        column = column.as_timestamp(time_format) if time_format else column.try_cast("timestamp")
+        column = column.as_timestamp(time_format) if time_format else column.try_cast("timestamp('UTC')")
     if kind.is_string() or kind.is_date() or kind.is_timestamp():
         return of_timestamp(column.cast("timestamp"))
     if kind.is_integer():

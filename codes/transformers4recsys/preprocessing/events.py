@@ -14,6 +14,7 @@ from transformers4recsys.preprocessing import clock
 from transformers4recsys.preprocessing.duckdb_engine import DuckDB
 from transformers4recsys.preprocessing.recipe import PRICE, Recipe
 
+YEAR_MILLISECONDS = 365.2425 * 86_400_000
 REASONS = (
     "other_event_type",
     "no_item",
@@ -135,10 +136,10 @@ def _check_readable(database: DuckDB, raw: ir.Table, recipe: Recipe) -> None:
 
 
 def _check_years(kept: Mapping[str, Any], recipe: Recipe) -> None:
-    first, last = (clock.label(kept[name] // clock.MILLISECONDS["day"], "day") for name in ("first", "last"))
-    if first < "1980" or last >= "2200":
+    first, last = (1970 + round(kept[name] / YEAR_MILLISECONDS) for name in ("first", "last"))
+    if first < 1980 or last > 2200:
         raise InputError(
-            f"--time_column {recipe.time_column}: times reach from {first} to {last}; check --epoch_unit "
+            f"--time_column {recipe.time_column}: times reach from the year {first} to {last}; check --epoch_unit "
             f"({recipe.epoch_unit or 's'}), or leave wrong rows out by --start_date and --end_date"
         )
 

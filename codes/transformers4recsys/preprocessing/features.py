@@ -1,4 +1,4 @@
-"""Numbers a model reads beside the ids: prices, pauses, ages of items, time of the day; standardised on the first days."""
+"""Numbers that a model reads beside ids: prices, pauses, ages of items, time of day; fitted on the first days."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The steps from clean events to the files of new days: ids and sessions of all at once, the rest in bundles of days."""
+"""The steps from clean events to day files: ids and sessions of all new days at once, the rest in bundles of days."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Added:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """One call: days written earlier are in `output`, new files go to `folder`, the ledger takes down what is fitted."""
+    """One call: earlier days are in `output`, new files go to `folder`, the ledger takes down what is fitted."""
 
     database: DuckDB
     recipe: Recipe
@@ -180,7 +180,7 @@ class Pipeline:
 
 
 def bundles(events_of_day: Mapping[int, int], limit: int, *, at_first: int) -> list[list[int]]:
-    """Put days in a row together while their events are at most `limit`; the first bundle has `at_first` days or more."""
+    """Put days together while their events are at most `limit`; the first bundle has `at_first` days or more."""
     together: list[list[int]] = []
     total = 0
     for index, day in enumerate(sorted(events_of_day)):

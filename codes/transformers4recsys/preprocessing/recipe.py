@@ -51,6 +51,11 @@ class Recipe:
     def __post_init__(self) -> None:
         for name in LISTS:
             object.__setattr__(self, name, tuple(str(value) for value in getattr(self, name)))
+        self._check_columns()
+        self._check_values()
+        self._check_names()
+
+    def _check_columns(self) -> None:
         for item in fields(self):
             column = getattr(self, item.name)
             if item.name.endswith("_column") and column is not None and type(column) is not str:
@@ -62,15 +67,18 @@ class Recipe:
             raise InputError("give --session_column, or --user_column to cut sessions where a user pauses")
         if self.event_types and not self.event_type_column:
             raise InputError("--event_types needs --event_type_column, the raw column that holds the type")
+
+    def _check_values(self) -> None:
         for name, allowed in CHOICES.items():
             value = getattr(self, name)
-            if value is not None and value not in allowed:
+            if value not in (*allowed, getattr(Recipe, name)):
                 raise InputError(f"--{name} {value!r}: allowed are {', '.join(allowed)}")
         for name, least in LEAST.items():
-            value = getattr(self, name)
-            if value is not None and not (type(value) in (int, float) and value >= least):
-                raise InputError(f"--{name} {value!r}: must be a number of at least {least}")
-        self._check_names()
+            value, default = getattr(self, name), getattr(Recipe, name)
+            kinds = (int,) if type(default) is int else (int, float)
+            if value != default and not (type(value) in kinds and value >= least):
+                whole = "a whole number" if kinds == (int,) else "a number"
+                raise InputError(f"--{name} {value!r}: must be {whole} of at least {least}")
 
     def _check_names(self) -> None:
         standard = self.standard_names

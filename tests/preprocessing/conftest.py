@@ -1,0 +1,74 @@
+"""Small logs, and a database to work on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import ibis
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from ibis.expr import types as ir
+
+from transformers4recsys.preprocessing.duckdb_engine import DuckDB
+from transformers4recsys.preprocessing.recipe import Recipe
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[DuckDB]:
+    """An empty database of one thread."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    database = DuckDB(folder, memory_limit="500MB", threads=1)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def table(database: DuckDB) -> Callable[..., ir.Table]:
+    """Columns of Python values become a table of the database."""
+    numbers = iter(range(1000))
+
+    def make(types: dict[str, pa.DataType] | None = None, **columns: list[Any]) -> ir.Table:
+        arrays = {name: pa.array(values, (types or {}).get(name)) for name, values in columns.items()}
+        return database.keep(f"made {next(numbers)}", ibis.memtable(pa.table(arrays)))
+
+    return make
+
+
+@pytest.fixture
+def recipe() -> Callable[..., Recipe]:
+    """A recipe for the logs of `write_log`, changed where a test says so."""
+
+    def make(**settings: Any) -> Recipe:
+        return Recipe(**({"item_column": "product", "time_column": "time", "session_column": "visit"} | settings))
+
+    return make
+
+
+@pytest.fixture
+def write_log(tmp_path: Path) -> Callable[..., Path]:
+    """Rows of (visit, "MM-DD HH:MM:SS", product) and more columns become a parquet file of events of 2024."""
+
+    def write(rows: list[tuple], *more: str, name: str = "log.parquet") -> Path:
+        columns = dict(zip(("visit", "time", "product", *more), map(list, zip(*rows, strict=True)), strict=True))
+        columns["time"] = [datetime.fromisoformat(f"2024-{time}") if time else None for time in columns["time"]]
+        path = tmp_path / "logs" / name
+        path.parent.mkdir(exist_ok=True)
+        pq.write_table(pa.table({name: pa.array(values) for name, values in columns.items()}), path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def day_file(tmp_path: Path) -> Callable[..., list[dict[str, Any]]]:
+    """The rows of a day file below `days`, or of the output folder given."""
+
+    def read(day: str, split: str = "train", output: str = "days") -> list[dict[str, Any]]:
+        return pq.read_table(tmp_path / output / f"session_start_date={day}-{split}.parquet").to_pylist()
+
+    return read

@@ -1,0 +1,50 @@
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from transformers4recsys.errors import InputError
+from transformers4recsys.preprocessing.duckdb_engine import DuckDB
+
+
+def test_csv_ids_stay_text_and_empty_cells_are_missing(database, tmp_path):
+    (tmp_path / "a.csv").write_text("visit,product\n007,\n7,é\n", encoding="utf-8")
+    read = database.read("csv", [str(tmp_path / "a.csv")])
+    assert database.rows(read.order_by("visit")) == [{"visit": "007", "product": None}, {"visit": "7", "product": "é"}]
+
+
+def test_files_are_joined_by_column_name(database, tmp_path):
+    pq.write_table(pa.table({"a": [1], "b": ["x"]}), tmp_path / "1.parquet")
+    pq.write_table(pa.table({"b": ["y"], "a": [2]}), tmp_path / "2.parquet")
+    read = database.read("parquet", [str(tmp_path / "1.parquet"), str(tmp_path / "2.parquet")])
+    assert database.rows(read.order_by("a")) == [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]
+
+
+def test_whole_numbers_keep_all_their_digits(database, tmp_path):
+    pq.write_table(pa.table({"a": [2**53 + 1]}), tmp_path / "1.parquet")
+    assert database.rows(database.read("parquet", [str(tmp_path / "1.parquet")])) == [{"a": 2**53 + 1}]
+
+
+def test_kept_tables_can_be_kept_anew_and_added_to(database, table):
+    assert database.find("x") is None
+    database.append("x", table(a=[1]))
+    database.append("x", table(a=[2]))
+    assert sorted(row["a"] for row in database.rows(database.find("x"))) == [1, 2]
+    database.keep("x", table(a=[3]))
+    assert database.rows(database.find("x")) == [{"a": 3}]
+
+
+def test_a_table_is_written_in_its_order(database, table, tmp_path):
+    made = table(a=[(i * 7919) % 10_007 for i in range(10_007)])
+    database.write(made.order_by("a"), tmp_path / "a.parquet")
+    assert pq.read_table(tmp_path / "a.parquet")["a"].to_pylist() == list(range(10_007))
+
+
+def test_a_file_that_is_no_parquet_is_named(database, tmp_path):
+    (tmp_path / "broken.parquet").write_text("no parquet at all")
+    with pytest.raises(InputError, match=r"broken\.parquet"):
+        database.rows(database.read("parquet", [str(tmp_path / "broken.parquet")]))
+
+
+def test_a_memory_limit_that_is_none_is_an_error(tmp_path):
+    with pytest.raises(InputError, match="--memory_limit 'much': expected a size"):
+        DuckDB(tmp_path, memory_limit="much")

@@ -1,0 +1,19 @@
+from transformers4recsys.preprocessing import feature_config
+from transformers4recsys.schema import Schema
+
+
+def test_the_file_is_a_feature_config(tmp_path, recipe):
+    chosen = recipe(user_column="user", categorical_columns=["brand"], names={"item_id": "pid"})
+    schema = feature_config.schema_of(chosen, {"item_id": 10, "brand": 4}, ["price"], ["session_id", "user_id"])
+    feature_config.write(schema, tmp_path)
+    read = Schema.from_file(tmp_path / "features.yaml", past_prefix="bef_")
+    assert read == schema
+    assert (read.item_id.name, read.item_id.cardinality) == ("pid", 10)
+    assert [feature.name for feature in read.inputs] == ["pid", "brand", "price"]
+    assert [feature.name for feature in read.metadata] == ["session_id", "user_id"]
+    assert sorted(read.past) == ["brand", "event_time", "pid", "price"]
+    assert (read.past["pid"].name, read.past["pid"].table, read.past["pid"].cardinality) == ("bef_pid", "pid", 10)
+
+
+def test_without_a_user_there_are_no_past_columns(recipe):
+    assert not feature_config.schema_of(recipe(), {"item_id": 10}, [], []).past

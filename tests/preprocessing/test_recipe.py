@@ -1,0 +1,84 @@
+import pytest
+
+from transformers4recsys.errors import InputError
+from transformers4recsys.preprocessing.recipe import Recipe, read_recipe
+
+LEAST = {"item_column": "product", "time_column": "time", "session_column": "visit"}
+
+
+def test_flags_go_before_the_file(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("item_column: product\ntime_column: time\nsession_column: visit\nfit_days: 7\n")
+    recipe = read_recipe(path, {"fit_days": 2, "price_column": None, "user_column": "customer"})
+    assert (recipe.item_column, recipe.fit_days, recipe.price_column, recipe.user_column) == (
+        "product",
+        2,
+        None,
+        "customer",
+    )
+
+
+def test_categorical_columns_come_with_their_standard_names():
+    recipe = Recipe(**LEAST, category_column="kind", categorical_columns=["brand"])
+    assert recipe.categorical == {"item_id": "product", "category": "kind", "brand": "brand"}
+
+
+def test_a_session_id_needs_no_gap_and_a_user_does():
+    assert Recipe(**LEAST).gap_minutes is None
+    assert Recipe(item_column="product", time_column="time", user_column="customer").gap_minutes == 30
+    assert Recipe(**LEAST, session_gap_minutes=5).gap_minutes == 5
+
+
+def test_past_sessions_need_a_user():
+    assert not Recipe(**LEAST).has_past
+    assert Recipe(**LEAST, user_column="customer").has_past
+    assert not Recipe(**LEAST, user_column="customer", past_length_max=0).has_past
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"item_column": None}, "--item_column is not given"),
+        ({"time_column": None}, "--time_column is not given"),
+        ({"session_column": None}, "give --session_column, or --user_column"),
+        ({"item_column": 3}, "--item_column 3: expected the name"),
+        ({"event_types": ["view"]}, "--event_types needs --event_type_column"),
+        ({"drop_repeats": "some"}, "--drop_repeats 'some': allowed are consecutive, all, none"),
+        ({"time_unit": "week"}, "--time_unit 'week': allowed are day, hour"),
+        ({"epoch_unit": "min"}, "--epoch_unit 'min': allowed are s, ms, us, ns"),
+        ({"session_length_max": 1}, "--session_length_max 1: must be a whole number of at least 2"),
+        ({"session_length_max": 2.5}, "--session_length_max 2.5: must be a whole number"),
+        ({"session_gap_minutes": 0}, "--session_gap_minutes 0: must be a number of at least 1"),
+        ({"fit_days": "x"}, "--fit_days 'x': must be a whole number"),
+        ({"names": {"item": "x"}}, "names: 'item' is no output column; there are item_id"),
+        ({"names": {"item_id": "event_time"}}, "two output columns are called 'event_time'"),
+        ({"categorical_columns": ["event_time"]}, "column 'event_time': this name is taken"),
+        ({"categorical_columns": ["category"], "category_column": "kind"}, "column 'category': this name is taken"),
+        ({"numeric_columns": ["_time"]}, "column '_time': this name is taken"),
+    ],
+)
+def test_what_cannot_be_is_an_error(settings, message):
+    with pytest.raises(InputError, match=message.replace("(", r"\(")):
+        Recipe(**(LEAST | settings))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("item_colum: product", "unknown setting 'item_colum'; did you mean item_column"),
+        ("- item_column", "expected `setting: value` lines"),
+        ("item_column: [", "is no valid YAML"),
+        ("categorical_columns: brand", "categorical_columns must be a list"),
+        ("names: item_id", "names must be a mapping"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_an_error(tmp_path, text, message):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_recipe(path)
+
+
+def test_a_file_that_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(InputError, match="--recipe .*none.yaml: No such file"):
+        read_recipe(tmp_path / "none.yaml")
