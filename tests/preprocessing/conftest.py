@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -72,3 +73,69 @@ def day_file(tmp_path: Path) -> Callable[..., list[dict[str, Any]]]:
         return pq.read_table(tmp_path / output / f"session_start_date={day}-{split}.parquet").to_pylist()
 
     return read
+
+
+@pytest.fixture
+def shop() -> Recipe:
+    """The recipe of `random_log`."""
+    return Recipe(
+        item_column="product",
+        time_column="time",
+        session_column="visit",
+        user_column="user",
+        category_column="category",
+        price_column="price",
+        categorical_columns=["brand"],
+        session_length_max=4,
+        past_length_max=5,
+    )
+
+
+@pytest.fixture
+def random_log() -> Callable[[int], list[dict[str, Any]]]:
+    """Four days with ties, repeats, nulls, unicode, sessions over midnight, and users with sessions side by side."""
+
+    def make(seed: int) -> list[dict[str, Any]]:
+        draw = random.Random(seed)
+        products = {
+            f"p{i}é": (f"c{i % 4}", draw.choice([None, "ACME", "Öl"]), draw.choice([None, 5.0, 7.25, 99.9]))
+            for i in range(30)
+        }
+        log = []
+        for number in range(80):
+            start = datetime(2024, 1, 5) + timedelta(seconds=draw.randrange(4 * 86_400 - 3600))
+            user = draw.choice([None, *range(1, 7)])
+            for _ in range(draw.randrange(1, 9)):
+                start += timedelta(seconds=draw.choice([0, 0, 1, 60, 900]))
+                product = draw.choice([*list(products)[:8], *products, None])
+                category, brand, price = products.get(product, (None, None, None))
+                log.append(
+                    {
+                        "visit": f"v{number * 7919 % 80:02}",
+                        "user": user,
+                        "time": draw.choice([start] * 20 + [None]),
+                        "product": product,
+                        "category": category,
+                        "brand": brand,
+                        "price": price,
+                    }
+                )
+        draw.shuffle(log)
+        return log
+
+    return make
+
+
+@pytest.fixture
+def write_events() -> Callable[[list[dict[str, Any]], Path], Path]:
+    """Events of `random_log` become a parquet file."""
+
+    def write(log: list[dict], path: Path) -> Path:
+        path.parent.mkdir(exist_ok=True)
+        schema = pa.schema({"visit": "string", "user": "int64", "time": pa.timestamp("us"), "product": "string"})
+        for name, kind in (("category", pa.string()), ("brand", pa.string()), ("price", pa.float64())):
+            schema = schema.append(pa.field(name, kind))
+        pq.write_table(pa.Table.from_pylist(log, schema=schema), path)
+        return path
+
+    return write

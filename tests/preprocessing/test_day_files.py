@@ -52,7 +52,10 @@ def test_sessions_are_counted_by_day_and_half(database, rows):
 
 def test_a_day_is_written_in_order_whole_and_in_halves(database, table, tmp_path):
     rows = table(
-        _row=[3, 1, 2], _half=["test", "valid", "valid"], item_id=[[5, 6], [1, 2], [3, 4]], at=[dt.datetime(2024, 1, 5)] * 3
+        _row=[3, 1, 2],
+        _half=["test", "valid", "valid"],
+        item_id=[[5, 6], [1, 2], [3, 4]],
+        at=[dt.datetime(2024, 1, 5)] * 3,
     )
     day_files.write(database, rows, tmp_path, "2024-01-05", {"item_id": "sess_pid_seq"})
     found = {

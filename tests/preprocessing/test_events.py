@@ -63,7 +63,9 @@ def test_nothing_left_is_an_error_that_says_why(database, table, recipe):
 
 
 def test_an_empty_table_is_an_error(database, table, recipe):
-    raw = table({"visit": pa.string(), "time": pa.timestamp("us"), "product": pa.int64()}, visit=[], time=[], product=[])
+    raw = table(
+        {"visit": pa.string(), "time": pa.timestamp("us"), "product": pa.int64()}, visit=[], time=[], product=[]
+    )
     with pytest.raises(InputError, match="there are no rows"):
         events.audit(database, raw, recipe(), reasons(database, raw, recipe()))
 

@@ -57,7 +57,9 @@ def test_features_need_their_columns(recipe):
 
 
 def test_mean_and_deviation_leave_unknown_values_out(database, table, recipe):
-    events = table(_time=[0, 0, 0, 0], _first_seen=[0] * 4, a=[1.0, 3.0, None, 5.0], b=[7.0] * 4, c=[None, None, 0.0, 0.0])
+    events = table(
+        _time=[0, 0, 0, 0], _first_seen=[0] * 4, a=[1.0, 3.0, None, 5.0], b=[7.0] * 4, c=[None, None, 0.0, 0.0]
+    )
     numbers = features.numbers_of(recipe(numeric_columns=["a", "b", "c"]), has_clock=False)
     scales = features.fitted(database, events, numbers)
     assert scales == {

@@ -107,7 +107,11 @@ def test_a_session_of_one_item_is_dropped_and_counted(database, made):
 def test_the_last_n_events_are_kept_and_keep_their_pause(database, made):
     ordered, chosen = made([(i * 1000, i) for i in range(5)], session_length_max=3)
     rows = database.rows(sessions.kept(ordered, chosen).order_by("_position"))
-    assert [(row["_position"], row["item_id"], row["_pause"]) for row in rows] == [(0, 2, 1000), (1, 3, 1000), (2, 4, 1000)]
+    assert [(row["_position"], row["item_id"], row["_pause"]) for row in rows] == [
+        (0, 2, 1000),
+        (1, 3, 1000),
+        (2, 4, 1000),
+    ]
     assert database.rows(sessions.counts(ordered, chosen))[0] == {
         "day": 0,
         "ordered": 5,

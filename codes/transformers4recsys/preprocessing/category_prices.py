@@ -24,10 +24,8 @@ def sums(events: ir.Table, earlier: ir.Table | None, time_unit: str, fitted_unti
         total=(priced[PRICE] * 10_000).round().cast("int64"),
         count=ibis.literal(1, type="int64"),
     )
-    parts = of_events if earlier is None else of_events.union(earlier.select(*of_events.columns))
-    return parts.group_by("category", "day").agg(
-        total=parts["total"].sum().cast("int64"), count=parts["count"].sum().cast("int64")
-    )
+    parts = of_events if earlier is None else of_events.union(earlier.cast(dict(of_events.schema())))
+    return parts.group_by("category", "day").agg(total=_sum(parts["total"]), count=_sum(parts["count"]))
 
 
 def with_category_price(events: ir.Table, sums: ir.Table, time_unit: str, fitted_until: int) -> ir.Table:
@@ -50,11 +48,16 @@ def until(sums: ir.Table, last_day: int) -> ir.Table:
     known = sums.filter(sums["day"] <= last_day)
     totals = known.group_by("category").agg(
         day=ibis.literal(last_day, type="int64"),
-        total=known["total"].sum().cast("int64"),
-        count=known["count"].sum().cast("int64"),
+        total=_sum(known["total"]),
+        count=_sum(known["count"]),
     )
     return totals.order_by("category")
 
 
 def _day(events: ir.Table, time_unit: str, fitted_until: int) -> ir.IntegerColumn:
     return ibis.greatest(clock.day_of(events["_time"], time_unit), fitted_until)
+
+
+def _sum(column: ir.IntegerColumn) -> ir.IntegerScalar:
+    # DuckDB adds up to 128 bits, which parquet would hold as a float.
+    return column.sum().cast("decimal(38, 0)").cast("int64")

@@ -103,7 +103,7 @@ def audit(database: DuckDB, raw: ir.Table, recipe: Recipe, table: ir.Table) -> A
     dropped = {reason: by_reason[reason]["count"] for reason in REASONS if reason in by_reason}
     read = sum(group["count"] for group in groups)
     if kept is None:
-        if read and set(dropped) == {"day_already_written"}:
+        if "day_already_written" in dropped:
             return Audit(read, 0, dropped, False, 0)
         causes = ", ".join(f"{reason} {count}" for reason, count in dropped.items()) or "there are no rows"
         raise InputError(f"--input has no event that can be used ({read} rows read): {causes}")

@@ -38,11 +38,11 @@ def numbered(rows: ir.Table, known: ir.Table | None) -> ir.Table:
     """
     rows = rows.select("_row", "_user", "_start", "_length").filter(ibis._["_user"].notnull())
     so_far = ibis.window(group_by="_user", order_by="_row", rows=(None, 0))
-    first = (rows["_length"].sum().over(so_far) - rows["_length"]).cast("int64")
+    first = (rows["_length"].sum().over(so_far) - rows["_length"]).cast("int32")
     rows = rows.mutate(_first=first)
     if known is None:
         return rows
-    totals = known.group_by(_known_user=known["_user"]).agg(_total=known["_length"].sum().cast("int64"))
+    totals = known.group_by(_known_user=known["_user"]).agg(_total=known["_length"].sum().cast("int32"))
     joined = rows.join(totals, rows["_user"] == totals["_known_user"], how="left")
     first = joined["_first"] + joined["_total"].fill_null(0)
     return joined.select("_row", "_user", "_start", "_length", _first=first)
