@@ -9,7 +9,7 @@ DAY = day_number("2024-01-05", "day", flag="")
 
 
 def reasons(database, raw, recipe, **days):
-    days = {"written_until": None, "first_day": None, "last_day": None} | days
+    days = {"written_before": None, "first_day": None, "last_day": None} | days
     return events.with_reason(events.standard_columns(raw, recipe), recipe, **days)
 
 
@@ -46,14 +46,16 @@ def test_each_row_has_one_reason_or_is_kept(database, raw, recipe):
 
 
 def test_days_already_written_are_left_out(database, raw, recipe):
-    made = reasons(database, raw, recipe(), written_until=DAY)
-    assert events.audit(database, raw, recipe(), made).dropped["day_already_written"] == 3
+    made = reasons(database, raw, recipe(), written_before=(DAY + 1) * 86_400_000)
+    assert events.audit(database, raw, recipe(), made).dropped["already_written"] == 3
 
 
 def test_nothing_but_written_days_is_no_error(database, table, recipe):
     raw = table(visit=["a"], time=["2024-01-05"], product=[1])
-    found = events.audit(database, raw, recipe(), reasons(database, raw, recipe(), written_until=DAY))
-    assert (found.read, found.kept, found.dropped) == (1, 0, {"day_already_written": 1})
+    found = events.audit(
+        database, raw, recipe(), reasons(database, raw, recipe(), written_before=(DAY + 1) * 86_400_000)
+    )
+    assert (found.read, found.kept, found.dropped) == (1, 0, {"already_written": 1})
 
 
 def test_nothing_left_is_an_error_that_says_why(database, table, recipe):

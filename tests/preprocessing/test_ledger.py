@@ -11,7 +11,19 @@ def test_what_is_written_is_read(tmp_path, recipe):
     ledger.write(tmp_path)
     again = open_ledger(tmp_path, recipe())
     assert again == ledger
-    assert (again.fitted_days, again.fitted_until("day"), again.last_day("day")) == (["2022-01-08"], 19_000, 19_000)
+    assert (again.fitted_days, again.fitted_until("day")) == (["2022-01-08"], 19_000)
+
+
+def test_sessions_by_pauses_begin_after_the_last_event_that_was_read(tmp_path, recipe):
+    by_pauses, day = recipe(session_column=None, user_column="user"), 86_400_000
+    ledger = open_ledger(tmp_path, recipe())
+    assert ledger.written_before(recipe()) is None
+    ledger.days["2022-01-08"] = {"sessions": 3}
+    ledger.last_time = 19_001 * day + 5
+    assert ledger.written_before(recipe()) == 19_001 * day
+    assert ledger.written_before(by_pauses) == 19_001 * day + 6
+    ledger.last_time = 19_000 * day
+    assert ledger.written_before(by_pauses) == 19_001 * day
 
 
 def test_other_settings_are_an_error_that_names_them(tmp_path, recipe):

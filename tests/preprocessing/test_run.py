@@ -160,15 +160,30 @@ def test_users_and_pauses_make_sessions(write_log, day_file, tmp_path):
     assert found == [("u-1704448800", [1, 2], []), ("u-1704452401", [3, 4], [1, 2])]
 
 
-def test_a_session_over_midnight_stays_whole_in_one_call_and_is_cut_between_two(write_log, day_file, tmp_path, recipe):
+def test_a_session_over_midnight_stays_whole_in_one_call_and_loses_the_rest_between_two(
+    write_log, day_file, tmp_path, recipe
+):
     first = [("a", "01-05 23:58:00", 1), ("a", "01-05 23:59:00", 2)]
-    second = [("a", "01-06 00:01:00", 3), ("a", "01-06 00:02:00", 4)]
+    second = [
+        ("a", "01-06 00:01:00", 3),
+        ("a", "01-06 00:02:00", 4),
+        ("b", "01-06 10:00:00", 1),
+        ("b", "01-06 10:01:00", 4),
+    ]
     chosen = recipe()
     preprocess(write_log(first + second), tmp_path / "once", chosen, **SMALL)
     assert [row["item_id"] for row in day_file("2024-01-05", output="once")] == [[1, 2, 3, 4]]
-    for rows in (first, second):
-        preprocess(write_log(rows), tmp_path / "days", chosen, **SMALL)
-    assert [row["item_id"] for day in ("2024-01-05", "2024-01-06") for row in day_file(day)] == [[1, 2], [3, 4]]
+    calls = [preprocess(write_log(rows), tmp_path / "days", chosen, **SMALL) for rows in (first, second)]
+    assert [row["item_id"] for day in ("2024-01-05", "2024-01-06") for row in day_file(day)] == [[1, 2], [1, 3]]
+    assert calls[1]["events_dropped"] == {"of_a_session_already_written": 2}
+
+
+@pytest.mark.parametrize("columns", [{}, {"session_column": None, "user_column": "visit"}])
+def test_events_after_the_last_midnight_do_not_come_twice(write_log, tmp_path, recipe, columns):
+    rows = [("a", "01-05 23:58:00", 1), ("a", "01-06 00:01:00", 2), ("a", "01-06 00:02:00", 3)]
+    log, chosen = write_log(rows), recipe(**columns)
+    assert preprocess(log, tmp_path / "days", chosen, **SMALL)["days"] == ["2024-01-05"]
+    assert preprocess(log, tmp_path / "days", chosen, **SMALL)["days"] == []
 
 
 def test_a_day_without_a_session_of_two_items_has_empty_files(write_log, day_file, tmp_path, recipe):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ibis
@@ -21,7 +22,7 @@ REASONS = (
     "no_time",
     "no_session_or_user",
     "outside_start_and_end_date",
-    "day_already_written",
+    "already_written",
 )
 
 
@@ -34,6 +35,7 @@ class Audit:
     dropped: Mapping[str, int]
     has_clock: bool
     without_price: int
+    last_time: int
 
 
 def standard_columns(raw: ir.Table, recipe: Recipe) -> ir.Table:
@@ -59,9 +61,12 @@ def standard_columns(raw: ir.Table, recipe: Recipe) -> ir.Table:
 
 
 def with_reason(
-    table: ir.Table, recipe: Recipe, *, written_until: int | None, first_day: int | None, last_day: int | None
+    table: ir.Table, recipe: Recipe, *, written_before: int | None, first_day: int | None, last_day: int | None
 ) -> ir.Table:
-    """Add `_reason`: the first of REASONS that applies to a row, null for the events to keep."""
+    """Add `_reason`: the first of REASONS that applies to a row, null for the events to keep.
+
+    Earlier calls have written what happened before `written_before`, in milliseconds.
+    """
     day = clock.day_of(table["_time"], recipe.time_unit)
     never = ibis.literal(False)
     is_outside = never
@@ -75,7 +80,7 @@ def with_reason(
         table["_time"].isnull(),
         table["_key"].isnull(),
         is_outside,
-        never if written_until is None else day <= written_until,
+        never if written_before is None else table["_time"] < written_before,
     )
     return table.mutate(_reason=ibis.cases(*zip(conditions, REASONS, strict=True), else_=ibis.null("string")))
 
@@ -103,12 +108,21 @@ def audit(database: DuckDB, raw: ir.Table, recipe: Recipe, table: ir.Table) -> A
     dropped = {reason: by_reason[reason]["count"] for reason in REASONS if reason in by_reason}
     read = sum(group["count"] for group in groups)
     if kept is None:
-        if "day_already_written" in dropped:
-            return Audit(read, 0, dropped, False, 0)
+        if "already_written" in dropped:
+            return Audit(read, 0, dropped, False, 0, 0)
         causes = ", ".join(f"{reason} {count}" for reason, count in dropped.items()) or "there are no rows"
         raise InputError(f"--input has no event that can be used ({read} rows read): {causes}")
     _check_years(kept, recipe)
-    return Audit(read, kept["count"], dropped, bool(kept["timed"]), int(kept["without_price"] or 0))
+    return Audit(read, kept["count"], dropped, bool(kept["timed"]), kept["without_price"], kept["last"])
+
+
+def check_type(name: str, new: ir.Column, old: ir.Column, path: str | Path) -> None:
+    """Raise InputError if raw ids are of another type than on the days before."""
+    kind, before = (column.type().copy(nullable=True) for column in (new, old))
+    if kind != before:
+        raise InputError(
+            f"--input: {name} is of type {kind}, but of type {before} on the days before ({path}); give one"
+        )
 
 
 def _check_columns(raw: ir.Table, recipe: Recipe) -> None:

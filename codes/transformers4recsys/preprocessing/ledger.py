@@ -29,15 +29,21 @@ class Ledger:
     fitted: dict[str, dict[str, float]] = field(default_factory=dict)
     cardinalities: dict[str, int] = field(default_factory=dict)
     days: dict[str, dict[str, int]] = field(default_factory=dict)
+    last_time: int = 0
     calls: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def scales(self) -> dict[str, Scale]:
         return {name: Scale(**numbers) for name, numbers in self.fitted.items()}
 
-    def last_day(self, time_unit: str) -> int | None:
-        """Number of the last day written; None before the first call."""
-        return clock.day_number(max(self.days), time_unit, flag=FILE) if self.days else None
+    def written_before(self, recipe: Recipe) -> int | None:
+        """Time, in milliseconds, up to which all events have been read; None before the first call."""
+        if not self.days:
+            return None
+        next_day = clock.day_number(max(self.days), recipe.time_unit, flag=FILE) + 1
+        end = next_day * clock.MILLISECONDS[recipe.time_unit]
+        # A session with an id is known again; one cut by pauses is not, so no event may come twice.
+        return end if recipe.gap_minutes is None else max(end, self.last_time + 1)
 
     def fitted_until(self, time_unit: str) -> int:
         """Number of the last day that features are fitted on."""

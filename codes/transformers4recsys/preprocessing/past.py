@@ -9,6 +9,7 @@ from ibis.expr import types as ir
 
 from transformers4recsys.preprocessing import clock, sessions
 from transformers4recsys.preprocessing.duckdb_engine import DuckDB
+from transformers4recsys.preprocessing.events import check_type
 from transformers4recsys.preprocessing.recipe import Recipe
 
 PREFIX = "bef_"
@@ -87,6 +88,7 @@ def history(
     names = {name: recipe.output_name(name) for name in (*columns, "session_start", "session_id", "user_id")}
     table = table.select(**{name: table[output] for name, output in names.items()})
     table = table.mutate(_user=table["user_id"], _start=clock.of_timestamp(table["session_start"]))
+    check_type("user_id", users["_user"], table["_user"], files[0])
     table = table.semi_join(users, "_user")
     table = table.mutate(_day=clock.day_of(table["_start"], recipe.time_unit))
     number = ibis.row_number().over(group_by=table["_day"], order_by=[table["_start"], table["session_id"]])

@@ -46,6 +46,18 @@ class Added:
     days: dict[str, dict[str, int]] = field(default_factory=dict)
     dropped: Counter[str] = field(default_factory=Counter)
 
+    def count(self, events: Mapping[int, int], counts: list[dict], halves: list[dict], time_unit: str) -> None:
+        """Add what `sessions.counts` and `day_files.halves` found of the days of `events`."""
+        of_day, halves_of_day = ({row["day"]: row for row in rows} for rows in (counts, halves))
+        for day in events:
+            count = of_day[day]
+            half = halves_of_day.get(day, {"sessions": 0, "valid_sessions": 0, "test_sessions": 0})
+            sizes = {"events": count["events"]} | {name: half[name] for name in half if name != "day"}
+            self.days[clock.label(day, time_unit)] = sizes
+            self.dropped["repeated_item"] += events[day] - count["ordered"]
+            for reason in ("in_a_short_session", "before_the_last_n"):
+                self.dropped[reason] += count[reason]
+
 
 @dataclass(frozen=True)
 class Pipeline:
@@ -57,16 +69,19 @@ class Pipeline:
     output: Path
     folder: Path
 
-    def add_days(self, events: ir.Table) -> Added:
+    def add_days(self, events: ir.Table, num_events: int) -> Added:
         """Turn clean events into the files of their days."""
         with progress_bar("reading, ids, sessions", total=3) as advance:
             found = self._identified(events, advance)
+        added = Added()
+        added.dropped["of_a_session_already_written"] = num_events - sum(found.events_of_day.values())
+        if not found.events_of_day:
+            return added
         if not self.ledger.days:
             self.ledger.choose_fitted_days(sorted(found.events_of_day), self.recipe)
         prices = self._category_prices(found.events) if "relative_price" in self._numbers else None
         if self.recipe.has_past and self.ledger.days:
             self._remember_history(found.events)
-        added = Added()
         with progress_bar("writing days", total=len(found.events_of_day)) as advance:
             for days in bundles(found.events_of_day, EVENTS_AT_A_TIME, at_first=self.recipe.fit_days):
                 rows = self._rows(found, days, prices, added)
@@ -100,6 +115,9 @@ class Pipeline:
         if recipe.gap_minutes is not None:
             events = sessions.with_start(events, recipe.gap_minutes)
         events = database.keep("events", events)
+        if recipe.gap_minutes is None and self.ledger.days:
+            events = sessions.of_new(database, events, self._day_files, recipe.output_name("session_id"))
+            events = database.keep("events of new sessions", events)
         advance()
         words = {}
         for name in recipe.categorical:
@@ -122,9 +140,13 @@ class Pipeline:
         return self.database.keep("category prices", sums)
 
     def _remember_history(self, events: ir.Table) -> None:
-        files = [str(self.output / day_files.file_name(day, "train")) for day in self.ledger.days]
         users = events.select("_user").distinct()
-        past.remember(self.database, past.history(self.database, files, users, self._columns, self.recipe))
+        past.remember(self.database, past.history(self.database, self._day_files, users, self._columns, self.recipe))
+
+    @cached_property
+    def _day_files(self) -> list[str]:
+        """Files of all sessions of earlier calls."""
+        return [str(self.output / day_files.file_name(day, "train")) for day in self.ledger.days]
 
     def _rows(self, found: Identified, days: Sequence[int], prices: ir.Table | None, added: Added) -> ir.Table:
         """Make the rows of the sessions that start on these days, and count them."""
@@ -139,7 +161,10 @@ class Pipeline:
             self.ledger.fit(database, sessions.of_days(events, days[0], fitted_until), self._numbers)
         events = features.with_numbers(events, self._numbers, self.ledger.scales)
         rows = database.keep("rows", day_files.as_rows(events, found.starts, self._columns))
-        self._count(found, days, ordered, rows, added)
+        counts = database.rows(sessions.counts(ordered, recipe))
+        added.count(
+            {day: found.events_of_day[day] for day in days}, counts, database.rows(day_files.halves(rows)), unit
+        )
         if recipe.has_past:
             rows = past.with_past(database, rows, recipe)
         lists = day_files.lists(rows["_events"], self._columns)
@@ -149,17 +174,6 @@ class Pipeline:
             lists |= {"user_id": rows["_user"]}
         rows = rows.mutate(**lists, session_start=clock.timestamp(rows["_start"]))
         return database.keep("finished rows", rows.select("_row", "_half", *self._names))
-
-    def _count(self, found: Identified, days: Sequence[int], ordered: ir.Table, rows: ir.Table, added: Added) -> None:
-        counts = {row.pop("day"): row for row in self.database.rows(sessions.counts(ordered, self.recipe))}
-        halves = {row.pop("day"): row for row in self.database.rows(day_files.halves(rows))}
-        none = {"sessions": 0, "valid_sessions": 0, "test_sessions": 0}
-        for day in days:
-            label, count = clock.label(day, self.recipe.time_unit), counts[day]
-            added.days[label] = {"events": count["events"], **halves.get(day, none)}
-            added.dropped["repeated_item"] += found.events_of_day[day] - count["ordered"]
-            added.dropped["in_a_short_session"] += count["in_a_short_session"]
-            added.dropped["before_the_last_n"] += count["before_the_last_n"]
 
     def _write_rest(self, found: Identified, prices: ir.Table | None) -> None:
         """Write the vocabularies, the category prices and the feature config, of all days."""

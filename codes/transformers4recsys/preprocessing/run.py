@@ -12,7 +12,7 @@ from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import clock, events, source
 from transformers4recsys.preprocessing.duckdb_engine import DuckDB
 from transformers4recsys.preprocessing.ledger import Ledger, open_ledger
-from transformers4recsys.preprocessing.pipeline import Pipeline
+from transformers4recsys.preprocessing.pipeline import Added, Pipeline
 from transformers4recsys.preprocessing.recipe import Recipe
 from transformers4recsys.preprocessing.staging import ASIDE, finish, staged
 
@@ -62,23 +62,28 @@ def _add(
     table = events.with_reason(
         events.standard_columns(raw, recipe),
         recipe,
-        written_until=ledger.last_day(recipe.time_unit),
+        written_before=ledger.written_before(recipe),
         first_day=first_day,
         last_day=last_day,
     )
     audit = events.audit(pipeline.database, raw, recipe, table)
-    call: dict[str, Any] = {"input": files, "events_read": audit.read, "events_dropped": dict(audit.dropped)}
-    if not audit.kept:
-        log.info("nothing new: all %d events fall on days that are written already", audit.read)
-        return call | {"events_written": 0, "days": []}
-    _settle_clock(ledger, recipe, has_clock=audit.has_clock)
-    added = pipeline.add_days(events.without_reason(table))
-    call["events_dropped"] |= added.dropped
-    call["events_written"] = sum(day["events"] for day in added.days.values())
-    call["events_without_price"] = audit.without_price
-    call["days"] = sorted(added.days)
+    if not ledger.days:
+        _settle_clock(ledger, recipe, has_clock=audit.has_clock)
+    added = pipeline.add_days(events.without_reason(table), audit.kept) if audit.kept else Added()
+    call = {
+        "input": files,
+        "events_read": audit.read,
+        "events_dropped": {reason: count for reason, count in (audit.dropped | added.dropped).items() if count},
+        "events_written": sum(day["events"] for day in added.days.values()),
+        "events_without_price": audit.without_price,
+        "days": sorted(added.days),
+    }
+    if not added.days:
+        log.info("nothing new: the %d events belong to days and sessions that are written already", audit.read)
+        return call
     ledger.days |= added.days
     ledger.calls.append(call)
+    ledger.last_time = max(ledger.last_time, audit.last_time)
     ledger.write(pipeline.folder)
     log.info("%d of %d events are in the sessions of %d days", call["events_written"], audit.read, len(added.days))
     return call
@@ -86,9 +91,8 @@ def _add(
 
 def _settle_clock(ledger: Ledger, recipe: Recipe, *, has_clock: bool) -> None:
     """Decide on the first call, for all later ones, whether times say more than the date."""
-    if not ledger.days:
-        ledger.has_clock = has_clock
-        if not has_clock:
-            log.info("%s has dates without a clock: no hour and no time since the last event", recipe.time_column)
-            if not recipe.order_column:
-                log.warning("without a clock and without --order_column, a session's events are ordered by item")
+    ledger.has_clock = has_clock
+    if not has_clock:
+        log.info("%s has dates without a clock: no hour and no time since the last event", recipe.time_column)
+        if not recipe.order_column:
+            log.warning("without a clock and without --order_column, a session's events are ordered by item")

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import ibis
 from ibis.expr import types as ir
 
 from transformers4recsys.preprocessing import clock
+from transformers4recsys.preprocessing.duckdb_engine import DuckDB
+from transformers4recsys.preprocessing.events import check_type
 from transformers4recsys.preprocessing.recipe import ITEM, Recipe
 
 ITEMS_MIN = 2
 SESSIONS_A_DAY_MAX = 1_000_000_000
+
+
+def of_new(database: DuckDB, events: ir.Table, files: Sequence[str], session_id: str) -> ir.Table:
+    """Leave out what still comes of sessions that are in the day files of earlier calls."""
+    written = database.read("parquet", files).select(_key=session_id)
+    check_type("session_id", events["_key"], written["_key"], files[0])
+    # Few of the many sessions written come again, so those are found first.
+    again = database.keep("sessions again", written.semi_join(events, "_key"))
+    return events.anti_join(again, "_key")
 
 
 def with_start(events: ir.Table, gap_minutes: float) -> ir.Table:

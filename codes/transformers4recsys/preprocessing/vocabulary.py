@@ -9,9 +9,9 @@ from pathlib import Path
 import ibis
 from ibis.expr import types as ir
 
-from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import clock
 from transformers4recsys.preprocessing.duckdb_engine import DuckDB
+from transformers4recsys.preprocessing.events import check_type
 from transformers4recsys.preprocessing.recipe import ITEM
 
 
@@ -40,7 +40,7 @@ def extended(database: DuckDB, name: str, events: ir.Table, earlier: Path | None
 def _continued(database: DuckDB, name: str, seen: ir.Table, path: Path) -> ir.Table:
     """Count what was known anew, and number what was not behind it."""
     known = _read(database, path)
-    _check_type(name, seen, known, path)
+    check_type(name, seen["raw"], known["raw"], path)
     matched = seen.join(known, seen["raw"].identical_to(known["raw"]), how="left")
     matched = matched.select(seen["raw"], seen["first_seen"], seen["count"], known_id=known["id"])
     matched = database.keep(f"seen {name}", matched)
@@ -89,11 +89,3 @@ def to_file(table: ir.Table) -> ir.Table:
 def _read(database: DuckDB, path: Path) -> ir.Table:
     table = database.read("parquet", [str(path)])
     return table.select("raw", "id", first_seen=clock.of_timestamp(table["first_seen"]), count="count")
-
-
-def _check_type(name: str, seen: ir.Table, known: ir.Table, path: Path) -> None:
-    new, old = seen["raw"].type(), known["raw"].type()
-    if new.copy(nullable=True) != old.copy(nullable=True):
-        raise InputError(
-            f"--input: {name} is of type {new}, but of type {old} on the days before ({path}); give one type"
-        )
