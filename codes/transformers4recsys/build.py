@@ -16,7 +16,16 @@ import torch
 from transformers import TrainerCallback
 
 from transformers4recsys import distributed
-from transformers4recsys.config import DataArguments, ModelArguments, TrainingArguments
+from transformers4recsys.config import (
+    DataArguments,
+    ModelArguments,
+    PreprocessArguments,
+    SimulateArguments,
+    TrainingArguments,
+    refuse_what_is_to_come,
+    required,
+    without_effect,
+)
 from transformers4recsys.data import ENGINES
 from transformers4recsys.data.checks import check_files
 from transformers4recsys.data.days import DayFiles, day_files
@@ -29,11 +38,15 @@ from transformers4recsys.model.losses import CATALOG_LOSSES
 from transformers4recsys.model.next_item import NextItemModel
 from transformers4recsys.model.scoring import ACTIVATIONS, ItemScorer
 from transformers4recsys.model.targets import TARGET_RULES, MaskedTargets, TargetRule
+from transformers4recsys.preprocessing.recipe import Recipe, read_recipe
+from transformers4recsys.preprocessing.run import preprocess as preprocess_log
+from transformers4recsys.preprocessing.simulate import simulate as simulate_log
 from transformers4recsys.reporting.attention import AttentionFiles
 from transformers4recsys.reporting.loggers import chosen_loggers, close_wandb, open_logger
 from transformers4recsys.reporting.output_folder import start_anew
 from transformers4recsys.reporting.reporter import SINKS, Reporter
 from transformers4recsys.schema import Schema
+from transformers4recsys.terminal import progress_bar
 from transformers4recsys.training import checkpoint
 from transformers4recsys.training.callbacks import ContinuousLog, Profile, TrainingProgress, ValidateEvery
 from transformers4recsys.training.evaluation import Evaluation
@@ -52,49 +65,18 @@ LOSSES_TO_COME = (
     ("top1", "top1_max", "bpr", "bpr_max", "bpr_max_reg", "top1_max_reg", "sampled_softmax", "gbce")
     + ("cross_entropy_neg", "cross_entropy_neg_1d", "margin_hinge_a", "margin_hinge_b")
 )  # fmt: skip
-# Documented flags whose part is still to be built: set to anything but the default, they stop the run.
-NOT_YET = (
-    "mlm",
-    "negative_sampling",
-    "neg_rescale_factor",
-    "use_ohe_item_ids_inputs",
-    "model_name_or_path",
-    "config_name",
-)
-# Flags that say nothing to the encoders and losses there are: set, they are named once and ignored.
-WITHOUT_EFFECT = {
-    "attn_type": "it is XLNet's",
-    "summary_type": "it is XLNet's",
-    "axial_pos_shape_first_dim": "it is Reformer's",
-    "attn_chunk_length": "it is Reformer's",
-    "num_chunks_before": "it is Reformer's",
-    "num_chunks_after": "it is Reformer's",
-    "chunk_size_feed_forward": "it is Reformer's",
-    "lsh_num_hashes": "it is Reformer's",
-    "mlm_probability": "--mlm is off",
-    "similarity_type": "no loss on negative columns is chosen",
-    "margin_loss": "no hinge loss is chosen",
-    "neg_sampling_store_size": "--negative_sampling is off",
-    "neg_sampling_extra_samples_per_batch": "--negative_sampling is off",
-    "neg_sampling_alpha": "--negative_sampling is off",
-    "bpr_max_reg_lambda": "--loss_type is not bpr_max_reg",
-    "cache_dir": "nothing is downloaded",
-    "nvt_part_mem_fraction": "--data_loader_engine is not nvtabular",
-    "petastorm_reader_pool_type": "--data_loader_engine is not petastorm",
-    "lr_scheduler_type": "--learning_rate_schedule decides",
-    "warmup_steps": "--learning_rate_warmup_steps decides",
-}
 
 
 def train(data: DataArguments, model: ModelArguments, training: TrainingArguments) -> None:
     """Check the input, build the program and run all days."""
     _require(data, training)
-    _refuse_what_is_to_come(data, model)
-    for note in [*training.notes, *_flags_without_effect(data, model, training)]:
+    refuse_what_is_to_come(data, model)
+    for note in [*training.notes, *without_effect(data, model, training)]:
         log.warning(note)
     schema = schema_of(data)
     if schema.ignored:
-        log.warning("%s: past columns are ignored without --session_aware", ", ".join(schema.ignored))
+        prefix = data.session_aware_features_prefix
+        log.warning("%d columns %s... hold past sessions: ignored without --session_aware", len(schema.ignored), prefix)
     days = _days_of(data, training)
     check_files(days.all_files(), schema)
     next_item_model = model_of(data, model, training, schema)
@@ -137,6 +119,44 @@ def train(data: DataArguments, model: ModelArguments, training: TrainingArgument
     for logger in loggers:
         logger.close(trainer.args, trainer.state, trainer.control)
     close_wandb()
+
+
+def simulate(arguments: SimulateArguments) -> None:
+    """Write the log of a made-up shop and say what it holds."""
+    counts: list[int] = []
+    with progress_bar("simulate", arguments.days) as advance:
+
+        def count(day: str, num_events: int) -> None:
+            counts.append(num_events)
+            advance()
+
+        simulate_log(
+            arguments.output or "",
+            days=arguments.days,
+            sessions_per_day=arguments.sessions_per_day,
+            items=arguments.items,
+            start_date=arguments.start_date,
+            seed=arguments.seed,
+            on_day=count,
+        )
+    log.info("%s: %d events of %d days", arguments.output, sum(counts), len(counts))
+
+
+def preprocess(arguments: PreprocessArguments) -> None:
+    """Turn raw logs into day files."""
+    flags = {
+        field.name: getattr(arguments, field.name) for field in dataclasses.fields(Recipe) if field.name != "names"
+    }
+    preprocess_log(
+        arguments.input or [],
+        arguments.output or "",
+        read_recipe(arguments.recipe, flags),
+        start_date=arguments.start_date,
+        end_date=arguments.end_date,
+        memory_limit=arguments.memory_limit,
+        threads=arguments.threads,
+        temp_directory=arguments.temp_directory,
+    )
 
 
 def schema_of(data: DataArguments) -> Schema:
@@ -337,45 +357,9 @@ def _write_model_settings(output_dir: Path, data: DataArguments, model: ModelArg
 
 
 def _require(data: DataArguments, training: TrainingArguments) -> None:
-    needed = {
-        "data_path": data.data_path,
-        "start_date": data.start_date,
-        "end_date": data.end_date,
-        "feature_config": data.feature_config,
-        "output_dir": training.output_dir,
-    }
-    missing = [f"--{name}" for name, value in needed.items() if not value]
-    if missing:
-        raise InputError(f"{', '.join(missing)} must be given; see --help")
+    required(data, "data_path", "start_date", "end_date", "feature_config")
+    required(training, "output_dir")
     if not (training.do_train or training.do_eval):
         raise InputError("nothing to do: give --do_train, --do_eval or both")
     if training.do_eval and not training.do_train and not training.resume_from_checkpoint:
         raise InputError("--do_eval without --do_train needs trained weights: give --resume_from_checkpoint FOLDER")
-
-
-def _refuse_what_is_to_come(data: DataArguments, model: ModelArguments) -> None:
-    for name in NOT_YET:
-        if name in _changed(model):
-            raise InputError(f"--{name}: not yet; leave it out")
-    if data.time_unit != "day":
-        raise InputError(f"--time_unit {data.time_unit}: not yet; leave it out")
-
-
-def _flags_without_effect(data: DataArguments, model: ModelArguments, training: TrainingArguments) -> list[str]:
-    changed = {**_changed(data), **_changed(model), **_changed(training)}
-    notes = [f"--{name} has no effect here: {WITHOUT_EFFECT[name]}" for name in changed if name in WITHOUT_EFFECT]
-    if model.model_type == "gru":
-        idle = [name for name in ("n_head", "hidden_act", "disable_positional_embeddings") if name in changed]
-        notes += [f"--{name} has no effect here: a recurrent encoder has none" for name in idle]
-        if training.log_attention_weights:
-            notes.append("--log_attention_weights has no effect here: a recurrent encoder has no attention")
-    return notes
-
-
-def _changed(settings: Any) -> dict[str, Any]:
-    """Give the fields that differ from their defaults."""
-    return {
-        field.name: getattr(settings, field.name)
-        for field in dataclasses.fields(settings)
-        if field.default is not dataclasses.MISSING and getattr(settings, field.name) != field.default
-    }

@@ -18,7 +18,13 @@ import yaml
 from transformers import HfArgumentParser
 
 from transformers4recsys import build
-from transformers4recsys.config import DataArguments, ModelArguments, TrainingArguments
+from transformers4recsys.config import (
+    DataArguments,
+    ModelArguments,
+    PreprocessArguments,
+    SimulateArguments,
+    TrainingArguments,
+)
 from transformers4recsys.errors import InputError
 from transformers4recsys.terminal import show_log_lines
 
@@ -36,6 +42,8 @@ class Command:
 
 
 COMMANDS = {
+    "simulate": Command("write the raw click log of a made-up shop", (SimulateArguments,), build.simulate),
+    "preprocess": Command("turn raw logs into day files of sessions", (PreprocessArguments,), build.preprocess),
     "train": Command(
         "train on day t, evaluate on day t+1, move on",
         (DataArguments, ModelArguments, TrainingArguments),

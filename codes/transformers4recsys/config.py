@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 import torch
@@ -24,6 +24,13 @@ def at_least(least: float, config: Any, *names: str) -> None:
     for name in names:
         if getattr(config, name) < least:
             raise InputError(f"--{name} {getattr(config, name)}: must be at least {least}")
+
+
+def required(config: Any, *names: str) -> None:
+    """Raise InputError if a field of `config` was not given."""
+    missing = [f"--{name}" for name in names if not getattr(config, name)]
+    if missing:
+        raise InputError(f"{', '.join(missing)} must be given; --help tells the flags")
 
 
 def between_0_and_1(config: Any, *names: str) -> None:
@@ -174,3 +181,128 @@ class TrainingArguments(transformers.TrainingArguments):
         at_least(1, self, "per_device_train_batch_size", "per_device_eval_batch_size")
         at_least(0, self, "eval_steps_on_train_set", "learning_rate_warmup_steps", "learning_rate")
         between_0_and_1(self, "label_smoothing_factor")
+
+
+@dataclass
+class SimulateArguments:
+    """Simulate: the raw click log of a made-up shop, a parquet file a day"""
+
+    output: str | None = flag(None, "folder of the log files")
+    days: int = flag(15, "days")
+    sessions_per_day: int = flag(10_000, "sessions that start on a day")
+    items: int = flag(10_000, "products, those launched on later days among them")
+    start_date: str = flag("2019-10-01", "first day, YYYY-MM-DD")
+    seed: int = flag(0, "the same seed gives the same log")
+
+    def __post_init__(self) -> None:
+        required(self, "output")
+
+
+@dataclass
+class PreprocessArguments:
+    """Preprocess: raw logs in, day files, feature config and vocabulary out"""
+
+    input: list[str] | None = flag(None, "raw events: parquet or CSV files, patterns, or folders")
+    output: str | None = flag(None, "folder of the day files; days that it has already are left as they are")
+    recipe: str | None = flag(
+        None, "YAML file with any of the settings below, --item_column to --spare_ids, and names; flags go before it"
+    )
+    item_column: str | None = flag(None, "raw column of the item id")
+    time_column: str | None = flag(None, "raw column of the time: timestamp, date, text, or a number since 1970")
+    session_column: str | None = flag(None, "raw column of the session id; without it, a user's pauses end sessions")
+    user_column: str | None = flag(
+        None, "raw column of the user id, for past sessions (and sessions, without a session id)"
+    )
+    order_column: str | None = flag(
+        None, "raw column of numbers that orders events of the same time; else the item does"
+    )
+    category_column: str | None = flag(None, "raw column of the item's category; prices are compared with its mean")
+    price_column: str | None = flag(None, "raw column of the price")
+    categorical_columns: list[str] | None = flag(None, "further raw columns that become ids")
+    numeric_columns: list[str] | None = flag(None, "further raw columns of numbers, standardised")
+    event_type_column: str | None = flag(None, "raw column of the event type")
+    event_types: list[str] | None = flag(None, "types of events to keep; all without it")
+    time_format: str | None = flag(None, "how times are written, such as %d/%m/%Y %H:%M:%S; ISO 8601 without it")
+    epoch_unit: str | None = flag(None, "unit of times that are numbers since 1970 [s]", ("s", "ms", "us", "ns"))
+    time_unit: str | None = flag(None, "what one file holds [day]", ("day", "hour"))
+    session_gap_minutes: float | None = flag(None, "pause that ends a session [30 without --session_column, else none]")
+    drop_repeats: str | None = flag(
+        None, "which repeats of an item in a session are dropped [consecutive]", ("consecutive", "all", "none")
+    )
+    session_length_max: int | None = flag(None, "longest session; longer ones keep their last events [20]")
+    past_length_max: int | None = flag(None, "longest past of a session's user, in columns bef_...; 0 for none [20]")
+    fit_days: int | None = flag(None, "first days on which numbers are standardised [1]")
+    spare_ids: float | None = flag(None, "share of ids kept free above the largest, for items of days to come [0]")
+    start_date: str | None = flag(None, "first day of events to read, YYYY-MM-DD (-HH with --time_unit hour)")
+    end_date: str | None = flag(None, "last day of events to read, inclusive")
+    memory_limit: str = flag("3GB", "memory of the database; what does not fit goes to the disk")
+    threads: int = flag(0, "threads of the database; 0 for one a core")
+    temp_directory: str | None = flag(None, "folder for what does not fit in memory; the output folder without it")
+
+    def __post_init__(self) -> None:
+        required(self, "input", "output")
+        at_least(0, self, "threads")
+
+
+# Documented flags whose part is still to be built: set to anything but the default, they stop the run.
+NOT_YET = (
+    "mlm",
+    "negative_sampling",
+    "neg_rescale_factor",
+    "use_ohe_item_ids_inputs",
+    "model_name_or_path",
+    "config_name",
+)
+# Flags that say nothing to the encoders and losses there are: set, they are named once and ignored.
+WITHOUT_EFFECT = {
+    "attn_type": "it is XLNet's",
+    "summary_type": "it is XLNet's",
+    "axial_pos_shape_first_dim": "it is Reformer's",
+    "attn_chunk_length": "it is Reformer's",
+    "num_chunks_before": "it is Reformer's",
+    "num_chunks_after": "it is Reformer's",
+    "chunk_size_feed_forward": "it is Reformer's",
+    "lsh_num_hashes": "it is Reformer's",
+    "mlm_probability": "--mlm is off",
+    "similarity_type": "no loss on negative columns is chosen",
+    "margin_loss": "no hinge loss is chosen",
+    "neg_sampling_store_size": "--negative_sampling is off",
+    "neg_sampling_extra_samples_per_batch": "--negative_sampling is off",
+    "neg_sampling_alpha": "--negative_sampling is off",
+    "bpr_max_reg_lambda": "--loss_type is not bpr_max_reg",
+    "cache_dir": "nothing is downloaded",
+    "nvt_part_mem_fraction": "--data_loader_engine is not nvtabular",
+    "petastorm_reader_pool_type": "--data_loader_engine is not petastorm",
+    "lr_scheduler_type": "--learning_rate_schedule decides",
+    "warmup_steps": "--learning_rate_warmup_steps decides",
+}
+
+
+def refuse_what_is_to_come(data: DataArguments, model: ModelArguments) -> None:
+    """Raise InputError for a flag whose part is still to be built."""
+    for name in NOT_YET:
+        if name in changed(model):
+            raise InputError(f"--{name}: not yet; leave it out")
+    if data.time_unit != "day":
+        raise InputError(f"--time_unit {data.time_unit}: not yet; leave it out")
+
+
+def without_effect(data: DataArguments, model: ModelArguments, training: TrainingArguments) -> list[str]:
+    """Name the flags that were set and say nothing in this set-up, and why."""
+    every = {**changed(data), **changed(model), **changed(training)}
+    notes = [f"--{name} has no effect here: {WITHOUT_EFFECT[name]}" for name in every if name in WITHOUT_EFFECT]
+    if model.model_type == "gru":
+        idle = [name for name in ("n_head", "hidden_act", "disable_positional_embeddings") if name in every]
+        notes += [f"--{name} has no effect here: a recurrent encoder has none" for name in idle]
+        if training.log_attention_weights:
+            notes.append("--log_attention_weights has no effect here: a recurrent encoder has no attention")
+    return notes
+
+
+def changed(settings: Any) -> dict[str, Any]:
+    """Give the fields that differ from their defaults."""
+    return {
+        each.name: getattr(settings, each.name)
+        for each in fields(settings)
+        if each.default is not MISSING and getattr(settings, each.name) != each.default
+    }

@@ -71,8 +71,9 @@ class Incremental:
         engine = self.engines.to_train(day)
         self._count_items(day)
         log.info("%s: training on %d sessions", day_name(day), engine.num_rows)
-        if not len(engine):
-            log.warning("%s: not one batch of sessions to train on (--dataloader_drop_last leaves part batches out); on to the next day", day_name(day))
+        # A rank without a row would wait for the others forever.
+        if not len(engine) or engine.num_rows < distributed.world_size():
+            log.warning("%s: too few sessions for a batch; the model stays as it is", day_name(day))
             self.trainer.state.global_step = 0
             return
         self.trainer.train_engine = engine

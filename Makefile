@@ -1,0 +1,57 @@
+# `make demo` and `make test` are all a newcomer needs; `make help` lists the rest.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+export HF_HUB_OFFLINE ?= 1
+export TOKENIZERS_PARALLELISM ?= false
+
+.PHONY: help setup demo test test-slow smoke check bench clean
+
+help: ## list what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(VENV)/dev ## environment for work on the code
+
+# torch first and by its exact pin: nothing after it may choose another build.
+$(VENV)/run: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or later is needed, $(PYTHON) is older: make PYTHON=python3.12 ..."; exit 1; }
+	@echo "Installing into $(VENV) (about a minute)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) $(shell grep '^torch==' constraints.txt)
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/dev: $(VENV)/run
+	@echo "Installing the tools for tests and checks"
+	@$(PIP) --editable '.[dev,wandb]'
+	@touch $@
+
+demo: $(VENV)/run ## the main job on a made-up shop: simulate, preprocess, train day by day
+	@rm -rf demo/days demo/log
+	$(BIN)/transformers4recsys simulate --output demo/log --days 6 --sessions_per_day 4000 --items 2000
+	$(BIN)/transformers4recsys preprocess --input demo/log --output demo/days --recipe datasets/ecommerce-large/preprocessing.yaml
+	cd demo && ../$(BIN)/transformers4recsys train ../datasets/simulated/train.yaml
+
+test: $(VENV)/dev ## tests, a few minutes on two cores
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m 'not slow and not smoke'
+
+test-slow: $(VENV)/dev ## tests of learning and of large input
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m slow
+
+smoke: $(VENV)/dev ## the documented commands, as written
+	$(BIN)/python -m pytest -m smoke
+
+check: $(VENV)/dev ## format, lint, types, layers, house rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright --warnings
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m pytest tests/test_house_rules.py
+
+bench: $(VENV)/dev ## speed of loading, training and evaluation
+	$(BIN)/python benchmarks/main_job.py
+
+clean: ## remove the environment and all output
+	rm -rf $(VENV) demo .pytest_cache .ruff_cache codes/*.egg-info

@@ -1,0 +1,1 @@
+"""From raw logs, real or made up, to day files of sessions."""
