@@ -314,7 +314,7 @@ def _output_of(training: TrainingArguments) -> tuple[Path, Path | None, checkpoi
 def _loggers_of(training: TrainingArguments, settings: Mapping[str, Any], *, first_step: int) -> list[ContinuousLog]:
     if not distributed.is_main():
         return []
-    names = chosen_loggers(training.report_to)
+    names = chosen_loggers(list(training.report_to or []))
     opened = [
         open_logger(name, group=training.experiments_group, run_name=training.run_name, settings=settings)
         for name in names

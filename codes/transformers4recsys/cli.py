@@ -37,7 +37,7 @@ class Command:
     """A subcommand: what it does in a line, the settings it reads, and the function that runs them."""
 
     summary: str
-    settings: tuple[type, ...]
+    settings: tuple[Any, ...]
     run: Callable[..., None]
 
 
@@ -58,7 +58,7 @@ class FlagParser(HfArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message}; see --help")
 
-    def _get_option_tuples(self, option_string: str) -> list[tuple[Action, ...]]:
+    def _get_option_tuples(self, option_string: str) -> list[tuple[Action, str, str | None]]:
         # --log_pred stands for --log_predictions alone, though --log-predictions is spelt out too.
         matches = super()._get_option_tuples(option_string)
         return matches[:1] if len({id(match[0]) for match in matches}) == 1 else matches

@@ -18,12 +18,12 @@ KEYS = ("dtype", "cardinality", "emb_table", "is_label", "log_with_preds_as_meta
 
 @dataclass(frozen=True)
 class Feature:
-    """One column: `cardinality` and `table` (the embedding table's name) are for categorical ones."""
+    """One column; a categorical one has ids below `cardinality` and an embedding table of the name `table`."""
 
     name: str
     dtype: str
-    cardinality: int | None = None
-    table: str | None = None
+    cardinality: int = 0
+    table: str = ""
     is_label: bool = False
     is_metadata: bool = False
     is_control: bool = False
@@ -141,7 +141,7 @@ class Schema:
                 )
         sizes: dict[str, Feature] = {}
         for feature in self.columns:
-            if feature.table is None:
+            if not feature.table:
                 continue
             first = sizes.setdefault(feature.table, feature)
             if first.cardinality != feature.cardinality:
@@ -173,8 +173,8 @@ def _feature(name: str, settings: Any, where: str) -> Feature:
     return Feature(
         name=name,
         dtype=dtype,
-        cardinality=cardinality if dtype == "categorical" else None,
-        table=str(settings.get("emb_table", name)) if dtype == "categorical" else None,
+        cardinality=cardinality if type(cardinality) is int and dtype == "categorical" else 0,
+        table=str(settings.get("emb_table", name)) if dtype == "categorical" else "",
         is_label=settings.get("is_label", False),
         is_metadata=settings.get("log_with_preds_as_metadata", False),
         is_control=settings.get("is_control", False),

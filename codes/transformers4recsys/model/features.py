@@ -58,7 +58,7 @@ class FeatureEmbedder(nn.Module):
             if feature.table not in self.tables:
                 own = item_width if feature.table == self.item.table else None
                 self.tables[feature.table] = self._table(feature, own, initializer_range)
-        widths = [self.tables[feature.table].embedding_dim for feature in self.categorical]
+        widths = [self.table_of(feature).embedding_dim for feature in self.categorical]
         self.merge = merge(sum(widths) + len(self.numeric), d_model, layer_norm_eps=layer_norm_eps)
         self.dropout = nn.Dropout(dropout)
         self.d_model = d_model
@@ -71,12 +71,17 @@ class FeatureEmbedder(nn.Module):
             table.weight[0].zero_()
         return table
 
+    def table_of(self, feature: Feature) -> nn.Embedding:
+        table = self.tables[feature.table]
+        assert type(table) is nn.Embedding
+        return table
+
     @property
     def item_table(self) -> nn.Embedding:
-        return self.tables[self.item.table]
+        return self.table_of(self.item)
 
     def forward(self, batch: Batch) -> Tensor:
         """Embed every real position of the batch, (N, d_model)."""
-        columns = [self.tables[feature.table](batch.columns[feature.name].values) for feature in self.categorical]
+        columns = [self.table_of(feature)(batch.columns[feature.name].values) for feature in self.categorical]
         columns += [batch.columns[feature.name].values.float()[:, None] for feature in self.numeric]
         return self.dropout(self.merge(torch.cat(columns, dim=-1)))

@@ -62,7 +62,7 @@ class NextItemModel(nn.Module):
         rule = self.training_targets if self.training else self.evaluation_targets
         item_ids_BL = items.padded(length)
         targets = rule.select(item_ids_BL, is_past_BL)
-        if rule.hides_inputs:
+        if self.masked_item is not None:
             inputs_BLD = torch.where(targets.is_target[..., None], self.masked_item, inputs_BLD)
         encoded = self.encoder(inputs_BLD, is_real_BL)
 

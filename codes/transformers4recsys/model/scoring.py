@@ -30,6 +30,7 @@ class ItemScorer(nn.Module):
         self.projection = nn.Sequential(nn.Linear(hidden_width, table_width), activation())
         self.table = None if is_tied else nn.Parameter(torch.randn(num_items, table_width) * initializer_range)
         self.item_bias = nn.Parameter(torch.zeros(num_items))
+        self.padding: Tensor
         padding = torch.zeros(num_items)
         padding[0] = -torch.inf
         self.register_buffer("padding", padding, persistent=False)

@@ -12,7 +12,11 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 from transformers import TrainerCallback
-from transformers.integrations import TensorBoardCallback, WandbCallback, get_reporting_integration_callbacks
+from transformers.integrations.integration_utils import (
+    TensorBoardCallback,
+    WandbCallback,
+    get_reporting_integration_callbacks,
+)
 
 from transformers4recsys.errors import InputError
 
@@ -50,13 +54,14 @@ def _wandb(group: str, run_name: str | None, settings: Mapping[str, Any]) -> Tra
         raise InputError("--report_to wandb: W&B is not installed; run `pip install wandb` or leave it out")
     import wandb
 
-    mode = os.environ.get("WANDB_MODE", "online")
+    if os.environ.get("WANDB_MODE") == "dryrun":
+        # The older name of the same thing.
+        os.environ["WANDB_MODE"] = "offline"
     wandb.init(
         project=os.environ.get("WANDB_PROJECT", "transformers4recsys"),
         group=group,
         name=run_name,
         config=dict(settings),
-        mode="offline" if mode == "dryrun" else mode,
     )
     return WandbCallback()
 

@@ -31,9 +31,11 @@ def save(trainer: RecSysTrainer, folder: Path, *, day: datetime, num_steps: int)
     progress = Progress(day.isoformat(), num_steps)
     model = trainer.accelerator.unwrap_model(trainer.model)
     scaler = trainer.accelerator.scaler
+    optimizer = trainer.optimizer
+    assert optimizer is None or isinstance(optimizer, torch.optim.Optimizer)
     state = {
         "last_day": progress.last_day,
-        "optimizer": trainer.optimizer.state_dict() if trainer.optimizer else None,
+        "optimizer": optimizer.state_dict() if optimizer else None,
         "scaler": scaler.state_dict() if scaler else None,
     }
     weights = {name: weight.contiguous() for name, weight in model.state_dict().items()}

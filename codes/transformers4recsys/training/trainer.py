@@ -85,7 +85,8 @@ class RecSysTrainer(Trainer):
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> LRScheduler:
         """Start the schedule of one day, from the full learning rate again."""
         if self.lr_scheduler is None:
-            optimizer = optimizer or self.optimizer
+            optimizer = optimizer or self.optimizer  # pyright: ignore[reportAssignmentType]
+            assert optimizer is not None
             for group in optimizer.param_groups:
                 group["lr"] = self.args.learning_rate
             cycles = self.schedule.cycles * self.args.num_train_epochs
@@ -132,7 +133,7 @@ class RecSysTrainer(Trainer):
             self.accelerator.unwrap_model(self.model),
             engine,
             device=self.args.device,
-            autocast=self.accelerator.autocast,
+            autocast=lambda: self.accelerator.autocast(),
             description=description,
             max_batches=max_batches,
             on_predictions=on_predictions,
@@ -143,7 +144,7 @@ class RecSysTrainer(Trainer):
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         # The library would pickle its arguments beside the weights; weights are all a checkpoint needs.
         if self.args.should_save:
-            folder = Path(output_dir or self.args.output_dir)
+            folder = Path(output_dir or self.args.output_dir or ".")
             folder.mkdir(parents=True, exist_ok=True)
             weights = state_dict or self.accelerator.unwrap_model(self.model).state_dict()
             weights = {name: weight.contiguous() for name, weight in weights.items()}
