@@ -2,6 +2,7 @@ import math
 
 import pytest
 
+from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import features
 from transformers4recsys.preprocessing.clock import day_number
 
@@ -73,7 +74,8 @@ def test_nothing_to_standardise_is_nothing_to_fit(database, events, recipe):
     assert features.fitted(database, events, features.numbers_of(recipe(), has_clock=False)) == {}
 
 
-def test_a_fit_of_nothing_is_mean_0_and_deviation_1(database, table, recipe):
+def test_a_fit_of_no_events_is_an_error(database, table, recipe):
     events = table(_time=[0], _first_seen=[0], a=[1.0])
     numbers = features.numbers_of(recipe(numeric_columns=["a"]), has_clock=False)
-    assert features.fitted(database, events.filter(events["a"] > 1), numbers) == {"a": features.Scale(0.0, 1.0)}
+    with pytest.raises(InputError, match="no session of two items in the first days"):
+        features.fitted(database, events.filter(events["a"] > 1), numbers)

@@ -187,9 +187,9 @@ def test_events_after_the_last_midnight_do_not_come_twice(write_log, tmp_path, r
 
 
 def test_a_day_without_a_session_of_two_items_has_empty_files(write_log, day_file, tmp_path, recipe):
-    rows = [("a", "01-05 10:00:00", 1), ("b", "01-06 10:00:00", 1), ("b", "01-06 10:01:00", 2)]
+    rows = [("a", "01-06 10:00:00", 1), ("b", "01-05 10:00:00", 1), ("b", "01-05 10:01:00", 2)]
     preprocess(write_log(rows), tmp_path / "days", recipe(), **SMALL)
-    assert [len(day_file(day)) for day in ("2024-01-05", "2024-01-06")] == [0, 1]
+    assert [len(day_file(day)) for day in ("2024-01-05", "2024-01-06")] == [1, 0]
 
 
 def test_hours_in_the_place_of_days(write_log, day_file, tmp_path, recipe):

@@ -53,7 +53,7 @@ def test_sessions_of_earlier_calls_are_left_out(database, table, tmp_path):
 
 def test_session_ids_of_another_type_are_an_error(database, table, tmp_path):
     database.write(table(visit=["7"]), tmp_path / "1.parquet")
-    with pytest.raises(InputError, match="session_id is of type int64, but of type string on the days before"):
+    with pytest.raises(InputError, match="session_id is of type int64, but string on the days before"):
         sessions.of_new(database, table(_key=[7]), [str(tmp_path / "1.parquet")], "visit")
 
 

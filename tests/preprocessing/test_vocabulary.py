@@ -53,7 +53,7 @@ def test_the_file_says_when_a_value_was_first_seen(database, table):
 def test_another_type_than_on_the_days_before_is_an_error(database, table, tmp_path):
     first = vocabulary.extended(database, "kind", table(kind=[1], _time=[1]), None)
     database.write(vocabulary.to_file(first.table), tmp_path / "kind.parquet")
-    with pytest.raises(InputError, match="kind is of type string, but of type int64 on the days before"):
+    with pytest.raises(InputError, match="kind is of type string, but int64 on the days before"):
         vocabulary.extended(database, "kind", table(kind=["1"], _time=[2]), tmp_path / "kind.parquet")
 
 

@@ -120,9 +120,7 @@ def check_type(name: str, new: ir.Column, old: ir.Column, path: str | Path) -> N
     """Raise InputError if raw ids are of another type than on the days before."""
     kind, before = (column.type().copy(nullable=True) for column in (new, old))
     if kind != before:
-        raise InputError(
-            f"--input: {name} is of type {kind}, but of type {before} on the days before ({path}); give one"
-        )
+        raise InputError(f"--input: {name} is of type {kind}, but {before} on the days before ({path}); give one")
 
 
 def _check_columns(raw: ir.Table, recipe: Recipe) -> None:

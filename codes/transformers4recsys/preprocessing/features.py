@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ibis.expr import types as ir
 
+from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import clock
 from transformers4recsys.preprocessing.duckdb_engine import DuckDB
 from transformers4recsys.preprocessing.recipe import PRICE, Recipe
+
+FEW = 100
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -60,14 +65,20 @@ def numbers_of(recipe: Recipe, *, has_clock: bool) -> dict[str, Number]:
 
 
 def fitted(database: DuckDB, events: ir.Table, numbers: Mapping[str, Number]) -> dict[str, Scale]:
-    """Measure mean and deviation of each standardised feature on the events given."""
+    """Measure mean and deviation of each standardised feature on these events; raise InputError if there are none."""
     wanted = {name: number.value(events) for name, number in numbers.items() if number.is_standardised}
     if not wanted:
         return {}
     values = events.select(**wanted)
     measures = {f"mean {name}": values[name].mean() for name in wanted}
     measures |= {f"deviation {name}": values[name].std(how="pop") for name in wanted}
-    found = database.rows(values.agg(**measures))[0]
+    found = database.rows(values.agg(count=values.count(), **measures))[0]
+    if not found["count"]:
+        raise InputError("no session of two items in the first days, so nothing to fit: --start_date on a later day")
+    if found["count"] < FEW:
+        log.warning(
+            "numbers are standardised on %d events only; does the first day miss most of its log?", found["count"]
+        )
     return {name: _scale(found[f"mean {name}"], found[f"deviation {name}"]) for name in wanted}
 
 
