@@ -1,0 +1,51 @@
+"""The feature configs, recipes and editor set-up that ship with the program can be used as they are."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from transformers4recsys.cli import FlagParser
+from transformers4recsys.config import DataArguments, ModelArguments, PreprocessArguments, TrainingArguments
+from transformers4recsys.preprocessing.recipe import read_recipe
+from transformers4recsys.schema import Schema
+
+ROOT = Path(__file__).parent.parent
+MAIN_JOB = (DataArguments, ModelArguments, TrainingArguments)
+CONFIGURATIONS = json.loads((ROOT / "resources/dev_env/vscode/launch.json").read_text())["configurations"]
+
+
+def names(paths):
+    return [path.relative_to(ROOT).as_posix() for path in sorted(paths)]
+
+
+@pytest.mark.parametrize("path", names(ROOT.glob("datasets/*/config/features/*.yaml")))
+def test_a_feature_config_names_one_item_and_its_past(path):
+    is_aware = "session_aware" in path
+    schema = Schema.from_file(ROOT / path, past_prefix="bef_" if is_aware else None)
+    assert schema.item_id.name == "sess_pid_seq" and schema.item_id.cardinality == 390_000
+    assert len(schema.past) == (len(schema.features) if is_aware else 0)
+
+
+@pytest.mark.parametrize("path", names(ROOT.glob("datasets/*/preprocessing.yaml")))
+def test_a_recipe_can_be_read(path):
+    assert read_recipe(ROOT / path).item_column
+
+
+@pytest.mark.parametrize("path", names(ROOT.glob("datasets/*/train.yaml")))
+def test_a_training_file_can_be_parsed(path):
+    data, model, training = FlagParser(MAIN_JOB, add_help=False).settings_of([str(ROOT / path)])
+    assert training.do_train and training.do_eval and data.feature_config and model.model_type
+
+
+@pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=lambda each: each["name"])
+def test_an_editor_configuration_holds_flags_that_parse(configuration):
+    flags = configuration["args"]
+    flags = flags[flags.index("recsys_main.py") + 1 :] if "module" in configuration else flags
+    data, _, training = FlagParser(MAIN_JOB, add_help=False).settings_of(flags)
+    assert (ROOT / "codes" / data.feature_config).exists() and training.do_train
+
+
+def test_flags_of_preprocess_are_the_settings_of_a_recipe():
+    flags = FlagParser(PreprocessArguments, add_help=False).settings_of(["--input", "a", "--output", "b"])[0]
+    assert flags.item_column is None and flags.input == ["a"]
