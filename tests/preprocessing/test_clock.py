@@ -1,5 +1,6 @@
 import datetime as dt
 
+import ibis
 import pyarrow as pa
 import pytest
 
@@ -67,6 +68,19 @@ def test_a_time_zone_is_taken_to_utc(database, table):
 
 def test_dates(database, table):
     assert read(database, table, [dt.date(2019, 10, 3)]) == [MIDNIGHT]
+
+
+@pytest.mark.parametrize(
+    ("kind", "flags"),
+    [
+        ("timestamp", ["--time_format %d", "--epoch_unit ms"]),
+        ("int64", ["--time_format %d"]),
+        ("string", ["--time_format %d"]),
+    ],
+)
+def test_settings_without_effect_are_named(kind, flags):
+    assert clock.without_effect(ibis.dtype(kind), time_format="%d", epoch_unit="ms") == flags
+    assert clock.without_effect(ibis.dtype(kind), time_format=None, epoch_unit=None) == []
 
 
 def test_another_type_is_an_error(database, table):

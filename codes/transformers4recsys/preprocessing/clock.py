@@ -32,6 +32,17 @@ def milliseconds(column: ir.Column, *, flag: str, time_format: str | None, epoch
     raise InputError(f"{flag} is of type {kind}; allowed are timestamps, dates, text, or numbers since 1970")
 
 
+def without_effect(kind: dt.DataType, *, time_format: str | None, epoch_unit: str | None) -> list[str]:
+    """Name the settings that say nothing about a time column of this type."""
+    is_text = kind.is_string()
+    has_effect = {
+        "time_format": is_text and not epoch_unit,
+        "epoch_unit": is_text or kind.is_integer() or kind.is_floating(),
+    }
+    given = {"time_format": time_format, "epoch_unit": epoch_unit}
+    return [f"--{name} {value}" for name, value in given.items() if value and not has_effect[name]]
+
+
 def of_timestamp(column: ir.TimestampColumn) -> ir.IntegerColumn:
     """Turn a timestamp into milliseconds."""
     # Engines differ in what epoch_seconds does with a fraction, so it is cut off first.

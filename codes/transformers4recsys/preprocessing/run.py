@@ -66,6 +66,9 @@ def _add(
         first_day=first_day,
         last_day=last_day,
     )
+    kind_of_time = raw[recipe.time_column].type()
+    for flag in clock.without_effect(kind_of_time, time_format=recipe.time_format, epoch_unit=recipe.epoch_unit):
+        log.warning("%s has no effect: column %s is of type %s", flag, recipe.time_column, kind_of_time)
     audit = events.audit(pipeline.database, raw, recipe, table)
     if not ledger.days:
         _settle_clock(ledger, recipe, has_clock=audit.has_clock)
