@@ -77,12 +77,13 @@ def train(data: DataArguments, model: ModelArguments, training: TrainingArgument
     if schema.ignored:
         prefix = data.session_aware_features_prefix
         log.warning("%d columns %s... hold past sessions: ignored without --session_aware", len(schema.ignored), prefix)
+    engine = choose(ENGINES, data.data_loader_engine, "--data_loader_engine", to_come=("nvtabular", "petastorm"))
     days = _days_of(data, training)
     check_files(days.all_files(), schema)
     next_item_model = model_of(data, model, training, schema)
 
     output_dir, resumed_from, progress = _output_of(training)
-    settings = _all_settings(data, model, training)
+    settings = _all_settings(data, model, training) | {"days_skipped": [f"{day:%Y-%m-%d}" for day in days.missing]}
     _write_model_settings(output_dir, data, model, schema)
     bar = TrainingProgress()
     loggers = _loggers_of(training, settings, first_step=progress.num_steps if progress else 0)
@@ -102,7 +103,7 @@ def train(data: DataArguments, model: ModelArguments, training: TrainingArgument
     reporter = Reporter([make(output_dir) for make in SINKS.values()], settings)
     run = Incremental(
         trainer=trainer,
-        engines=_engines_of(data, training, schema, days),
+        engines=_engines_of(engine, data, training, schema, days),
         reporter=reporter,
         progress=bar,
         output_dir=output_dir,
@@ -266,8 +267,9 @@ def _days_of(data: DataArguments, training: TrainingArguments) -> DayFiles:
     return days
 
 
-def _engines_of(data: DataArguments, training: TrainingArguments, schema: Schema, days: DayFiles) -> DayEngines:
-    engine = choose(ENGINES, data.data_loader_engine, "--data_loader_engine", to_come=("nvtabular", "petastorm"))
+def _engines_of(
+    engine: Callable[..., Engine], data: DataArguments, training: TrainingArguments, schema: Schema, days: DayFiles
+) -> DayEngines:
     open_files = partial(
         engine,
         schema=schema,
@@ -352,7 +354,11 @@ def _plain(group: Any) -> dict[str, Any]:
 def _write_model_settings(output_dir: Path, data: DataArguments, model: ModelArguments, schema: Schema) -> None:
     if not distributed.is_main():
         return
-    settings = {"data": dataclasses.asdict(data), "model": dataclasses.asdict(model), "features": schema.to_entries()}
+    settings: dict[str, Any] = {
+        "data": dataclasses.asdict(data),
+        "model": dataclasses.asdict(model),
+        "features": schema.to_entries(),
+    }
     (output_dir / "config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 

@@ -140,6 +140,7 @@ def test_attention_weights_are_written_for_each_evaluation_step(run_train):
 
 def test_metrics_on_every_other_batch_count_their_targets_alone(run_train):
     every, other = run_train("every"), run_train("other", compute_metrics_each_n_steps=2)
+    assert "compute_metrics_each_n_steps = 2" in (other / "eval_results_avg_over_days.txt").read_text()
     assert results(other)["2019-10-02"]["eval_num_targets"] < results(every)["2019-10-02"]["eval_num_targets"]
 
 

@@ -22,6 +22,8 @@ from transformers4recsys.reporting.sink import Sink
 SPLITS = ("train", "eval")
 DAYS_CSV = "eval_train_results_dates.csv"
 AVERAGES = "eval_results_avg_over_days.txt"
+# Settings under which a mean is not one over all targets of all days: said beside it.
+REMARKS = {"days_skipped": [], "compute_metrics_each_n_steps": 1}
 TITLE = re.compile(r"\*{5} \w+ results \((?P<day>[\d-]+)\) \*{5}")
 
 
@@ -31,6 +33,10 @@ class ResultFiles(Sink):
     def __init__(self, output_dir: Path):
         self._folder = output_dir
         self._days = read_days(output_dir)
+        self._remarks: dict[str, object] = {}
+
+    def start(self, settings: Mapping[str, object]) -> None:
+        self._remarks = {name: settings[name] for name, usual in REMARKS.items() if settings.get(name, usual) != usual}
 
     def numbers(self, report: Report) -> None:
         self._days.record(day_name(report.day), report.split, report.numbers)
@@ -41,7 +47,7 @@ class ResultFiles(Sink):
         self._folder.mkdir(parents=True, exist_ok=True)
         _replace(self._folder / _dates_file(report.split), "\n".join(blocks))
         _replace(self._folder / DAYS_CSV, _csv(all_days))
-        _replace(self._folder / AVERAGES, _block("Eval results (avg over dates)", averages))
+        _replace(self._folder / AVERAGES, _block("Eval results (avg over dates)", averages | self._remarks))
 
 
 def read_days(output_dir: Path) -> DayBook:
@@ -59,7 +65,7 @@ def _dates_file(split: str) -> str:
     return f"{split}_results_dates.txt"
 
 
-def _block(title: str, numbers: Numbers) -> str:
+def _block(title: str, numbers: Mapping[str, object]) -> str:
     lines = [f"{name} = {json.dumps(value)}" for name, value in sorted(numbers.items())]
     return "\n".join([f"***** {title} *****", *lines, ""])
 

@@ -53,8 +53,8 @@ def gpt2(settings: EncoderSettings) -> HuggingFaceEncoder:
         layer_norm_epsilon=settings.layer_norm_eps,
         initializer_range=settings.initializer_range,
         use_cache=False,
-        attn_implementation="eager" if settings.has_attentions else "sdpa",
     )
+    config._attn_implementation = "eager" if settings.has_attentions else "sdpa"
     model = GPT2Model(config)
     if not settings.has_positions:
         with torch.no_grad():

@@ -1,0 +1,45 @@
+"""TensorBoard and W&B get all days of a run on one axis."""
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from transformers4recsys.errors import InputError
+from transformers4recsys.reporting.loggers import chosen_loggers, open_logger
+
+
+def test_tensorboard_shows_all_days_on_one_axis(run_train, tmp_path):
+    run_train(end_date="2019-10-04", report_to="tensorboard", logging_steps=1, experiments_group="mine")
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert folder.name.endswith("_mine") and len(list(folder.iterdir())) == 1
+    events = EventAccumulator(str(folder)).Reload()
+    steps = [event.step for event in events.Scalars("train/loss")]
+    assert steps == list(range(1, len(steps) + 1)) and len(steps) >= 9
+    days = events.Scalars("eval/recall@20")
+    assert len(days) == 3 and days[-1].step == steps[-1]
+
+
+@pytest.mark.parametrize("mode", ["dryrun", "offline"])
+def test_wandb_runs_without_an_account(mode, run_train, tmp_path, monkeypatch):
+    # W&B reads the environment once a process.
+    pytest.importorskip("wandb").teardown()
+    monkeypatch.setenv("WANDB_MODE", mode)
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    run_train(end_date="2019-10-02", report_to="wandb", logging_steps=1)
+    (run,) = (tmp_path / "wandb").glob("offline-run-*")
+    assert list(run.glob("*.wandb"))
+
+
+def test_auto_takes_wandb_where_it_is_told_how_to_run(monkeypatch, tmp_path):
+    pytest.importorskip("wandb")
+    for name in ("WANDB_MODE", "WANDB_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert chosen_loggers(["auto"]) == ["tensorboard"]
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert chosen_loggers(["auto"]) == ["tensorboard", "wandb"]
+    assert chosen_loggers([]) == []
+
+
+def test_an_unknown_logger_is_refused():
+    with pytest.raises(InputError, match="--report_to printer"):
+        open_logger("printer", group="g", run_name=None, settings={})

@@ -1,0 +1,115 @@
+"""The evaluation loop on batches in memory, against numbers worked out by hand."""
+
+from contextlib import nullcontext
+
+import pytest
+import torch
+
+from transformers4recsys.training.evaluation import Evaluation
+
+SESSIONS = [[3, 7, 9], [4, 5], [5, 6, 7, 8], [1, 2]]
+NUM_REAL_ITEMS = 30
+
+
+class Batches:
+    """An engine over batches that are there already."""
+
+    def __init__(self, batches):
+        self.all = batches
+        self.num_rows = sum(map(len, batches))
+
+    def __len__(self):
+        return len(self.all)
+
+    def batches(self, epoch):
+        return iter(self.all)
+
+
+def evaluate(model, batches, every=1, **options):
+    how = {"device": torch.device("cpu"), "autocast": nullcontext, "description": "", **options}
+    return Evaluation(every_n_batches=every, predict_top_k=5).run(model, Batches(batches), **how)
+
+
+@pytest.fixture
+def model(schema, make_model):
+    model = make_model(schema, "gru")
+    model.item_counts += 1
+    return model
+
+
+@pytest.fixture
+def constant_model(model):
+    with torch.no_grad():
+        model.scorer.table.zero_()
+    return model
+
+
+def test_a_constant_scorer_gets_the_hit_rate_of_chance(constant_model, make_batch):
+    numbers = evaluate(constant_model, [make_batch(SESSIONS)])
+    for k in (5, 10, 20):
+        assert numbers[f"recall@{k}"] == pytest.approx(k / NUM_REAL_ITEMS)
+    assert numbers["recall@100"] == 1
+    expected = sum(1 / rank for rank in range(1, 6)) / NUM_REAL_ITEMS
+    assert numbers["mrr@5"] == pytest.approx(expected)
+    assert numbers["loss"] == pytest.approx(torch.tensor(float(NUM_REAL_ITEMS)).log().item())
+
+
+def test_ranks_are_those_of_a_full_sort(model, make_batch):
+    batch = make_batch(SESSIONS)
+    with torch.no_grad():
+        output = model(batch)
+        scores = model.scores(output.hidden)
+    order = scores[:, 1:].argsort(dim=1, descending=True) + 1
+    ranks = [order[row].tolist().index(label) + 1 for row, label in enumerate(output.labels.tolist())]
+    numbers = evaluate(model, [batch])
+    assert numbers["recall@10"] == pytest.approx(sum(rank <= 10 for rank in ranks) / len(ranks))
+    assert numbers["avg_precision@20"] == pytest.approx(sum(1 / r for r in ranks if r <= 20) / len(ranks))
+    assert numbers["num_targets"] == 7
+
+
+def test_means_are_over_targets_not_over_batches(model, make_batch):
+    whole = evaluate(model, [make_batch(SESSIONS)])
+    parts = evaluate(model, [make_batch(SESSIONS[:1]), make_batch(SESSIONS[1:])])
+    assert parts == pytest.approx(whole, rel=1e-6)
+
+
+def test_labels_never_trained_on_are_misses(model, make_batch):
+    model.item_counts[[5, 6]] = 0
+    numbers = evaluate(model, [make_batch([[4, 5], [5, 6], [1, 2], [2, 3]])])
+    assert numbers["unseen_label_share"] == 0.5
+    assert numbers["recall@1000"] == 0.5
+
+
+def test_the_most_popular_items_are_those_of_training(model, make_batch):
+    model.item_counts.zero_()
+    model.item_counts[[2, 3, 4, 9]] = torch.tensor([40, 30, 20, 10])
+    numbers = evaluate(model, [make_batch([[1, 2], [1, 3], [1, 9], [1, 8]])])
+    assert numbers["most_popular_mrr@5"] == pytest.approx((1 + 1 / 2 + 1 / 4 + 0) / 4)
+
+
+def test_no_batch_gives_no_numbers(model):
+    numbers = evaluate(model, [])
+    assert numbers["recall@20"] is None and numbers["loss"] is None and numbers["num_targets"] == 0
+
+
+def test_some_batches_may_be_left_out(model, make_batch):
+    batches = [make_batch([session]) for session in SESSIONS]
+    assert evaluate(model, batches, every=2)["num_targets"] == 2 + 3
+    assert evaluate(model, batches, max_batches=3)["num_targets"] == 2 + 1 + 3
+
+
+def test_predictions_hold_the_best_items_and_where_their_label_stands(model, make_batch):
+    kept = []
+    evaluate(model, [make_batch(SESSIONS)], on_predictions=kept.append)
+    (predictions,) = kept
+    assert predictions.labels.tolist() == [7, 9, 5, 6, 7, 8, 2]
+    assert predictions.positions.tolist() == [1, 2, 1, 1, 2, 3, 1]
+    assert predictions.lengths.tolist() == [3, 3, 2, 4, 4, 4, 2]
+    assert predictions.item_ids.shape == (7, 5) and (predictions.item_ids > 0).all()
+    assert (predictions.scores.diff(dim=1) <= 0).all()
+
+
+def test_evaluation_leaves_a_training_model_in_training(model, make_batch):
+    model.train()
+    evaluate(model, [make_batch(SESSIONS)])
+    assert model.training

@@ -1,0 +1,87 @@
+"""What a day restarts, and what carries over to the next."""
+
+import pytest
+import torch
+from transformers import TrainerCallback, TrainingArguments
+
+from transformers4recsys.training.evaluation import Evaluation
+from transformers4recsys.training.trainer import RecSysTrainer, Schedule
+
+CONSTANT = Schedule()
+
+
+class Sessions:
+    """An engine of eight equal batches."""
+
+    num_rows = 8
+
+    def __init__(self, batch):
+        self.batch = batch
+
+    def __len__(self):
+        return 8
+
+    def batches(self, epoch):
+        return (self.batch for _ in range(8))
+
+
+class Rates(TrainerCallback):
+    """Keeps the learning rate of each step."""
+
+    def __init__(self):
+        self.rates = []
+
+    def on_pre_optimizer_step(self, args, state, control, optimizer=None, **others):
+        self.rates.append(optimizer.param_groups[0]["lr"])
+
+
+@pytest.fixture
+def make_trainer(schema, make_model, make_batch, tmp_path):
+    def make(schedule=CONSTANT, **settings):
+        arguments = {"learning_rate": 0.8, "num_train_epochs": 1, "save_strategy": "no", "use_cpu": True, **settings}
+        rates = Rates()
+        trainer = RecSysTrainer(
+            make_model(schema, "gru"),
+            TrainingArguments(str(tmp_path), **arguments),
+            schedule=schedule,
+            evaluation=Evaluation(),
+            callbacks=[rates],
+        )
+        trainer.train_engine = Sessions(make_batch([[1, 2, 3], [4, 5]]))
+        return trainer, rates
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        (Schedule("constant_with_warmup", 4), [0, 0.2, 0.4, 0.6, 0.8, 0.8, 0.8, 0.8]),
+        (Schedule("linear_with_warmup"), [0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1]),
+        # One cosine wave over 8 steps: 0.4 x (1 + cos(2 pi x step / 8)).
+        (Schedule("cosine_with_warmup", cycles=1), [0.8, 0.6828, 0.4, 0.1172, 0, 0.1172, 0.4, 0.6828]),
+    ],
+)
+def test_the_schedule_restarts_each_day(schedule, expected, make_trainer):
+    trainer, rates = make_trainer(schedule)
+    trainer.train()
+    trainer.train()
+    assert rates.rates[:8] == pytest.approx(expected, abs=1e-4)
+    assert rates.rates[8:] == pytest.approx(rates.rates[:8])
+
+
+def test_optimizer_and_weights_carry_over(make_trainer):
+    trainer, _ = make_trainer(learning_rate=0.001)
+    trainer.train()
+    weight = trainer.model.item_table
+    after_one = weight.detach().clone()
+    assert trainer.optimizer.state[weight]["step"] == 8
+    trainer.train()
+    assert trainer.optimizer.state[weight]["step"] == 16
+    assert not torch.equal(weight, after_one)
+
+
+def test_checkpoints_hold_weights_and_no_pickled_arguments(make_trainer, tmp_path):
+    trainer, _ = make_trainer()
+    trainer.save_model(str(tmp_path / "saved"))
+    assert [path.name for path in (tmp_path / "saved").iterdir()] == ["model.safetensors"]
