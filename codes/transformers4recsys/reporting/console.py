@@ -51,7 +51,7 @@ class ResultTable(Sink):
         self._days.record(day_name(report.day), report.split, report.numbers)
 
     def close(self) -> None:
-        rich.print(summary(self._days.of_split("eval"), self._folder))
+        rich.print(summary(self._days.of_split("eval"), self._folder.resolve()))
 
 
 def summary(days: dict[str, Numbers], folder: Path) -> Group:
