@@ -20,14 +20,14 @@ def main(results: Path, picture: Path, title: str) -> None:
     with (results / "eval_train_results_dates.csv").open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["eval_recall@20"]]
     days = [date.fromisoformat(row["index"]) for row in rows]
-    figure, axes = plt.subplots(figsize=(8, 3.6), layout="constrained")
+    figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
     for name, (label, color, style) in LINES.items():
         axes.plot(days, [float(row[name]) for row in rows], style, color=color, label=label, linewidth=1.6)
     axes.set(title=title, ylim=(0, None), ylabel="mean over the sessions of the day")
     axes.xaxis.set_major_formatter(mdates.ConciseDateFormatter(axes.xaxis.get_major_locator()))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.3)
-    figure.legend(frameon=False, ncols=4, loc="outside lower center")
+    figure.legend(frameon=False, ncols=2, loc="outside lower center")
     figure.savefig(picture, dpi=130)
 
 

@@ -274,6 +274,7 @@ WITHOUT_EFFECT = {
     "nvt_part_mem_fraction": "--data_loader_engine is not nvtabular",
     "petastorm_reader_pool_type": "--data_loader_engine is not petastorm",
     "lr_scheduler_type": "--learning_rate_schedule decides",
+    "eval_accumulation_steps": "ranks are counted batch by batch, nothing piles up",
     "warmup_steps": "--learning_rate_warmup_steps decides",
 }
 

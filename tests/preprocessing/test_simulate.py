@@ -1,6 +1,7 @@
 """The made-up log: reproducible, in REES46's columns, and worth learning from."""
 
 from collections import Counter
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -8,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from transformers4recsys.errors import InputError
-from transformers4recsys.preprocessing.simulate import simulate
+from transformers4recsys.preprocessing.shop import Shop
+from transformers4recsys.preprocessing.simulate import event_table, simulate
 
 SMALL = {"sessions_per_day": 1500, "items": 400, "start_date": "2019-10-01"}
 
@@ -101,12 +103,39 @@ def test_evenings_are_busier_than_nights(log):
     [
         ({"days": 0}, "--days 0: must be at least 1"),
         ({"items": 3}, "--items 3: must be at least 50"),
+        ({"seed": -1}, "--seed -1: must be at least 0"),
         ({"start_date": "1.10.2019"}, "--start_date '1.10.2019' is no date"),
+        ({"start_date": "9999-12-30", "days": 2}, "--start_date 9999-12-30 --days 2: no date beyond 9999-12-31"),
     ],
 )
 def test_settings_that_make_no_log_are_refused(change, message, tmp_path):
     with pytest.raises(InputError, match=message):
         simulate(tmp_path, **{"days": 1, "seed": 0, **SMALL, **change})
+
+
+def test_a_session_over_midnight_goes_on_in_the_next_file(log):
+    shop = Shop(num_products=SMALL["items"], sessions_per_day=SMALL["sessions_per_day"], seed=1)
+    drawn = [event_table(shop, shop.clicks(number), number, date(2019, 10, 1 + number)) for number in (1, 2)]
+    midnight = datetime(2019, 10, 3, tzinfo=UTC)
+    late = [event for event in drawn[0].to_pylist() if event["event_time"] >= midnight]
+    assert late and all(event in log[2].to_pylist() for event in late)
+    early = [event for event in drawn[1].to_pylist() if event["event_time"] < midnight + timedelta(days=1)]
+    assert log[2].num_rows == len(late) + len(early)
+
+
+def test_a_file_that_fails_is_not_there_and_those_before_are_whole(tmp_path):
+    (tmp_path / "2019-10-02.parquet").mkdir()
+    with pytest.raises(InputError, match="--output .*2019-10-02.parquet"):
+        simulate(tmp_path, days=3, seed=0, **SMALL)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["2019-10-01.parquet", "2019-10-02.parquet"]
+    assert pq.read_table(tmp_path / "2019-10-01.parquet").num_rows > 1500
+
+
+def test_a_log_is_written_again_or_made_longer_but_never_mixed_with_another(tmp_path):
+    for days in (1, 2, 2):
+        simulate(tmp_path, days=days, seed=0, **SMALL)
+    with pytest.raises(InputError, match=r"holds other parquet files \(2019-10-02.parquet\)"):
+        simulate(tmp_path, days=1, seed=3, **SMALL)
 
 
 def test_an_output_that_is_a_file_is_refused(tmp_path):
