@@ -38,15 +38,10 @@ def simulate(
     file. The same seed gives the same files, and fewer days give the first of them. `on_day` hears of each.
     """
     first_day = _checked(days=days, sessions_per_day=sessions_per_day, items=items, start_date=start_date, seed=seed)
-    folder = Path(output).expanduser()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--output {folder}: {error.strerror}; give a folder that can be written to") from error
+    paths = _paths(Path(output).expanduser(), first_day, days)
     shop = Shop(num_products=items, sessions_per_day=sessions_per_day, seed=seed)
     after_midnight: pa.Table | None = None
-    paths = []
-    for number in range(days):
+    for number, path in enumerate(paths):
         day = first_day + timedelta(days=number)
         events = event_table(shop, shop.clicks(number), number, day)
         if after_midnight is not None:
@@ -57,11 +52,7 @@ def simulate(
         )
         is_today = pc.less(events["event_time"], midnight)
         after_midnight = events.filter(pc.invert(is_today))
-        path = folder / f"{day}.parquet"
-        aside = folder / f".{day}.parquet"
-        pq.write_table(events.filter(is_today), aside)
-        os.replace(aside, path)
-        paths.append(path)
+        _write_whole(events.filter(is_today), path)
         on_day(str(day), int(pc.sum(is_today).as_py()))
     return paths
 
@@ -104,6 +95,34 @@ def uuids(generator: np.random.Generator, count: int) -> pa.Array:
     return pa.StringArray.from_buffers(count, offsets, pa.py_buffer(text))
 
 
+def _paths(folder: Path, first_day: date, days: int) -> list[Path]:
+    """Name the day files and make their folder; another log in it would be read as part of this one."""
+    paths = [folder / f"{first_day + timedelta(days=number)}.parquet" for number in range(days)]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        others = sorted(path.name for path in set(folder.glob("[!.]*.parquet")) - set(paths))
+    except OSError as error:
+        raise InputError(f"--output {folder}: {error.strerror}; give a folder that can be written to") from error
+    if others:
+        raise InputError(
+            f"--output {folder} holds other parquet files ({', '.join(others[:3])}{' ...' if others[3:] else ''}), "
+            "which would be taken for days of this log; remove them or give another folder"
+        )
+    return paths
+
+
+def _write_whole(events: pa.Table, path: Path) -> None:
+    """Write aside, then rename: a run that is stopped leaves no file that is cut short."""
+    aside = path.with_name(f".{path.name}")
+    try:
+        pq.write_table(events, aside)
+        os.replace(aside, path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        reason = error.strerror or str(error)
+        raise InputError(f"--output {path}: {reason}; give a folder with room that can be written to") from error
+
+
 def _checked(*, days: int, sessions_per_day: int, items: int, start_date: str, seed: int) -> date:
     least = {
         "days": (days, 1),
@@ -115,6 +134,10 @@ def _checked(*, days: int, sessions_per_day: int, items: int, start_date: str, s
         if value < smallest:
             raise InputError(f"--{name} {value}: must be at least {smallest}")
     try:
-        return date.fromisoformat(start_date)
+        first_day = date.fromisoformat(start_date)
     except ValueError as error:
         raise InputError(f"--start_date {start_date!r} is no date; write YYYY-MM-DD, such as 2019-10-01") from error
+    # The day after the last one is needed too: its midnight ends the last file.
+    if (date.max - first_day).days < days:
+        raise InputError(f"--start_date {start_date} --days {days}: no date beyond {date.max}; start earlier")
+    return first_day
