@@ -46,7 +46,7 @@ from transformers4recsys.reporting.loggers import chosen_loggers, close_wandb, o
 from transformers4recsys.reporting.output_folder import start_anew
 from transformers4recsys.reporting.reporter import SINKS, Reporter
 from transformers4recsys.schema import Schema
-from transformers4recsys.terminal import progress_bar
+from transformers4recsys.terminal import progress_bar, show_log_lines
 from transformers4recsys.training import checkpoint
 from transformers4recsys.training.callbacks import ContinuousLog, Profile, TrainingProgress, ValidateEvery
 from transformers4recsys.training.evaluation import Evaluation
@@ -70,6 +70,9 @@ LOSSES_TO_COME = (
 def train(data: DataArguments, model: ModelArguments, training: TrainingArguments) -> None:
     """Check the input, build the program and run all days."""
     _require(data, training)
+    # Joins the other processes of the run, if there are any; from here on one of them talks and writes.
+    assert training.device
+    show_log_lines()
     refuse_what_is_to_come(data, model)
     for note in [*training.notes, *without_effect(data, model, training)]:
         log.warning(note)

@@ -17,7 +17,7 @@ import transformers
 import yaml
 from transformers import HfArgumentParser
 
-from transformers4recsys import build
+from transformers4recsys import build, distributed
 from transformers4recsys.config import (
     DataArguments,
     ModelArguments,
@@ -161,6 +161,7 @@ def main(arguments: list[str] | None = None) -> int:
         show_log_lines()
         command.run(*FlagParser(command.settings, add_help=False).settings_of(rest))
     except InputError as error:
-        sys.stderr.write(f"error: {error}\n")
+        if distributed.is_main():
+            sys.stderr.write(f"error: {error}\n")
         return 2
     return 0

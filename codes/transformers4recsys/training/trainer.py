@@ -22,6 +22,7 @@ from transformers import (
     get_linear_schedule_with_warmup,
 )
 
+from transformers4recsys import distributed
 from transformers4recsys.batch import Batch
 from transformers4recsys.data.engine import Engine
 from transformers4recsys.model.next_item import NextItemModel
@@ -103,7 +104,15 @@ class RecSysTrainer(Trainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
         output = model(**inputs)
-        return (output.loss, output) if return_outputs else output.loss
+        loss = output.loss * self._share_of_targets(len(output.labels))
+        return (loss, output) if return_outputs else loss
+
+    def _share_of_targets(self, num_targets: int) -> Tensor | float:
+        """Weigh this process's mean loss so that the mean over processes is the mean over all their targets."""
+        if distributed.world_size() == 1:
+            return 1.0
+        own = torch.tensor(float(num_targets), device=self.args.device)
+        return own * distributed.world_size() / distributed.sum_over_ranks(own).clamp(min=1)
 
     def _prepare_input(self, data: Any) -> Any:
         # The one value of our inputs is a Batch, which moves itself.
