@@ -58,7 +58,7 @@ log = logging.getLogger(__name__)
 Choice = TypeVar("Choice")
 
 ENCODERS_TO_COME = (
-    ("xlnet", "transfoxl", "reformer", "longformer", "lstm", "rnn", "gru4rec", "avgseq")
+    ("xlnet", "transfoxl", "reformer", "longformer", "gru4rec", "avgseq")
     + ("bert", "albert", "electra", "roberta", "modernbert", "llama", "qwen3", "mamba")
 )  # fmt: skip
 LOSSES_TO_COME = (

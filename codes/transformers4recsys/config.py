@@ -292,7 +292,7 @@ def without_effect(data: DataArguments, model: ModelArguments, training: Trainin
     """Name the flags that were set and say nothing in this set-up, and why."""
     every = {**changed(data), **changed(model), **changed(training)}
     notes = [f"--{name} has no effect here: {WITHOUT_EFFECT[name]}" for name in every if name in WITHOUT_EFFECT]
-    if model.model_type == "gru":
+    if model.model_type in ("gru", "lstm", "rnn"):
         idle = [name for name in ("n_head", "hidden_act", "disable_positional_embeddings") if name in every]
         notes += [f"--{name} has no effect here: a recurrent encoder has none" for name in idle]
         if training.log_attention_weights:

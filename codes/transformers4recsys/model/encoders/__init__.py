@@ -8,7 +8,7 @@ from typing import Protocol
 from torch import Tensor
 
 from transformers4recsys.model.encoders.huggingface import gpt2
-from transformers4recsys.model.encoders.recurrent import gru
+from transformers4recsys.model.encoders.recurrent import gru, lstm, rnn
 from transformers4recsys.outputs import Encoded
 
 
@@ -18,4 +18,4 @@ class Encoder(Protocol):
     def __call__(self, inputs_BLD: Tensor, is_real_BL: Tensor) -> Encoded: ...
 
 
-ENCODERS: dict[str, Callable[..., Encoder]] = {"gpt2": gpt2, "gru": gru}
+ENCODERS: dict[str, Callable[..., Encoder]] = {"gpt2": gpt2, "gru": gru, "lstm": lstm, "rnn": rnn}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
 from transformers4recsys.model.encoders.settings import EncoderSettings
@@ -20,8 +22,16 @@ class RecurrentEncoder(nn.Module):
         return Encoded(self.dropout(hidden_BLD))
 
 
-def gru(settings: EncoderSettings) -> RecurrentEncoder:
-    """Gated recurrent units (Cho 2014)."""
-    between_layers = settings.dropout if settings.n_layer > 1 else 0.0
-    network = nn.GRU(settings.d_model, settings.d_model, settings.n_layer, batch_first=True, dropout=between_layers)
-    return RecurrentEncoder(network, dropout=settings.dropout)
+def recurrent(network: Callable[..., nn.RNNBase]) -> Callable[[EncoderSettings], RecurrentEncoder]:
+    """Make an encoder of one of PyTorch's recurrent networks."""
+
+    def build(settings: EncoderSettings) -> RecurrentEncoder:
+        width, between_layers = settings.d_model, settings.dropout if settings.n_layer > 1 else 0.0
+        built = network(width, width, settings.n_layer, batch_first=True, dropout=between_layers)
+        return RecurrentEncoder(built, dropout=settings.dropout)
+
+    return build
+
+
+# Gated recurrent units (Cho 2014), long short-term memory (Hochreiter 1997), the plain tanh network (Elman 1990).
+gru, lstm, rnn = recurrent(nn.GRU), recurrent(nn.LSTM), recurrent(nn.RNN)
