@@ -21,6 +21,7 @@ from transformers4recsys.model.encoders.settings import EncoderSettings
 from transformers4recsys.model.features import FeatureEmbedder
 from transformers4recsys.model.losses import cross_entropy
 from transformers4recsys.model.next_item import NextItemModel
+from transformers4recsys.model.objectives import CatalogObjective
 from transformers4recsys.model.scoring import ACTIVATIONS, ItemScorer
 from transformers4recsys.model.targets import CausalTargets
 from transformers4recsys.schema import Schema
@@ -76,7 +77,7 @@ def make_model() -> Callable[..., NextItemModel]:
             features=features,
             encoder=ENCODERS[model_type](settings),
             scorer=scorer,
-            loss=partial(cross_entropy),
+            objective=CatalogObjective(cross_entropy),
             training_targets=CausalTargets(),
             evaluation_targets=CausalTargets(),
         )

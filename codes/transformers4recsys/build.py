@@ -34,8 +34,8 @@ from transformers4recsys.errors import InputError
 from transformers4recsys.model.encoders import ENCODERS
 from transformers4recsys.model.encoders.settings import EncoderSettings
 from transformers4recsys.model.features import MERGES, FeatureEmbedder
-from transformers4recsys.model.losses import CATALOG_LOSSES
 from transformers4recsys.model.next_item import NextItemModel
+from transformers4recsys.model.objectives import Objective, ObjectiveSettings, make_objective
 from transformers4recsys.model.scoring import ACTIVATIONS, ItemScorer
 from transformers4recsys.model.targets import TARGET_RULES, MaskedTargets, TargetRule
 from transformers4recsys.preprocessing.recipe import Recipe, read_recipe
@@ -60,10 +60,6 @@ Choice = TypeVar("Choice")
 ENCODERS_TO_COME = (
     ("xlnet", "transfoxl", "reformer", "longformer", "gru4rec", "avgseq")
     + ("bert", "albert", "electra", "roberta", "modernbert", "llama", "qwen3", "mamba")
-)  # fmt: skip
-LOSSES_TO_COME = (
-    ("top1", "top1_max", "bpr", "bpr_max", "bpr_max_reg", "top1_max_reg", "sampled_softmax", "gbce")
-    + ("cross_entropy_neg", "cross_entropy_neg_1d", "margin_hinge_a", "margin_hinge_b")
 )  # fmt: skip
 
 
@@ -209,26 +205,47 @@ def model_of(data: DataArguments, model: ModelArguments, training: TrainingArgum
         )
     )
     item_table = features.item_table
+    table_width = item_table.embedding_dim if is_tied else model.d_model
     scorer = ItemScorer(
         model.d_model,
         num_items=item_table.num_embeddings,
-        table_width=item_table.embedding_dim if is_tied else model.d_model,
+        table_width=table_width,
         activation=choose(ACTIVATIONS, model.tf_out_activation, "--tf_out_activation"),
         is_tied=is_tied,
         initializer_range=model.initializer_range,
     )
-    loss = choose(CATALOG_LOSSES, model.loss_type, "--loss_type", to_come=LOSSES_TO_COME)
+    objective = objective_of(model, training, schema, width=table_width)
     return NextItemModel(
         schema,
         features=features,
         encoder=encoder,
         scorer=scorer,
-        loss=_scaled(
-            partial(loss, label_smoothing=training.label_smoothing_factor),
-            model.loss_scale_factor * model.all_rescale_factor,
-        ),
+        objective=objective,
         training_targets=target_rule(model, is_last_only=training.train_on_last_item_seq_only),
         evaluation_targets=target_rule(model, is_last_only=training.eval_on_last_item_seq_only or model.mlm),
+    )
+
+
+def objective_of(model: ModelArguments, training: TrainingArguments, schema: Schema, *, width: int) -> Objective:
+    """Build the loss that the flags describe; `width` is that of the output weights."""
+    return make_objective(
+        model.loss_type,
+        ObjectiveSettings(
+            width=width,
+            num_items=schema.item_id.cardinality,
+            has_negative_column=schema.negatives_of(schema.item_id) is not None,
+            label_smoothing=training.label_smoothing_factor,
+            all_rescale_factor=model.all_rescale_factor,
+            neg_rescale_factor=model.neg_rescale_factor,
+            loss_scale_factor=model.loss_scale_factor,
+            similarity_type=model.similarity_type,
+            margin_loss=model.margin_loss,
+            negative_sampling=model.negative_sampling,
+            neg_sampling_store_size=model.neg_sampling_store_size,
+            neg_sampling_extra_samples_per_batch=model.neg_sampling_extra_samples_per_batch,
+            neg_sampling_alpha=model.neg_sampling_alpha,
+            bpr_max_reg_lambda=model.bpr_max_reg_lambda,
+        ),
     )
 
 
@@ -246,10 +263,6 @@ def choose(table: Mapping[str, Choice], name: str, flag: str, *, to_come: tuple[
     if name in to_come:
         raise InputError(f"{flag} {name}: not yet; choose one of {', '.join(sorted(table))}")
     raise InputError(f"{flag} {name!r} is unknown; choose one of {', '.join(sorted(table))}")
-
-
-def _scaled(loss: Callable[..., torch.Tensor], factor: float) -> Callable[..., torch.Tensor]:
-    return loss if factor == 1 else lambda *arguments: factor * loss(*arguments)
 
 
 def _eval_split(training: TrainingArguments) -> str:

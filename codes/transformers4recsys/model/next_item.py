@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from transformers4recsys.batch import IS_PAST, Batch, with_past
 from transformers4recsys.model.encoders import Encoder
 from transformers4recsys.model.features import FeatureEmbedder
-from transformers4recsys.model.losses import CatalogLoss
+from transformers4recsys.model.negatives import of_positions
+from transformers4recsys.model.objectives import LossInputs, Objective
 from transformers4recsys.model.scoring import ItemScorer
 from transformers4recsys.model.targets import TargetRule
 from transformers4recsys.outputs import ModelOutput
@@ -29,12 +30,12 @@ class NextItemModel(nn.Module):
         features: FeatureEmbedder,
         encoder: Encoder,
         scorer: ItemScorer,
-        loss: CatalogLoss,
+        objective: Objective,
         training_targets: TargetRule,
         evaluation_targets: TargetRule,
     ):
         super().__init__()
-        self.schema, self.loss = schema, loss
+        self.schema, self.objective = schema, objective
         self.features, self.encoder, self.scorer = features, encoder, scorer
         self.training_targets, self.evaluation_targets = training_targets, evaluation_targets
         # What a hidden position shows in place of its item and all its features.
@@ -50,7 +51,7 @@ class NextItemModel(nn.Module):
 
     def forward(self, batch: Batch) -> ModelOutput:
         """Encode a batch; with a loss in training, without one in evaluation, where scores are wanted."""
-        own_lengths_B = batch.columns[self.schema.item_id.name].lengths
+        as_read, own_lengths_B = batch, batch.columns[self.schema.item_id.name].lengths
         if self.schema.past:
             batch = with_past(batch, self.schema)
         items, length = batch.columns[self.schema.item_id.name], batch.max_length
@@ -68,11 +69,30 @@ class NextItemModel(nn.Module):
 
         hidden_PE = self.scorer.project(encoded.hidden[targets.is_target])
         labels_P = targets.item_ids[targets.is_target]
-        loss = self.loss(hidden_PE, self.item_table, self.scorer.bias, labels_P) if self.training else None
         row_P, position_P = targets.is_target.nonzero().unbind(1)
         label_position_P = position_P - (items.lengths - own_lengths_B)[row_P] + (not rule.hides_inputs)
         positions_P2 = torch.stack([row_P, label_position_P], dim=1)
+        loss = self._loss(as_read, hidden_PE, labels_P, positions_P2) if self.training else None
         return ModelOutput(loss, hidden_PE, labels_P, positions_P2, item_ids_BL, encoded.attentions)
+
+    def _loss(self, batch: Batch, hidden_PE: Tensor, labels_P: Tensor, positions_P2: Tensor) -> Tensor:
+        row_P, position_P = positions_P2.unbind(1)
+        item, negative = self.schema.item_id, self.schema.negatives_of(self.schema.item_id)
+        negatives_PK = None
+        if negative:
+            lengths_B = batch.columns[item.name].lengths
+            negatives_PK = of_positions(batch.columns[negative.name], lengths_B, row_P, position_P)
+        return self.objective(
+            LossInputs(
+                hidden_PE=hidden_PE,
+                labels_P=labels_P,
+                row_P=row_P,
+                item_table_VE=self.item_table,
+                bias_V=self.scorer.bias,
+                item_counts_V=self.item_counts,
+                negatives_PK=negatives_PK,
+            )
+        )
 
     def scores(self, hidden_PE: Tensor) -> Tensor:
         """Score every item, (P, V); padding scores -inf."""

@@ -1,0 +1,85 @@
+"""Which items serve as negatives: targets of other sessions, items drawn by popularity, negative columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from transformers4recsys.batch import Jagged
+
+Sampler = Callable[[Tensor, float], Tensor]
+
+
+def among_seen(item_counts_V: Tensor, alpha: float) -> Tensor:
+    """Weigh items that were seen by popularity^alpha, others by 0; before any was seen, all alike, (V,)."""
+    counts_V = item_counts_V.to(torch.double, copy=True)
+    counts_V[0] = 0
+    if not counts_V.any():
+        return among_all(item_counts_V, 0.0)
+    return torch.where(counts_V > 0, counts_V**alpha, 0.0)
+
+
+def among_all(item_counts_V: Tensor, alpha: float) -> Tensor:
+    """Weigh every item by (popularity + 1)^alpha: one never seen can be drawn as well, (V,)."""
+    weights_V = (item_counts_V.double() + 1) ** alpha
+    weights_V[0] = 0
+    return weights_V
+
+
+SAMPLERS: dict[str, Sampler] = {"seen": among_seen, "all": among_all}
+
+
+def draw(weights_V: Tensor, num: int, generator: torch.Generator | None = None) -> Tensor:
+    """Draw item ids with replacement, in proportion to their weights, (num,)."""
+    # torch.multinomial stops at 2^24 items; a search in the running sum does not.
+    sums_V = weights_V.cumsum(0)
+    places = torch.rand(num, generator=generator, device=weights_V.device, dtype=weights_V.dtype) * sums_V[-1]
+    # Rounding may reach the very end of the sum: then the last item with a weight is meant.
+    last = torch.searchsorted(sums_V, sums_V[-1:])
+    return torch.searchsorted(sums_V, places, right=True).minimum(last)
+
+
+class NegativeStore:
+    """Item ids drawn ahead, `size` at once, and dealt out; drawn anew when used up or when the counts change."""
+
+    def __init__(self, sampler: Sampler, *, alpha: float, size: int):
+        self.sampler, self.alpha, self.size = sampler, alpha, size
+        self.ids = torch.empty(0, dtype=torch.long)
+        self.log_probabilities_V = torch.empty(0)
+        self.num_used, self.total_count = 0, -1
+
+    def take(self, num: int, item_counts_V: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Deal out `num` ids, (num,), on the device of the counts."""
+        total_count = int(item_counts_V.sum())
+        is_current = total_count == self.total_count and self.ids.device == item_counts_V.device
+        if not is_current or self.num_used + num > len(self.ids):
+            weights_V = self.sampler(item_counts_V, self.alpha)
+            self.ids = draw(weights_V, max(self.size, num), generator)
+            self.log_probabilities_V = (weights_V / weights_V.sum()).log().float()
+            self.num_used, self.total_count = 0, total_count
+        self.num_used += num
+        return self.ids[self.num_used - num : self.num_used]
+
+
+def of_other_sessions(labels_P: Tensor, row_P: Tensor) -> Tensor:
+    """Say which labels of the batch are negatives of which prediction, (P, P).
+
+    Those of its own session (`row_P` tells sessions apart) are not, nor is its label wherever it stands.
+    """
+    return (row_P[:, None] != row_P) & (labels_P[:, None] != labels_P)
+
+
+def of_positions(negatives: Jagged, lengths_B: Tensor, row_P: Tensor, position_P: Tensor) -> Tensor:
+    """Give the negatives of chosen positions out of a column that holds them position by position, (P, K).
+
+    `lengths_B` are the items of each session; row and position say where a label stands. A session with fewer
+    negatives a position than the others has 0 in the rest.
+    """
+    num_negatives_B = negatives.lengths // lengths_B.clamp(min=1)
+    num_negatives_P1 = num_negatives_B[row_P, None]
+    within_K = torch.arange(int(num_negatives_B.max()), device=row_P.device)
+    places_PK = negatives.offsets[row_P, None] + position_P[:, None] * num_negatives_P1 + within_K
+    is_own_PK = within_K < num_negatives_P1
+    return negatives.values[places_PK.masked_fill(~is_own_PK, 0)].masked_fill(~is_own_PK, 0)
