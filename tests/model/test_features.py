@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from transformers4recsys.model.features import FeatureEmbedder, table_width
+from transformers4recsys.batch import Batch, Jagged
+from transformers4recsys.model.features import MERGES, ONE_HOT_ITEM, AttentionMerge, FeatureEmbedder, table_width
 from transformers4recsys.schema import Schema
 
 
@@ -39,3 +40,59 @@ def test_the_padding_row_is_zero_and_stays_so(schema):
     embedder.item_table(torch.tensor([0, 1])).sum().backward()
     assert embedder.item_table.weight.grad[0].abs().max() == 0
     assert embedder.item_table.weight.grad[1].abs().max() > 0
+
+
+def test_a_one_hot_item_equals_a_linear_layer_on_one_hot_vectors(schema, make_batch):
+    torch.manual_seed(0)
+    embedder = FeatureEmbedder(schema, d_model=8, is_one_hot_item=True)
+    assert set(embedder.tables) == {ONE_HOT_ITEM, "category"} and embedder.item_table.weight.shape == (31, 8)
+    batch = make_batch([[1, 30, 3], [4, 5]])
+    one_hot = torch.nn.functional.one_hot(batch.columns["item_id"].values, 31).float()
+    category = embedder.tables["category"](batch.columns["category"].values)
+    joined = torch.cat([one_hot @ embedder.item_table.weight, category, batch.columns["price"].values[:, None]], dim=1)
+    torch.testing.assert_close(embedder(batch), embedder.merge(joined))
+
+
+def test_a_one_hot_item_leaves_a_shared_table_to_the_other_columns():
+    schema = Schema.from_entries(
+        {
+            "item_id": {"dtype": "categorical", "cardinality": 100, "emb_table": "product", "is_label": True},
+            "compared_with": {"dtype": "categorical", "cardinality": 100, "emb_table": "product"},
+        }
+    )
+    embedder = FeatureEmbedder(schema, d_model=8, is_one_hot_item=True)
+    assert embedder.table_of(schema.features[1]) is embedder.tables["product"] is not embedder.item_table
+
+
+def test_attention_merge_weighs_whole_features():
+    torch.manual_seed(0)
+    merge = AttentionMerge([3, 1], 4, layer_norm_eps=1e-12)
+    joined = torch.randn(5, 4)
+    normal = merge.before(joined)
+    first, second = merge.values[0](normal[:, :3]), merge.values[1](normal[:, 3:])
+    for position in range(5):
+        powers = [float(merge.score(value[position]).exp()) for value in (first, second)]
+        mixed = (powers[0] * first[position] + powers[1] * second[position]) / sum(powers)
+        torch.testing.assert_close(merge(joined)[position], merge.after(mixed))
+
+
+def test_attention_merge_of_one_feature_is_its_linear_layer():
+    merge = AttentionMerge([3], 4, layer_norm_eps=1e-12)
+    joined = torch.randn(2, 3)
+    torch.testing.assert_close(merge(joined), merge.after(merge.values[0](merge.before(joined))))
+
+
+@pytest.mark.parametrize("name", sorted(MERGES))
+def test_every_merge_reads_every_column(name, schema, make_batch):
+    torch.manual_seed(0)
+    embedder = FeatureEmbedder(schema, d_model=8, merge=MERGES[name], initializer_range=1.0)
+    batch = make_batch([[1, 2], [4, 5]])
+    before = embedder(batch)
+    assert before.shape == (4, 8)
+    for column in ("item_id", "category", "price"):
+        # Another value at the first position: that position changes, no other.
+        values = batch.columns[column].values.clone()
+        values[0] += 1
+        other = Jagged(values, batch.columns[column].offsets, batch.columns[column].max_length)
+        after = embedder(Batch({**batch.columns, column: other}))
+        assert (after[0] - before[0]).abs().max() > 1e-4 and torch.equal(after[1:], before[1:])
