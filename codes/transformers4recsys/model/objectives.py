@@ -218,6 +218,10 @@ def make_objective(loss_type: str, settings: ObjectiveSettings) -> nn.Module:
     """Build the objective that a name stands for; InputError where it is unknown or lacks what it needs."""
     if loss_type not in OBJECTIVES:
         raise InputError(f"--loss_type {loss_type!r} is unknown; choose one of {', '.join(sorted(OBJECTIVES))}")
+    if settings.num_sampled_negatives < 1:
+        raise InputError(f"--num_sampled_negatives {settings.num_sampled_negatives}: must be at least 1")
+    if not 0 <= settings.gbce_t <= 1:
+        raise InputError(f"--gbce_t {settings.gbce_t}: must be from 0 to 1")
     objective = OBJECTIVES[loss_type](loss_type, settings)
     if not any(objective.weights):
         raise InputError(

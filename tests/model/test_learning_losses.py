@@ -1,0 +1,128 @@
+"""Every loss learns first-order Markov sessions: a stated share of the best possible recall@10 in seconds."""
+
+import numpy as np
+import pytest
+import torch
+
+from transformers4recsys.batch import Batch, Jagged
+from transformers4recsys.model.encoders import ENCODERS
+from transformers4recsys.model.encoders.settings import EncoderSettings
+from transformers4recsys.model.features import FeatureEmbedder
+from transformers4recsys.model.losses import NEGATIVE_COLUMN_LOSSES
+from transformers4recsys.model.next_item import NextItemModel
+from transformers4recsys.model.objectives import OBJECTIVES, SIMILARITIES, ObjectiveSettings, make_objective
+from transformers4recsys.model.scoring import ACTIVATIONS, ItemScorer
+from transformers4recsys.model.targets import CausalTargets
+from transformers4recsys.schema import Schema
+
+NUM_REAL, LENGTH, WIDTH, NUM_NEGATIVES = 100, 8, 32, 10
+SCHEMA = Schema.from_entries(
+    {
+        "item_id": {"dtype": "categorical", "cardinality": NUM_REAL + 1, "is_label": True},
+        "_neg_item_id": {"dtype": "categorical", "cardinality": NUM_REAL + 1, "emb_table": "item_id"},
+    }
+)
+
+
+def transitions():
+    """Each item has four followers that share 0.88; the rest is spread over all items."""
+    generator = np.random.default_rng(0)
+    chances = np.full((NUM_REAL, NUM_REAL), 0.12 / NUM_REAL)
+    for row in chances:
+        row[generator.choice(NUM_REAL, 4, replace=False)] += 0.22
+    return chances
+
+
+CHANCES = transitions()
+BEST_RECALL = np.sort(CHANCES, axis=1)[:, -10:].sum(axis=1).mean()
+
+
+def sessions(generator, num):
+    items = [generator.integers(NUM_REAL, size=num)]
+    for _ in range(LENGTH - 1):
+        places = generator.random(num)[:, None] > CHANCES[items[-1]].cumsum(axis=1)
+        items.append(np.minimum(places.sum(axis=1), NUM_REAL - 1))
+    return torch.from_numpy(np.stack(items, axis=1) + 1)
+
+
+def batch_of(items_BL, generator):
+    offsets = torch.arange(len(items_BL) + 1) * LENGTH
+    negatives = torch.from_numpy(generator.integers(1, NUM_REAL + 1, size=items_BL.numel() * NUM_NEGATIVES))
+    return Batch(
+        {
+            "item_id": Jagged(items_BL.flatten(), offsets, LENGTH),
+            "_neg_item_id": Jagged(negatives, offsets * NUM_NEGATIVES, LENGTH * NUM_NEGATIVES),
+        }
+    )
+
+
+def recall(model, score_items):
+    """The share of next items among the ten best of all items; `score_items` reads (P, E)."""
+    generator = np.random.default_rng(99)
+    model.eval()
+    with torch.no_grad():
+        output = model(batch_of(sessions(generator, 300), generator))
+        scores_PV = score_items(output.hidden)
+        scores_PV[:, 0] = -torch.inf
+        return float((scores_PV.topk(10).indices == output.labels[:, None]).any(dim=1).float().mean())
+
+
+def trained(name, *, num_steps=250, **settings):
+    torch.manual_seed(0)
+    objective = make_objective(
+        name,
+        ObjectiveSettings(
+            width=WIDTH,
+            num_items=NUM_REAL + 1,
+            has_negative_column=True,
+            negative_sampling=True,
+            neg_sampling_store_size=10_000,
+            num_sampled_negatives=32,
+            **settings,
+        ),
+    )
+    model = NextItemModel(
+        SCHEMA,
+        features=FeatureEmbedder(SCHEMA, d_model=WIDTH),
+        encoder=ENCODERS["gru"](EncoderSettings(WIDTH, n_layer=1, dropout=0.0)),
+        scorer=ItemScorer(
+            WIDTH,
+            num_items=NUM_REAL + 1,
+            table_width=WIDTH,
+            activation=ACTIVATIONS["tanh"],
+            is_tied=False,
+            initializer_range=0.1,
+        ),
+        objective=objective,
+        training_targets=CausalTargets(),
+        evaluation_targets=CausalTargets(),
+    ).train()
+    optimizer, generator = torch.optim.Adam(model.parameters(), lr=0.01), np.random.default_rng(1)
+    for _ in range(num_steps):
+        items_BL = sessions(generator, 64)
+        model.item_counts += torch.bincount(items_BL.flatten(), minlength=NUM_REAL + 1)
+        loss = model(batch_of(items_BL, generator)).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return model
+
+
+@pytest.mark.parametrize("name", sorted(OBJECTIVES))
+def test_loss_learns(name):
+    model = trained(name, neg_rescale_factor=1.0, similarity_type="cosine", bpr_max_reg_lambda=0.1)
+    assert recall(model, model.scores) > 0.9 * BEST_RECALL
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("similarity", sorted(SIMILARITIES))
+@pytest.mark.parametrize("name", sorted(NEGATIVE_COLUMN_LOSSES))
+def test_loss_on_negatives_alone_teaches_its_similarity(name, similarity):
+    model = trained(name, all_rescale_factor=0.0, neg_rescale_factor=1.0, similarity_type=similarity, num_steps=500)
+    of = model.objective.objectives[0].similarity
+
+    def score_items(hidden_PE):
+        items_PVE = model.item_table.expand(len(hidden_PE), -1, -1)
+        return of(hidden_PE[:, None], items_PVE)
+
+    assert recall(model, score_items) > 0.9 * BEST_RECALL
