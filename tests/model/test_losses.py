@@ -8,11 +8,13 @@ import torch
 from transformers4recsys.model.losses import (
     NEGATIVE_COLUMN_LOSSES,
     PAIRWISE_LOSSES,
-    SAMPLED_LOSSES,
     cross_entropy,
+    gbce,
     gbce_beta,
+    softmax_of_candidates,
 )
 
+SAMPLED_LOSSES = {"sampled_softmax": softmax_of_candidates, "gbce": gbce}
 LOSSES = PAIRWISE_LOSSES | SAMPLED_LOSSES | NEGATIVE_COLUMN_LOSSES
 OPTIONS = {
     "top1_max_reg": {"regularisation": 0.7},

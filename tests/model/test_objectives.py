@@ -1,5 +1,6 @@
 """Objectives against the losses of scores that a loop gathers, and what settings they refuse."""
 
+import math
 from functools import partial
 
 import pytest
@@ -12,6 +13,7 @@ from transformers4recsys.model.losses import (
     PAIRWISE_LOSSES,
     bpr,
     cross_entropy,
+    gbce,
     softmax_of_candidates,
 )
 from transformers4recsys.model.negatives import NegativeStore, among_all, among_seen
@@ -255,3 +257,29 @@ def test_a_sum_keeps_the_weights_of_its_similarities():
     objective = make_objective("margin_hinge_a", SETTINGS(neg_rescale_factor=1.0))
     assert isinstance(objective, WeightedSum) and isinstance(objective.objectives[0], CatalogObjective)
     assert any("similarity" in name for name in objective.state_dict())
+
+
+def test_scores_that_would_not_learn_are_warned_of(caplog):
+    only_negatives = {"all_rescale_factor": 0.0, "neg_rescale_factor": 1.0}
+    make_objective("cross_entropy_neg", SETTINGS(**only_negatives, similarity_type="cosine"))
+    assert not caplog.records
+    make_objective("cross_entropy_neg", SETTINGS(**only_negatives, similarity_type="multi_mlp"))
+    assert "--all_rescale_factor 0 with --similarity_type multi_mlp" in caplog.text
+
+
+def test_gbce_starts_at_the_odds_of_a_label_among_the_drawn_items():
+    # k = 5 of the 7 items that are not the label: alpha = 5/7, and t = 1 makes beta the same.
+    given, beta = inputs(), 5 / 7
+    torch.manual_seed(4)
+    objective = make_objective("gbce", SETTINGS(gbce_t=1.0))
+    loss = objective(given)
+    ids, offset = objective.objectives[0].store.ids[:5].tolist(), math.log(beta / 5)
+    labels = given.labels_P.tolist()
+
+    def negatives_of(position):
+        return [(item, -offset) for item in ids if item != labels[position]]
+
+    def loss_of_one(positive, negative, is_negative):
+        return gbce(positive + offset, negative, is_negative, beta=beta)
+
+    assert_alike(loss, loss_of_lists(loss_of_one, given, negatives_of), given)

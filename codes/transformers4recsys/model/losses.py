@@ -117,8 +117,6 @@ PAIRWISE_LOSSES: dict[str, PairwiseLoss] = {
     "bpr_max": bpr_max,
     "bpr_max_reg": bpr_max,
 }
-# On scores of items drawn from the whole catalogue.
-SAMPLED_LOSSES: dict[str, PairwiseLoss] = {"sampled_softmax": softmax_of_candidates, "gbce": gbce}
 # On similarities with the items of a negative column; the older program had two names for one formula.
 NEGATIVE_COLUMN_LOSSES: dict[str, PairwiseLoss] = {
     "cross_entropy_neg": softmax_of_candidates,

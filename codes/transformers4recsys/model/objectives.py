@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,14 +18,17 @@ from transformers4recsys.model.losses import (
     CATALOG_LOSSES,
     NEGATIVE_COLUMN_LOSSES,
     PAIRWISE_LOSSES,
-    SAMPLED_LOSSES,
     CatalogLoss,
     PairwiseLoss,
     cross_entropy,
+    gbce,
     gbce_beta,
+    softmax_of_candidates,
     wide,
 )
 from transformers4recsys.model.negatives import SAMPLERS, NegativeStore, of_other_sessions
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -92,23 +97,32 @@ class SampledObjective(nn.Module):
     """A loss against items drawn from the catalogue, the same for all predictions of a batch.
 
     With `corrects_scores`, log(K q) is taken off the score of an item drawn with probability q: then the sum over
-    the K drawn ones estimates the sum over the catalogue (Bengio and Senecal 2008; Jean 2015).
+    the K drawn ones estimates the sum over the catalogue (Bengio and Senecal 2008; Jean 2015). `offset` is added to
+    all scores: it changes no ranking, but where the loss wants them to begin.
     """
 
-    def __init__(self, loss: PairwiseLoss, store: NegativeStore, *, num_negatives: int, corrects_scores: bool):
+    def __init__(
+        self,
+        loss: PairwiseLoss,
+        store: NegativeStore,
+        *,
+        num_negatives: int,
+        corrects_scores: bool = False,
+        offset: float = 0.0,
+    ):
         super().__init__()
         self.loss, self.store = loss, store
-        self.num_negatives, self.corrects_scores = num_negatives, corrects_scores
+        self.num_negatives, self.corrects_scores, self.offset = num_negatives, corrects_scores, offset
 
     def forward(self, inputs: LossInputs) -> Tensor:
         if not len(inputs.labels_P):
             return inputs.nothing()
         ids_K = self.store.take(self.num_negatives, inputs.item_counts_V)
-        negative_PK = wide(inputs.scores_of(ids_K))
+        negative_PK = wide(inputs.scores_of(ids_K)) + self.offset
         if self.corrects_scores:
             expected_count_K = self.store.log_probabilities_V[ids_K].exp() * self.num_negatives
             negative_PK = negative_PK - expected_count_K.log()
-        return self.loss(inputs.label_scores(), negative_PK, inputs.labels_P[:, None] != ids_K)
+        return self.loss(inputs.label_scores() + self.offset, negative_PK, inputs.labels_P[:, None] != ids_K)
 
 
 class ConcatMlp(nn.Module):
@@ -202,14 +216,12 @@ class ObjectiveSettings:
     def options_of(self, loss_type: str) -> Mapping[str, float]:
         """Give the further arguments of a loss function."""
         regularisation, margin = {"regularisation": self.bpr_max_reg_lambda}, {"margin": self.margin_loss}
-        beta = gbce_beta(num_negatives=self.num_sampled_negatives, num_items=self.num_items - 1, t=self.gbce_t)
         options = {
             "cross_entropy": {"label_smoothing": self.label_smoothing},
             "bpr_max_reg": regularisation,
             "top1_max_reg": regularisation,
             "margin_hinge_a": margin,
             "margin_hinge_b": margin,
-            "gbce": {"beta": beta},
         }
         return options.get(loss_type, {})
 
@@ -254,22 +266,44 @@ def _in_batch(loss_type: str, settings: ObjectiveSettings) -> WeightedSum:
     if not settings.negative_sampling:
         raise InputError(
             f"--loss_type {loss_type} compares with items of other sessions: add --negative_sampling, "
-            f"or choose one of {', '.join(sorted({*CATALOG_LOSSES, *SAMPLED_LOSSES}))}"
+            f"or choose one of {', '.join(sorted({*CATALOG_LOSSES, *SAMPLED_OBJECTIVES}))}"
         )
-    store = NegativeStore(SAMPLERS["seen"], alpha=settings.neg_sampling_alpha, size=settings.neg_sampling_store_size)
     loss = partial(PAIRWISE_LOSSES[loss_type], **settings.options_of(loss_type))
-    objective = InBatchObjective(loss, store, num_extra=settings.neg_sampling_extra_samples_per_batch)
+    objective = InBatchObjective(
+        loss, _store("seen", settings), num_extra=settings.neg_sampling_extra_samples_per_batch
+    )
     return WeightedSum([objective], [settings.loss_scale_factor * settings.all_rescale_factor])
 
 
-def _sampled(loss_type: str, settings: ObjectiveSettings) -> WeightedSum:
-    store = NegativeStore(SAMPLERS["all"], alpha=settings.neg_sampling_alpha, size=settings.neg_sampling_store_size)
-    objective = SampledObjective(
-        partial(SAMPLED_LOSSES[loss_type], **settings.options_of(loss_type)),
-        store,
-        num_negatives=settings.num_sampled_negatives,
-        corrects_scores=loss_type == "sampled_softmax",
+def _store(sampler: str, settings: ObjectiveSettings) -> NegativeStore:
+    return NegativeStore(SAMPLERS[sampler], alpha=settings.neg_sampling_alpha, size=settings.neg_sampling_store_size)
+
+
+def _sampled_softmax(settings: ObjectiveSettings) -> SampledObjective:
+    num_negatives = settings.num_sampled_negatives
+    return SampledObjective(
+        softmax_of_candidates, _store("all", settings), num_negatives=num_negatives, corrects_scores=True
     )
+
+
+def _gbce(settings: ObjectiveSettings) -> SampledObjective:
+    num_negatives = settings.num_sampled_negatives
+    beta = gbce_beta(num_negatives=num_negatives, num_items=settings.num_items - 1, t=settings.gbce_t)
+    # Scores of 0 begin at the odds beta : K of a label; else a first phase lowers all alike and saturates the encoder.
+    offset = math.log(beta / num_negatives)
+    return SampledObjective(
+        partial(gbce, beta=beta), _store("all", settings), num_negatives=num_negatives, offset=offset
+    )
+
+
+SAMPLED_OBJECTIVES: dict[str, Callable[[ObjectiveSettings], SampledObjective]] = {
+    "sampled_softmax": _sampled_softmax,
+    "gbce": _gbce,
+}
+
+
+def _sampled(loss_type: str, settings: ObjectiveSettings) -> WeightedSum:
+    objective = SAMPLED_OBJECTIVES[loss_type](settings)
     return WeightedSum([objective], [settings.loss_scale_factor * settings.all_rescale_factor])
 
 
@@ -288,6 +322,12 @@ def _on_negative_column(loss_type: str, settings: ObjectiveSettings) -> Weighted
             raise InputError(
                 f"--similarity_type {settings.similarity_type!r} is unknown; choose one of {', '.join(SIMILARITIES)}"
             )
+        if not settings.all_rescale_factor and settings.similarity_type != "cosine":
+            log.warning(
+                "--all_rescale_factor 0 with --similarity_type %s: the scores that rank the catalogue learn next to "
+                "nothing; use cosine, or weigh the loss over the catalogue too",
+                settings.similarity_type,
+            )
         loss = partial(NEGATIVE_COLUMN_LOSSES[loss_type], **settings.options_of(loss_type))
         similarity = SIMILARITIES[settings.similarity_type](settings.width)
         objectives.append(NegativeColumnObjective(loss, similarity))
@@ -298,6 +338,6 @@ def _on_negative_column(loss_type: str, settings: ObjectiveSettings) -> Weighted
 OBJECTIVES: dict[str, Callable[[str, ObjectiveSettings], WeightedSum]] = {
     **dict.fromkeys(CATALOG_LOSSES, _over_catalogue),
     **dict.fromkeys(PAIRWISE_LOSSES, _in_batch),
-    **dict.fromkeys(SAMPLED_LOSSES, _sampled),
+    **dict.fromkeys(SAMPLED_OBJECTIVES, _sampled),
     **dict.fromkeys(NEGATIVE_COLUMN_LOSSES, _on_negative_column),
 }
