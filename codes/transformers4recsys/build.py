@@ -1,4 +1,4 @@
-"""The only place where settings become objects: schema, files, model, engines, reporter, trainer."""
+"""Where settings become objects: files, engines, reporter, trainer; the model is built in build_model."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import torch
 from transformers import TrainerCallback
 
 from transformers4recsys import distributed
+from transformers4recsys.build_model import choose, idle_encoder_flags, model_of, schema_of
 from transformers4recsys.config import (
     DataArguments,
     ModelArguments,
     PreprocessArguments,
     SimulateArguments,
     TrainingArguments,
-    refuse_what_is_to_come,
     required,
     without_effect,
 )
@@ -31,13 +30,6 @@ from transformers4recsys.data.checks import check_files
 from transformers4recsys.data.days import DayFiles, day_files
 from transformers4recsys.data.engine import Engine
 from transformers4recsys.errors import InputError
-from transformers4recsys.model.encoders import ENCODERS
-from transformers4recsys.model.encoders.settings import EncoderSettings
-from transformers4recsys.model.features import MERGES, FeatureEmbedder
-from transformers4recsys.model.next_item import NextItemModel
-from transformers4recsys.model.objectives import Objective, ObjectiveSettings, make_objective
-from transformers4recsys.model.scoring import ACTIVATIONS, ItemScorer
-from transformers4recsys.model.targets import TARGET_RULES, MaskedTargets, TargetRule
 from transformers4recsys.preprocessing.recipe import Recipe, read_recipe
 from transformers4recsys.preprocessing.run import preprocess as preprocess_log
 from transformers4recsys.preprocessing.simulate import simulate as simulate_log
@@ -55,21 +47,15 @@ from transformers4recsys.training.trainer import RecSysTrainer, Schedule
 
 log = logging.getLogger(__name__)
 
-Choice = TypeVar("Choice")
-
-ENCODERS_TO_COME = (
-    ("xlnet", "transfoxl", "reformer", "longformer", "gru4rec", "avgseq")
-    + ("bert", "albert", "electra", "roberta", "modernbert", "llama", "qwen3", "mamba")
-)  # fmt: skip
-
 
 def train(data: DataArguments, model: ModelArguments, training: TrainingArguments) -> None:
     """Check the input, build the program and run all days."""
-    _require(data, training)
+    _require(data, model, training)
     # Joins the other processes of the run, if there are any; from here on one of them talks and writes.
     assert training.device
     show_log_lines()
-    refuse_what_is_to_come(data, model)
+    if data.time_unit != "day":
+        raise InputError(f"--time_unit {data.time_unit}: not yet; leave it out")
     for note in [*training.notes, *without_effect(data, model, training)]:
         log.warning(note)
     schema = schema_of(data)
@@ -80,6 +66,8 @@ def train(data: DataArguments, model: ModelArguments, training: TrainingArgument
     days = _days_of(data, training)
     check_files(days.all_files(), schema)
     next_item_model = model_of(data, model, training, schema)
+    for name in idle_encoder_flags(next_item_model.encoder, model, training):
+        log.warning("--%s has no effect here: the encoder %s has no use for it", name, model.model_type)
 
     output_dir, resumed_from, progress = _output_of(training)
     settings = _all_settings(data, model, training) | {"days_skipped": [f"{day:%Y-%m-%d}" for day in days.missing]}
@@ -157,112 +145,6 @@ def preprocess(arguments: PreprocessArguments) -> None:
         threads=arguments.threads,
         temp_directory=arguments.temp_directory,
     )
-
-
-def schema_of(data: DataArguments) -> Schema:
-    """Read the feature config as the data flags ask for."""
-    prefix = data.session_aware_features_prefix
-    schema = Schema.from_file(
-        data.feature_config or "",
-        past_prefix=prefix if data.session_aware else None,
-        ignored_prefix=prefix,
-        negative_prefix=data.feature_prefix_neg_sample,
-    )
-    if data.session_aware and schema.past_of(schema.item_id) is None:
-        raise InputError(
-            f"--session_aware: {data.feature_config} has no column {prefix}{schema.item_id.name} with the past items; "
-            "choose a feature config that has it, or leave --session_aware out"
-        )
-    return schema
-
-
-def model_of(data: DataArguments, model: ModelArguments, training: TrainingArguments, schema: Schema) -> NextItemModel:
-    """Build the model that the flags describe, with fresh weights drawn from --seed."""
-    torch.manual_seed(training.seed)
-    is_tied = model.constrained_embeddings or model.mf_constrained_embeddings
-    features = FeatureEmbedder(
-        schema,
-        d_model=model.d_model,
-        merge=choose(MERGES, model.inp_merge, "--inp_merge", to_come=("attn",)),
-        item_width=model.d_model if model.constrained_embeddings else None,
-        dropout=model.dropout,
-        layer_norm_eps=model.layer_norm_eps,
-        initializer_range=model.initializer_range,
-    )
-    past_length = data.session_aware_past_seq_length_max if data.session_aware else 0
-    encoder = choose(ENCODERS, model.model_type, "--model_type", to_come=ENCODERS_TO_COME)(
-        EncoderSettings(
-            d_model=model.d_model,
-            n_layer=model.n_layer,
-            n_head=model.n_head,
-            max_length=data.session_seq_length_max + past_length,
-            dropout=model.dropout,
-            hidden_act=model.hidden_act,
-            layer_norm_eps=model.layer_norm_eps,
-            initializer_range=model.initializer_range,
-            has_positions=not model.disable_positional_embeddings,
-            has_attentions=training.log_attention_weights,
-        )
-    )
-    item_table = features.item_table
-    table_width = item_table.embedding_dim if is_tied else model.d_model
-    scorer = ItemScorer(
-        model.d_model,
-        num_items=item_table.num_embeddings,
-        table_width=table_width,
-        activation=choose(ACTIVATIONS, model.tf_out_activation, "--tf_out_activation"),
-        is_tied=is_tied,
-        initializer_range=model.initializer_range,
-    )
-    objective = objective_of(model, training, schema, width=table_width)
-    return NextItemModel(
-        schema,
-        features=features,
-        encoder=encoder,
-        scorer=scorer,
-        objective=objective,
-        training_targets=target_rule(model, is_last_only=training.train_on_last_item_seq_only),
-        evaluation_targets=target_rule(model, is_last_only=training.eval_on_last_item_seq_only or model.mlm),
-    )
-
-
-def objective_of(model: ModelArguments, training: TrainingArguments, schema: Schema, *, width: int) -> Objective:
-    """Build the loss that the flags describe; `width` is that of the output weights."""
-    return make_objective(
-        model.loss_type,
-        ObjectiveSettings(
-            width=width,
-            num_items=schema.item_id.cardinality,
-            has_negative_column=schema.negatives_of(schema.item_id) is not None,
-            label_smoothing=training.label_smoothing_factor,
-            all_rescale_factor=model.all_rescale_factor,
-            neg_rescale_factor=model.neg_rescale_factor,
-            loss_scale_factor=model.loss_scale_factor,
-            similarity_type=model.similarity_type,
-            margin_loss=model.margin_loss,
-            negative_sampling=model.negative_sampling,
-            neg_sampling_store_size=model.neg_sampling_store_size,
-            neg_sampling_extra_samples_per_batch=model.neg_sampling_extra_samples_per_batch,
-            neg_sampling_alpha=model.neg_sampling_alpha,
-            bpr_max_reg_lambda=model.bpr_max_reg_lambda,
-        ),
-    )
-
-
-def target_rule(model: ModelArguments, *, is_last_only: bool) -> TargetRule:
-    """Choose what is predicted: next items or masked ones, all or the last."""
-    if model.mlm and not is_last_only:
-        return MaskedTargets(model.mlm_probability)
-    return TARGET_RULES[f"{'masked' if model.mlm else 'causal'}{'_last' if is_last_only else ''}"]()
-
-
-def choose(table: Mapping[str, Choice], name: str, flag: str, *, to_come: tuple[str, ...] = ()) -> Choice:
-    """Look a choice up; InputError names what there is."""
-    if name in table:
-        return table[name]
-    if name in to_come:
-        raise InputError(f"{flag} {name}: not yet; choose one of {', '.join(sorted(table))}")
-    raise InputError(f"{flag} {name!r} is unknown; choose one of {', '.join(sorted(table))}")
 
 
 def _eval_split(training: TrainingArguments) -> str:
@@ -378,10 +260,13 @@ def _write_model_settings(output_dir: Path, data: DataArguments, model: ModelArg
     (output_dir / "config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
-def _require(data: DataArguments, training: TrainingArguments) -> None:
+def _require(data: DataArguments, model: ModelArguments, training: TrainingArguments) -> None:
     required(data, "data_path", "start_date", "end_date", "feature_config")
     required(training, "output_dir")
     if not (training.do_train or training.do_eval):
         raise InputError("nothing to do: give --do_train, --do_eval or both")
-    if training.do_eval and not training.do_train and not training.resume_from_checkpoint:
-        raise InputError("--do_eval without --do_train needs trained weights: give --resume_from_checkpoint FOLDER")
+    if training.do_eval and not (training.do_train or training.resume_from_checkpoint or model.model_name_or_path):
+        raise InputError(
+            "--do_eval without --do_train needs trained weights: give --resume_from_checkpoint or "
+            "--model_name_or_path FOLDER"
+        )

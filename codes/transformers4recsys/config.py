@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
@@ -79,7 +80,9 @@ class ModelArguments:
     """Model: features, encoder, scores and loss"""
 
     model_type: str = flag("gpt2", "encoder")
-    model_name_or_path: str | None = flag(None, "folder of saved weights to start from")
+    model_name_or_path: str | None = flag(
+        None, "start from saved weights: the output folder of a run, or a model of the transformers library"
+    )
     config_name: str | None = flag(None, "name or folder of an architecture's own configuration")
     cache_dir: str | None = flag(None, "where downloaded weights and configurations are kept")
     d_model: int = flag(256, "width of the encoder")
@@ -115,7 +118,9 @@ class ModelArguments:
     neg_sampling_store_size: int = flag(1_000_000, "ids drawn ahead for extra negatives")
     neg_sampling_extra_samples_per_batch: int = flag(32, "extra negatives a batch")
     neg_sampling_alpha: float = flag(0.0, "extra negatives follow popularity to this power")
-    bpr_max_reg_lambda: float = flag(0.0, "regularisation of bpr_max_reg")
+    bpr_max_reg_lambda: float = flag(0.0, "regularisation of bpr_max_reg and top1_max_reg")
+    num_sampled_negatives: int = flag(256, "negatives a batch of sampled_softmax and gbce")
+    gbce_t: float = flag(0.75, "calibration of gbce: 0 none, 1 full")
 
     def __post_init__(self) -> None:
         at_least(1, self, "d_model", "n_layer", "n_head")
@@ -244,60 +249,64 @@ class PreprocessArguments:
         at_least(0, self, "threads")
 
 
-# Documented flags whose part is still to be built: set to anything but the default, they stop the run.
-NOT_YET = (
-    "mlm",
-    "negative_sampling",
-    "neg_rescale_factor",
-    "use_ohe_item_ids_inputs",
-    "model_name_or_path",
-    "config_name",
-)
-# Flags that say nothing to the encoders and losses there are: set, they are named once and ignored.
-WITHOUT_EFFECT = {
-    "attn_type": "it is XLNet's",
-    "summary_type": "it is XLNet's",
-    "axial_pos_shape_first_dim": "it is Reformer's",
-    "attn_chunk_length": "it is Reformer's",
-    "num_chunks_before": "it is Reformer's",
-    "num_chunks_after": "it is Reformer's",
-    "chunk_size_feed_forward": "it is Reformer's",
-    "lsh_num_hashes": "it is Reformer's",
-    "mlm_probability": "--mlm is off",
-    "similarity_type": "no loss on negative columns is chosen",
-    "margin_loss": "no hinge loss is chosen",
-    "neg_sampling_store_size": "--negative_sampling is off",
-    "neg_sampling_extra_samples_per_batch": "--negative_sampling is off",
-    "neg_sampling_alpha": "--negative_sampling is off",
-    "bpr_max_reg_lambda": "--loss_type is not bpr_max_reg",
-    "cache_dir": "nothing is downloaded",
-    "nvt_part_mem_fraction": "--data_loader_engine is not nvtabular",
-    "petastorm_reader_pool_type": "--data_loader_engine is not petastorm",
-    "lr_scheduler_type": "--learning_rate_schedule decides",
-    "eval_accumulation_steps": "ranks are counted batch by batch, nothing piles up",
-    "warmup_steps": "--learning_rate_warmup_steps decides",
+PAIRWISE = ("top1", "top1_max", "top1_max_reg", "bpr", "bpr_max", "bpr_max_reg")
+SAMPLED = ("sampled_softmax", "gbce")
+ON_NEGATIVE_COLUMNS = ("cross_entropy_neg", "cross_entropy_neg_1d", "margin_hinge_a", "margin_hinge_b")
+# Flags that say nothing in some set-ups: why, and whether this is one of them; set, they are named once and ignored.
+WITHOUT_EFFECT: dict[str, tuple[str, Callable[[DataArguments, ModelArguments], bool]]] = {
+    "summary_type": ("every position predicts for itself, nothing is summed up", lambda data, model: True),
+    "mlm_probability": ("--mlm is off", lambda data, model: not model.mlm),
+    "similarity_type": ("no loss on negative columns is chosen", lambda data, model: not _on_negatives(model)),
+    "margin_loss": ("no hinge loss on negative columns is chosen", lambda data, model: not _has_margin(model)),
+    "neg_rescale_factor": ("no loss on negative columns is chosen", lambda data, model: not _on_negatives(model)),
+    "negative_sampling": ("--loss_type is not pairwise", lambda data, model: model.loss_type not in PAIRWISE),
+    "neg_sampling_store_size": ("no negatives are drawn", lambda data, model: not _draws(model)),
+    "neg_sampling_extra_samples_per_batch": (
+        "--loss_type is not pairwise",
+        lambda data, model: model.loss_type not in PAIRWISE,
+    ),
+    "neg_sampling_alpha": ("no negatives are drawn", lambda data, model: not _draws(model)),
+    "num_sampled_negatives": (
+        f"--loss_type is none of {', '.join(SAMPLED)}",
+        lambda data, model: model.loss_type not in SAMPLED,
+    ),
+    "gbce_t": ("--loss_type is not gbce", lambda data, model: model.loss_type != "gbce"),
+    "bpr_max_reg_lambda": (
+        "--loss_type has no regularisation",
+        lambda data, model: model.loss_type not in ("bpr_max_reg", "top1_max_reg"),
+    ),
+    "cache_dir": ("nothing is downloaded", lambda data, model: not (model.config_name or model.model_name_or_path)),
+    "nvt_part_mem_fraction": (
+        "--data_loader_engine is not nvtabular",
+        lambda data, model: data.data_loader_engine != "nvtabular",
+    ),
+    "petastorm_reader_pool_type": (
+        "--data_loader_engine is not petastorm",
+        lambda data, model: data.data_loader_engine != "petastorm",
+    ),
+    "lr_scheduler_type": ("--learning_rate_schedule decides", lambda data, model: True),
+    "eval_accumulation_steps": ("ranks are counted batch by batch, nothing piles up", lambda data, model: True),
+    "warmup_steps": ("--learning_rate_warmup_steps decides", lambda data, model: True),
 }
-
-
-def refuse_what_is_to_come(data: DataArguments, model: ModelArguments) -> None:
-    """Raise InputError for a flag whose part is still to be built."""
-    for name in NOT_YET:
-        if name in changed(model):
-            raise InputError(f"--{name}: not yet; leave it out")
-    if data.time_unit != "day":
-        raise InputError(f"--time_unit {data.time_unit}: not yet; leave it out")
 
 
 def without_effect(data: DataArguments, model: ModelArguments, training: TrainingArguments) -> list[str]:
     """Name the flags that were set and say nothing in this set-up, and why."""
     every = {**changed(data), **changed(model), **changed(training)}
-    notes = [f"--{name} has no effect here: {WITHOUT_EFFECT[name]}" for name in every if name in WITHOUT_EFFECT]
-    if model.model_type in ("gru", "lstm", "rnn"):
-        idle = [name for name in ("n_head", "hidden_act", "disable_positional_embeddings") if name in every]
-        notes += [f"--{name} has no effect here: a recurrent encoder has none" for name in idle]
-        if training.log_attention_weights:
-            notes.append("--log_attention_weights has no effect here: a recurrent encoder has no attention")
-    return notes
+    reasons = {name: reason for name, (reason, is_idle) in WITHOUT_EFFECT.items() if is_idle(data, model)}
+    return [f"--{name} has no effect here: {reasons[name]}" for name in every if name in reasons]
+
+
+def _on_negatives(model: ModelArguments) -> bool:
+    return model.loss_type in ON_NEGATIVE_COLUMNS and model.neg_rescale_factor != 0
+
+
+def _has_margin(model: ModelArguments) -> bool:
+    return _on_negatives(model) and model.loss_type.startswith("margin_hinge")
+
+
+def _draws(model: ModelArguments) -> bool:
+    return model.loss_type in (*PAIRWISE, *SAMPLED)
 
 
 def changed(settings: Any) -> dict[str, Any]:

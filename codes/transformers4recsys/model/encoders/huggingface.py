@@ -2,62 +2,220 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
-from transformers import GPT2Config, GPT2Model, PreTrainedModel
+from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from transformers4recsys.errors import InputError
+from transformers4recsys.model.encoders.causality import looks_ahead
+from transformers4recsys.model.encoders.packing import Packing, pack
 from transformers4recsys.model.encoders.settings import EncoderSettings
 from transformers4recsys.outputs import Encoded
 
+# What each setting is called in the library's configurations; the first four lines in sizes, then the rest.
+OWN_NAMES: dict[str, tuple[str, ...]] = {
+    "d_model": ("hidden_size", "n_embd", "d_model", "dim", "embedding_size", "word_embed_proj_dim"),
+    "d_inner": ("intermediate_size", "d_inner", "feed_forward_size", "ffn_dim", "hidden_dim"),
+    "d_head": ("head_dim", "d_head", "attention_head_size"),
+    "n_layer": ("num_hidden_layers", "n_layer", "n_layers", "num_layers"),
+    "n_head": ("num_attention_heads", "n_head", "n_heads", "num_heads", "num_key_value_heads"),
+    "max_length": ("max_position_embeddings", "n_positions"),
+    "dropout": (
+        *("dropout", "resid_pdrop", "embd_pdrop", "attn_pdrop", "hidden_dropout_prob", "attention_probs_dropout_prob"),
+        *("hidden_dropout", "attention_dropout", "embedding_dropout", "mlp_dropout"),
+        *("local_attention_probs_dropout_prob", "lsh_attention_probs_dropout_prob"),
+    ),
+    "hidden_act": ("hidden_act", "activation_function", "ff_activation", "hidden_activation", "activation"),
+    "layer_norm_eps": ("layer_norm_eps", "layer_norm_epsilon", "rms_norm_eps", "norm_eps"),
+    "initializer_range": ("initializer_range", "init_std"),
+    "attn_type": ("attn_type",),
+}
+# Positions begin behind the padding id in some architectures (RoBERTa), which takes up to two of them.
+NUM_SPARE_POSITIONS = 2
+# Weights whose zero means that the model does not know where an item stands.
+POSITION_WEIGHTS = ("wpe.weight", "position_embeddings.weight", "embed_positions.weight", "rel_attn.r", "inv_freq")
+AXIAL_POSITION_WEIGHTS = "position_embeddings.weights."
+
+Call = Callable[[PreTrainedModel, Tensor, Packing], Tensor]
+
+
+def by_positions(model: PreTrainedModel, rows_RSD: Tensor, packing: Packing) -> Tensor:
+    """Restarting positions: the library's causal models take them for a new sequence."""
+    return model(inputs_embeds=rows_RSD, position_ids=packing.position_ids()).last_hidden_state
+
+
+def by_block_mask(model: PreTrainedModel, rows_RSD: Tensor, packing: Packing) -> Tensor:
+    """A mask for each pair of places, which the library's bidirectional models take as it is."""
+    mask_RSS = packing.same_session()
+    output = model(inputs_embeds=rows_RSD, attention_mask=mask_RSS, position_ids=packing.position_ids())
+    return output.last_hidden_state
+
 
 class HuggingFaceEncoder(nn.Module):
-    """Runs a library model on our vectors.
+    """Runs a library model on our vectors; with `run_packed` several sessions share a row, without it each is padded.
 
-    A causal model never looks to the right, where the padding is, so it needs no mask
-    (`needs_mask=False`) and keeps the library's fastest attention.
+    Both give the same hidden states to rounding. A model that never looks ahead, where the padding is, needs no mask
+    and keeps the library's fastest attention.
     """
 
-    def __init__(self, model: PreTrainedModel, *, needs_mask: bool, has_attentions: bool):
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        *,
+        needs_mask: bool = True,
+        run_packed: Call | None = None,
+        has_attentions: bool = False,
+        used_settings: frozenset[str] = frozenset(),
+    ):
         super().__init__()
-        # The library's token table is never read; frozen, no optimizer or DDP waits for its gradient.
-        model.get_input_embeddings().requires_grad_(False)
-        self.model, self.needs_mask, self.has_attentions = model, needs_mask, has_attentions
+        self.model, self.needs_mask, self.run_packed = model, needs_mask, run_packed
+        self.has_attentions, self.used_settings = has_attentions, used_settings
 
     def forward(self, inputs_BLD: Tensor, is_real_BL: Tensor) -> Encoded:
-        mask_BL = is_real_BL.long() if self.needs_mask else None
         wants_attentions = self.has_attentions and not self.training
+        if self.run_packed and not wants_attentions:
+            packing = pack(is_real_BL)
+            rows_RSD = self.run_packed(self.model, packing.packed(inputs_BLD), packing)
+            return Encoded(packing.unpacked(rows_RSD))
+        mask_BL = is_real_BL.long() if self.needs_mask else None
         output = self.model(inputs_embeds=inputs_BLD, attention_mask=mask_BL, output_attentions=wants_attentions)
         return Encoded(output.last_hidden_state, output.attentions if wants_attentions else None)
 
 
-def gpt2(settings: EncoderSettings) -> HuggingFaceEncoder:
-    """GPT-2 (Radford 2019): a causal Transformer with learned positions."""
+def library_encoder(
+    architecture: str, **own: Callable[[EncoderSettings], Any]
+) -> Callable[[EncoderSettings], HuggingFaceEncoder]:
+    """Make an encoder of a library architecture; `own` are entries of its configuration that only it has."""
+
+    def build(settings: EncoderSettings) -> HuggingFaceEncoder:
+        entries = {name: value(settings) for name, value in own.items()}
+        config, used = configuration(architecture, settings, entries)
+        return from_config(config, settings, used_settings=used)
+
+    return build
+
+
+def configuration(
+    architecture: str, settings: EncoderSettings, entries: Mapping[str, Any]
+) -> tuple[PretrainedConfig, frozenset[str]]:
+    """Write our settings under an architecture's own names; also give the settings it has a name for."""
+    _heads_share_the_width(settings)
+    known = CONFIG_MAPPING[architecture]().to_dict()
+    values = {
+        "d_inner": 4 * settings.d_model,
+        "d_head": settings.d_model // settings.n_head,
+        **{name: getattr(settings, name) for name in OWN_NAMES if name not in ("d_inner", "d_head")},
+        "max_length": settings.max_length + NUM_SPARE_POSITIONS,
+    }
+    ours = {theirs: values[name] for name, names in OWN_NAMES.items() for theirs in names if theirs in known}
+    used = frozenset(name for name, names in OWN_NAMES.items() if known.keys() & set(names))
+    # The token table is never read: two rows, for architectures that fix the padding id at 1.
+    tokens = {name: None for name in known if name.endswith("_token_id")}
+    tokens |= {"vocab_size": 2, "pad_token_id": 0, "use_cache": False}
+    return AutoConfig.for_model(architecture, **{**ours, **tokens, **entries}), used
+
+
+def from_config(
+    config: PretrainedConfig, settings: EncoderSettings, *, used_settings: frozenset[str] = frozenset()
+) -> HuggingFaceEncoder:
+    """Build an architecture with fresh weights; InputError where it cannot serve as a sequence encoder."""
+    implementation = {"attn_implementation": "eager"} if settings.has_attentions else {}
+    try:
+        return around(AutoModel.from_config(config, **implementation), settings, used_settings)
+    except InputError:
+        raise
+    except Exception as error:
+        raise _no_encoder(config.model_type, str(error)) from error
+
+
+def around(
+    model: PreTrainedModel, settings: EncoderSettings, used_settings: frozenset[str] = frozenset()
+) -> HuggingFaceEncoder:
+    """Wrap a library model after trying on a small input what it can do."""
+    if "inputs_embeds" not in inspect.signature(model.forward).parameters:
+        raise _no_encoder(model.config.model_type, "it does not take vectors (inputs_embeds)")
+    if not settings.has_positions and forget_positions(model):
+        used_settings |= {"has_positions"}
+    model.get_input_embeddings().requires_grad_(False)
+    shape = (1, settings.max_length, settings.d_model)
+    _freeze_unreached(model, shape)
+    has_attentions = settings.has_attentions and _gives_attentions(model, shape)
+    if has_attentions:
+        used_settings |= {"has_attentions"}
+    needs_mask = looks_ahead(HuggingFaceEncoder(model, needs_mask=False), shape)
+    return HuggingFaceEncoder(
+        model,
+        needs_mask=needs_mask,
+        run_packed=way_to_pack(model, shape, needs_mask=needs_mask),
+        has_attentions=has_attentions,
+        used_settings=used_settings,
+    )
+
+
+def forget_positions(model: PreTrainedModel) -> bool:
+    """Zero and freeze all that tells positions apart; False if nothing was found."""
+    found = False
+    with torch.no_grad():
+        for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+            if name.endswith(POSITION_WEIGHTS) or AXIAL_POSITION_WEIGHTS in name:
+                tensor.zero_().requires_grad_(False)
+                found = True
+    return found
+
+
+def way_to_pack(model: PreTrainedModel, shape_1LD: tuple[int, int, int], *, needs_mask: bool) -> Call | None:
+    """Find out by trying whether sessions can share a row without seeing each other, and how."""
+    if "position_ids" not in inspect.signature(model.forward).parameters:
+        return None
+    _, length, d_model = shape_1LD
+    is_real_BL = torch.ones(2, length, dtype=torch.bool)
+    is_real_BL[0, length // 2 :] = False
+    inputs_BLD = torch.randn(2, length, d_model, generator=torch.Generator().manual_seed(0)) * is_real_BL[..., None]
+    padded = HuggingFaceEncoder(model, needs_mask=needs_mask).eval()
+    with torch.no_grad():
+        expected_ND = padded(inputs_BLD, is_real_BL).hidden[is_real_BL]
+        for call in (by_positions, by_block_mask):
+            try:
+                hidden_BLD = HuggingFaceEncoder(model, run_packed=call).eval()(inputs_BLD, is_real_BL).hidden
+            except (TypeError, ValueError, RuntimeError, IndexError):
+                continue
+            if torch.allclose(hidden_BLD[is_real_BL], expected_ND, atol=1e-4):
+                return call
+    return None
+
+
+def _freeze_unreached(model: PreTrainedModel, shape_1LD: tuple[int, int, int]) -> None:
+    """Freeze what the hidden states do not depend on (token table, pooler): DDP would wait for its gradient."""
+    inputs_1LD = torch.randn(shape_1LD, generator=torch.Generator().manual_seed(0))
+    hidden_1LD = model.eval()(inputs_embeds=inputs_1LD).last_hidden_state
+    if hidden_1LD.shape != shape_1LD:
+        raise _no_encoder(
+            model.config.model_type, f"vectors of {shape_1LD[1:]} become those of {tuple(hidden_1LD.shape[1:])}"
+        )
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    gradients = torch.autograd.grad(hidden_1LD.square().sum(), weights, allow_unused=True)
+    for weight, gradient in zip(weights, gradients, strict=True):
+        weight.requires_grad_(gradient is not None)
+
+
+def _gives_attentions(model: PreTrainedModel, shape_1LD: tuple[int, int, int]) -> bool:
+    with torch.no_grad():
+        output = model.eval()(inputs_embeds=torch.zeros(shape_1LD), output_attentions=True)
+    return bool(getattr(output, "attentions", None))
+
+
+def _heads_share_the_width(settings: EncoderSettings) -> None:
     if settings.d_model % settings.n_head:
         raise InputError(
             f"--d_model {settings.d_model} must be a multiple of --n_head {settings.n_head}: "
             "each head takes an equal share of the width"
         )
-    config = GPT2Config(
-        vocab_size=1,
-        bos_token_id=None,
-        eos_token_id=None,
-        n_positions=settings.max_length,
-        n_embd=settings.d_model,
-        n_layer=settings.n_layer,
-        n_head=settings.n_head,
-        activation_function=settings.hidden_act,
-        resid_pdrop=settings.dropout,
-        embd_pdrop=settings.dropout,
-        attn_pdrop=settings.dropout,
-        layer_norm_epsilon=settings.layer_norm_eps,
-        initializer_range=settings.initializer_range,
-        use_cache=False,
-    )
-    config._attn_implementation = "eager" if settings.has_attentions else "sdpa"
-    model = GPT2Model(config)
-    if not settings.has_positions:
-        with torch.no_grad():
-            model.wpe.weight.zero_()
-        model.wpe.requires_grad_(False)
-    return HuggingFaceEncoder(model, needs_mask=False, has_attentions=settings.has_attentions)
+
+
+def _no_encoder(architecture: str, reason: str) -> InputError:
+    return InputError(f"--model_type {architecture} cannot read sessions of vectors here: {reason}; choose another")

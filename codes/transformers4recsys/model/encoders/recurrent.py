@@ -11,26 +11,37 @@ from transformers4recsys.outputs import Encoded
 
 
 class RecurrentEncoder(nn.Module):
-    """Runs a batch-first recurrent network over the padded sessions."""
+    """Runs a batch-first recurrent network over the padded sessions, between what may come before and after it."""
 
-    def __init__(self, network: nn.RNNBase, *, dropout: float):
+    used_settings: frozenset[str] = frozenset(("n_layer", "dropout"))
+
+    def __init__(self, before: nn.Module, network: nn.RNNBase, after: nn.Module):
         super().__init__()
-        self.network, self.dropout = network, nn.Dropout(dropout)
+        self.before, self.network, self.after = before, network, after
 
     def forward(self, inputs_BLD: Tensor, is_real_BL: Tensor) -> Encoded:
-        hidden_BLD, _ = self.network(inputs_BLD)
-        return Encoded(self.dropout(hidden_BLD))
+        hidden_BLD, _ = self.network(self.before(inputs_BLD))
+        return Encoded(self.after(hidden_BLD))
 
 
 def recurrent(network: Callable[..., nn.RNNBase]) -> Callable[[EncoderSettings], RecurrentEncoder]:
     """Make an encoder of one of PyTorch's recurrent networks."""
 
     def build(settings: EncoderSettings) -> RecurrentEncoder:
-        width, between_layers = settings.d_model, settings.dropout if settings.n_layer > 1 else 0.0
-        built = network(width, width, settings.n_layer, batch_first=True, dropout=between_layers)
-        return RecurrentEncoder(built, dropout=settings.dropout)
+        return RecurrentEncoder(nn.Identity(), _layers(network, settings), nn.Dropout(settings.dropout))
 
     return build
+
+
+def gru4rec(settings: EncoderSettings) -> RecurrentEncoder:
+    """GRU4Rec (Hidasi 2016, figure 1): dropout on the inputs, gated recurrent units, a feed-forward tanh layer."""
+    after = nn.Sequential(nn.Linear(settings.d_model, settings.d_model), nn.Tanh())
+    return RecurrentEncoder(nn.Dropout(settings.dropout), _layers(nn.GRU, settings), after)
+
+
+def _layers(network: Callable[..., nn.RNNBase], settings: EncoderSettings) -> nn.RNNBase:
+    between_layers = settings.dropout if settings.n_layer > 1 else 0.0
+    return network(settings.d_model, settings.d_model, settings.n_layer, batch_first=True, dropout=between_layers)
 
 
 # Gated recurrent units (Cho 2014), long short-term memory (Hochreiter 1997), the plain tanh network (Elman 1990).

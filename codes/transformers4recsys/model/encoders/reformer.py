@@ -1,0 +1,96 @@
+"""Reformer (Kitaev 2020): attention within chunks, and within chunks of positions that hash alike."""
+
+from __future__ import annotations
+
+import math
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor, nn
+from transformers import ReformerConfig, ReformerModel
+
+from transformers4recsys.errors import InputError
+from transformers4recsys.model.encoders.huggingface import configuration, forget_positions
+from transformers4recsys.model.encoders.settings import EncoderSettings
+from transformers4recsys.outputs import Encoded
+
+HASH_SEED = 0
+OWN_SETTINGS = {
+    *("has_positions", "axial_pos_shape_first_dim", "attn_chunk_length", "num_chunks_before", "num_chunks_after"),
+    "chunk_size_feed_forward",
+}
+
+
+class Reformer(nn.Module):
+    """Runs the library's Reformer on sessions padded to one length, which its axial positions and chunks need.
+
+    Hashing is drawn anew for each training batch and always the same in evaluation. The two streams that
+    the model gives side by side are joined to d_model by a linear layer.
+    """
+
+    def __init__(self, model: ReformerModel, *, d_model: int, length: int, used_settings: frozenset[str]):
+        super().__init__()
+        model.get_input_embeddings().requires_grad_(False)
+        self.model, self.length, self.used_settings = model, length, used_settings
+        self.join = nn.Linear(2 * d_model, d_model)
+
+    def forward(self, inputs_BLD: Tensor, is_real_BL: Tensor) -> Encoded:
+        length = is_real_BL.shape[1]
+        missing = self.length - length
+        for module in self.model.modules():
+            if "hash_seed" in vars(module):
+                vars(module)["hash_seed"] = None if self.training else HASH_SEED
+        # The library seeds the global generator to hash alike: what follows must not repeat with it.
+        with nullcontext() if self.training else torch.random.fork_rng(_devices(inputs_BLD)):
+            hidden_BLD = self.model(
+                inputs_embeds=nn.functional.pad(inputs_BLD, (0, 0, 0, missing)),
+                attention_mask=nn.functional.pad(is_real_BL, (0, missing)),
+            ).last_hidden_state
+        return Encoded(self.join(hidden_BLD)[:, :length])
+
+
+def reformer(settings: EncoderSettings) -> Reformer:
+    """Make a Reformer: layers of local attention, every other one hashing where the task allows it.
+
+    Hashing sorts a whole session, so what stands later would decide which earlier items a position sees:
+    in the causal task all layers are local.
+    """
+    if settings.is_causal and settings.num_chunks_after:
+        raise InputError(
+            f"--num_chunks_after {settings.num_chunks_after}: an encoder of next items must not look ahead; "
+            "set it to 0, or learn masked items with --mlm"
+        )
+    first, chunk = settings.axial_pos_shape_first_dim, settings.attn_chunk_length
+    step = math.lcm(first, chunk)
+    length = max(math.ceil(settings.max_length / step), 1) * step
+    kinds = ["local"] if settings.is_causal else ["local", "lsh"]
+    half = settings.d_model // 2
+    own = {
+        "attn_layers": [kinds[layer % len(kinds)] for layer in range(settings.n_layer)],
+        "axial_pos_shape": (first, length // first),
+        "axial_pos_embds_dim": (half, settings.d_model - half),
+        "max_position_embeddings": length,
+        "is_decoder": settings.is_causal,
+        # As many as the paper recommends: twice the number of chunks, a power of two.
+        "num_buckets": 2 ** math.ceil(math.log2(max(2 * length // chunk, 2))),
+        "num_hashes": settings.lsh_num_hashes,
+        "chunk_size_feed_forward": settings.chunk_size_feed_forward,
+        **_for_both_kinds("attn_chunk_length", chunk),
+        **_for_both_kinds("num_chunks_before", settings.num_chunks_before),
+        **_for_both_kinds("num_chunks_after", settings.num_chunks_after),
+    }
+    config, used = configuration("reformer", settings, own)
+    assert type(config) is ReformerConfig
+    model = ReformerModel(config)
+    if not settings.has_positions:
+        forget_positions(model)
+    used |= OWN_SETTINGS if settings.is_causal else OWN_SETTINGS | {"lsh_num_hashes"}
+    return Reformer(model, d_model=settings.d_model, length=length, used_settings=used)
+
+
+def _for_both_kinds(name: str, value: int) -> dict[str, int]:
+    return {f"{kind}_{name}": value for kind in ("local", "lsh")}
+
+
+def _devices(tensor: Tensor) -> list[torch.device]:
+    return [tensor.device] if tensor.is_cuda else []
