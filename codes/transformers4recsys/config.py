@@ -202,11 +202,19 @@ class SimulateArguments:
 class PreprocessArguments:
     """Preprocess: raw logs in, day files, feature config and vocabulary out"""
 
-    input: list[str] | None = flag(None, "raw events: parquet or CSV files, patterns, or folders")
+    input: list[str] | None = flag(None, "raw events: parquet, CSV or JSON lines files, patterns, or folders")
     output: str | None = flag(None, "folder of the day files; days that it has already are left as they are")
     recipe: str | None = flag(
-        None, "YAML file with any of the settings below, --item_column to --spare_ids, and names; flags go before it"
+        None,
+        "name of a data set in datasets/, such as rees46, or a YAML file with any of the settings below, --files to "
+        "--spare_ids, and names; flags go before it",
     )
+    files: str | None = flag(None, "which files count in an --input that is a folder, such as clicks_*.csv")
+    file_format: str | None = flag(
+        None, "what the files are; without it, their names say so", ("csv", "json", "parquet")
+    )
+    separator: str | None = flag(None, "what separates CSV columns; found out without it")
+    column_names: list[str] | None = flag(None, "names of the columns of CSV files that have no header")
     item_column: str | None = flag(None, "raw column of the item id")
     time_column: str | None = flag(None, "raw column of the time: timestamp, date, text, or a number since 1970")
     session_column: str | None = flag(None, "raw column of the session id; without it, a user's pauses end sessions")

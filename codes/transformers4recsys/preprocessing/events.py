@@ -124,11 +124,7 @@ def check_type(name: str, new: ir.Column, old: ir.Column, path: str | Path) -> N
 
 
 def _check_columns(raw: ir.Table, recipe: Recipe) -> None:
-    settings = [name for name in recipe.as_dict() if name.endswith("_column")]
-    named = [(name, getattr(recipe, name)) for name in settings]
-    lists = ("categorical_columns", "numeric_columns")
-    named += [(name, column) for name in lists for column in getattr(recipe, name)]
-    missing = [f"--{name} {column}" for name, column in named if column and column not in raw.columns]
+    missing = [f"--{name} {column}" for name, column in recipe.raw_columns if column not in raw.columns]
     if missing:
         raise InputError(f"--input has no such column: {', '.join(missing)}; there are {', '.join(raw.columns)}")
 

@@ -1,4 +1,4 @@
-"""`features.yaml`: which columns the day files have, of which kind and size, for --feature_config."""
+"""`features.yaml` and `features_item_id.yaml`: which columns the day files have, of which kind and size, for --feature_config."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transformers4recsys.preprocessing.past import PREFIX
 from transformers4recsys.preprocessing.recipe import ITEM, Recipe
 from transformers4recsys.schema import Feature, Schema
 
-FILE = "features.yaml"
+FILE, ITEM_FILE = "features.yaml", "features_item_id.yaml"
 
 
 def schema_of(
@@ -35,7 +35,11 @@ def schema_of(
 
 
 def write(schema: Schema, folder: Path) -> None:
-    text = yaml.safe_dump(schema.to_entries(), sort_keys=False, allow_unicode=True)
-    (folder / FILE).write_text(
-        "# Written by `transformers4recsys preprocess`; copy it before you change it.\n" + text, encoding="utf-8"
-    )
+    """Write the config of all columns, and one of the item id alone (and the past one), to begin with."""
+    label = schema.item_id
+    past = {label.name: schema.past[label.name]} if schema.past else {}
+    for file, config in ((FILE, schema), (ITEM_FILE, Schema((label,), past))):
+        text = yaml.safe_dump(config.to_entries(), sort_keys=False, allow_unicode=True)
+        (folder / file).write_text(
+            "# Written by `transformers4recsys preprocess`; copy it before you change it.\n" + text, encoding="utf-8"
+        )

@@ -11,14 +11,16 @@ from typing import Any
 import yaml
 
 from transformers4recsys.errors import InputError
+from transformers4recsys.preprocessing import shipped
 
 CHOICES = {
     "drop_repeats": ("consecutive", "all", "none"),
     "time_unit": ("day", "hour"),
     "epoch_unit": ("s", "ms", "us", "ns"),
+    "file_format": ("csv", "json", "parquet"),
 }
 LEAST = {"session_gap_minutes": 1, "session_length_max": 2, "past_length_max": 0, "fit_days": 1, "spare_ids": 0}
-LISTS = ("categorical_columns", "numeric_columns", "event_types")
+LISTS = ("column_names", "categorical_columns", "numeric_columns", "event_types")
 ITEM, CATEGORY, PRICE = "item_id", "category", "price"
 
 
@@ -26,6 +28,10 @@ ITEM, CATEGORY, PRICE = "item_id", "category", "price"
 class Recipe:
     """The columns of a raw event table and the rules of its sessions; checked when it is made."""
 
+    files: str | None = None
+    file_format: str | None = None
+    separator: str | None = None
+    column_names: tuple[str, ...] = ()
     item_column: str | None = None
     time_column: str | None = None
     session_column: str | None = None
@@ -56,6 +62,10 @@ class Recipe:
         self._check_names()
 
     def _check_columns(self) -> None:
+        for name in ("files", "separator"):
+            value = getattr(self, name)
+            if value is not None and (type(value) is not str or not value):
+                raise InputError(f"--{name} {value!r}: expected a text")
         for item in fields(self):
             column = getattr(self, item.name)
             if item.name.endswith("_column") and column is not None and type(column) is not str:
@@ -96,6 +106,14 @@ class Recipe:
             raise InputError(f"names: two output columns are called {twice[0]!r}; give each its own name")
 
     @property
+    def raw_columns(self) -> list[tuple[str, str]]:
+        """Every raw column that is read, behind the setting that names it."""
+        single = [item.name for item in fields(self) if item.name.endswith("_column")]
+        named = [(name, getattr(self, name)) for name in single if getattr(self, name)]
+        lists = ("categorical_columns", "numeric_columns")
+        return named + [(name, column) for name in lists for column in getattr(self, name)]
+
+    @property
     def categorical(self) -> dict[str, str]:
         """Standard name of each column that becomes ids, and its raw column."""
         return dict(self._categorical)
@@ -127,14 +145,18 @@ class Recipe:
     def output_name(self, name: str) -> str:
         return self.names.get(name, name)
 
+    def defaults(self) -> dict[str, Any]:
+        """Give what each setting is where nobody sets it; `names` has no such value."""
+        return {item.name: item.default for item in fields(self) if item.name != "names"}
+
     def as_dict(self) -> dict[str, Any]:
         """Give every setting in the types of JSON."""
         return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
 
 
 def read_recipe(path: str | Path | None = None, flags: Mapping[str, Any] | None = None) -> Recipe:
-    """Read a recipe from a YAML file; `flags` that are not None go before what the file says."""
-    settings = _settings_of(Path(path).expanduser()) if path else {}
+    """Read a recipe that ships with the program, or a YAML file; `flags` that are not None go before what it says."""
+    settings = _settings_of(shipped.path_of(path)) if path else {}
     settings |= {name: value for name, value in (flags or {}).items() if value is not None}
     known = [item.name for item in fields(Recipe)]
     for name in settings:

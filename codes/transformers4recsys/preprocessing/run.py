@@ -8,6 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from ibis.expr import types as ir
+
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import clock, events, source
 from transformers4recsys.preprocessing.duckdb_engine import DuckDB
@@ -42,7 +44,7 @@ def preprocess(
         clock.day_number(day, recipe.time_unit, flag=flag) if day else None
         for day, flag in ((start_date, "--start_date"), (end_date, "--end_date"))
     ]
-    kind, files = source.raw_files(input, output=output)
+    kind, files = source.raw_files(input, output=output, pattern=recipe.files, file_format=recipe.file_format)
     finish(output)
     ledger = open_ledger(output, recipe)
     with staged(output) as folder, TemporaryDirectory(dir=temp_directory or output, prefix=ASIDE) as scratch:
@@ -58,7 +60,7 @@ def _add(
     pipeline: Pipeline, kind: str, files: list[str], *, first_day: int | None, last_day: int | None
 ) -> dict[str, Any]:
     recipe, ledger = pipeline.recipe, pipeline.ledger
-    raw = pipeline.database.read(kind, files)
+    raw = _raw_table(pipeline, kind, files)
     table = events.with_reason(
         events.standard_columns(raw, recipe),
         recipe,
@@ -90,6 +92,13 @@ def _add(
     ledger.write(pipeline.folder)
     log.info("%d of %d events are in the sessions of %d days", call["events_written"], audit.read, len(added.days))
     return call
+
+
+def _raw_table(pipeline: Pipeline, kind: str, files: list[str]) -> ir.Table:
+    recipe = pipeline.recipe
+    of_json = sorted({column for _, column in recipe.raw_columns})
+    names = of_json if kind == "json" else recipe.column_names
+    return pipeline.database.read(kind, files, separator=recipe.separator, column_names=names)
 
 
 def _settle_clock(ledger: Ledger, recipe: Recipe, *, has_clock: bool) -> None:
