@@ -207,7 +207,7 @@ class PreprocessArguments:
     recipe: str | None = flag(
         None,
         "name of a data set in datasets/, such as rees46, or a YAML file with any of the settings below, --files to "
-        "--spare_ids, and names; flags go before it",
+        "--k_core, and names; flags go before it",
     )
     files: str | None = flag(None, "which files count in an --input that is a folder, such as clicks_*.csv")
     file_format: str | None = flag(
@@ -241,6 +241,18 @@ class PreprocessArguments:
     past_length_max: int | None = flag(None, "longest past of a session's user, in columns bef_...; 0 for none [20]")
     fit_days: int | None = flag(None, "first days on which numbers are standardised [1]")
     spare_ids: float | None = flag(None, "share of ids kept free above the largest, for items of days to come [0]")
+    split: str | None = flag(
+        None,
+        "a file a day; or one sequence a user (or session), with its last two items held out, cut at two dates, or as "
+        "published [days]",
+        ("days", "leave_one_out", "time", "given"),
+    )
+    split_column: str | None = flag(None, "raw column that says train, valid or test, with --split given")
+    valid_from: str | None = flag(None, "first day of validation, with --split time [80 % of the events lie before it]")
+    test_from: str | None = flag(None, "first day of the test, with --split time [90 % of the events lie before it]")
+    k_core: int | None = flag(
+        None, "least events of a user and of an item, fewer are left out until none is left; not with --split days [0]"
+    )
     start_date: str | None = flag(None, "first day of events to read, YYYY-MM-DD (-HH with --time_unit hour)")
     end_date: str | None = flag(None, "last day of events to read, inclusive")
     memory_limit: str = flag("3GB", "memory of the database; what does not fit goes to the disk")

@@ -12,7 +12,7 @@ from transformers4recsys.preprocessing.run import preprocess
 
 REES46 = """event_time,event_type,product_id,category_id,category_code,brand,price,user_id,user_session
 2019-10-01 00:00:00 UTC,view,44600062,2103807459595387724,,shiseido,35.79,541312140,72d76fde
-2019-10-01 00:00:05 UTC,cart,3900821,2053013552326770905,appliances.environment.water_heater,aqua,33.20,541312140,72d76fde
+2019-10-01 00:00:05 UTC,cart,3900821,2053013552326770905,appliances.kettle,aqua,33.20,541312140,72d76fde
 2019-10-01 23:59:59 UTC,view,17200506,2053013559792632471,furniture.living_room.sofa,,543.10,519107250,566511c2
 """
 YOOCHOOSE = """1,2014-04-07T10:51:09.277Z,214536502,0

@@ -1,4 +1,4 @@
-"""`features.yaml` and `features_item_id.yaml`: which columns the day files have, of which kind and size, for --feature_config."""
+"""`features.yaml`: which columns the day files have, of which kind and size; beside it, one of the item alone."""
 
 from __future__ import annotations
 

@@ -18,8 +18,16 @@ CHOICES = {
     "time_unit": ("day", "hour"),
     "epoch_unit": ("s", "ms", "us", "ns"),
     "file_format": ("csv", "json", "parquet"),
+    "split": ("days", "leave_one_out", "time", "given"),
 }
-LEAST = {"session_gap_minutes": 1, "session_length_max": 2, "past_length_max": 0, "fit_days": 1, "spare_ids": 0}
+LEAST = {
+    "session_gap_minutes": 1,
+    "session_length_max": 2,
+    "past_length_max": 0,
+    "fit_days": 1,
+    "spare_ids": 0,
+    "k_core": 0,
+}
 LISTS = ("column_names", "categorical_columns", "numeric_columns", "event_types")
 ITEM, CATEGORY, PRICE = "item_id", "category", "price"
 
@@ -52,6 +60,11 @@ class Recipe:
     past_length_max: int = 20
     fit_days: int = 1
     spare_ids: float = 0.0
+    split: str = "days"
+    split_column: str | None = None
+    valid_from: str | None = None
+    test_from: str | None = None
+    k_core: int = 0
     names: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -59,6 +72,7 @@ class Recipe:
             object.__setattr__(self, name, tuple(str(value) for value in getattr(self, name)))
         self._check_columns()
         self._check_values()
+        self._check_split()
         self._check_names()
 
     def _check_columns(self) -> None:
@@ -70,7 +84,8 @@ class Recipe:
             column = getattr(self, item.name)
             if item.name.endswith("_column") and column is not None and type(column) is not str:
                 raise InputError(f"--{item.name} {column!r}: expected the name of a raw column")
-        for name in ("item_column", "time_column"):
+        may_lack_time = self.split in ("leave_one_out", "given") and self.order_column
+        for name in ("item_column", *(() if may_lack_time else ("time_column",))):
             if not getattr(self, name):
                 raise InputError(f"--{name} is not given; name the raw column, by the flag or in the recipe")
         if not self.session_column and not self.user_column:
@@ -89,6 +104,22 @@ class Recipe:
             if value != default and not (type(value) in kinds and value >= least):
                 whole = "a whole number" if kinds == (int,) else "a number"
                 raise InputError(f"--{name} {value!r}: must be {whole} of at least {least}")
+
+    def _check_split(self) -> None:
+        if self.split != "given" and self.split_column or self.split == "given" and not self.split_column:
+            raise InputError(
+                "--split given and --split_column, the raw column that says train, valid or test, go together"
+            )
+        if (
+            self.split != "time"
+            and (self.valid_from or self.test_from)
+            or bool(self.valid_from) != bool(self.test_from)
+        ):
+            raise InputError("--valid_from and --test_from go together, and with --split time")
+        if not self.is_split and self.k_core:
+            raise InputError("--k_core counts the events of all days, so it would look ahead; it needs another --split")
+        if self.is_split and self.time_unit != "day":
+            raise InputError(f"--split {self.split} makes no files of hours; give --time_unit day")
 
     def _check_names(self) -> None:
         standard = self.standard_names
@@ -125,12 +156,17 @@ class Recipe:
 
     @property
     def gap_minutes(self) -> float | None:
-        """The pause that ends a session; None where ids alone tell sessions apart."""
-        return self.session_gap_minutes or (None if self.session_column else 30)
+        """The pause that ends a session; None where ids alone tell sessions, or the sequences of users, apart."""
+        return self.session_gap_minutes or (None if self.session_column or self.is_split else 30)
+
+    @property
+    def is_split(self) -> bool:
+        """Whether there is one pair of training and evaluation files, not a file a day."""
+        return self.split != "days"
 
     @property
     def has_past(self) -> bool:
-        return bool(self.user_column) and self.past_length_max > 0
+        return bool(self.user_column) and self.past_length_max > 0 and not self.is_split
 
     @property
     def standard_names(self) -> list[str]:

@@ -47,6 +47,10 @@ def preprocess(
     kind, files = source.raw_files(input, output=output, pattern=recipe.files, file_format=recipe.file_format)
     finish(output)
     ledger = open_ledger(output, recipe)
+    if recipe.is_split and ledger.days:
+        raise InputError(
+            f"--output {output} holds a split already, and no day can be added to it; give another --output"
+        )
     with staged(output) as folder, TemporaryDirectory(dir=temp_directory or output, prefix=ASIDE) as scratch:
         database = DuckDB(Path(scratch), memory_limit=memory_limit, threads=threads)
         try:
@@ -68,9 +72,7 @@ def _add(
         first_day=first_day,
         last_day=last_day,
     )
-    kind_of_time = raw[recipe.time_column].type()
-    for flag in clock.without_effect(kind_of_time, time_format=recipe.time_format, epoch_unit=recipe.epoch_unit):
-        log.warning("%s has no effect: column %s is of type %s", flag, recipe.time_column, kind_of_time)
+    _warn_of_time_settings(raw, recipe)
     audit = events.audit(pipeline.database, raw, recipe, table)
     if not ledger.days:
         _settle_clock(ledger, recipe, has_clock=audit.has_clock)
@@ -101,10 +103,17 @@ def _raw_table(pipeline: Pipeline, kind: str, files: list[str]) -> ir.Table:
     return pipeline.database.read(kind, files, separator=recipe.separator, column_names=names)
 
 
+def _warn_of_time_settings(raw: ir.Table, recipe: Recipe) -> None:
+    if recipe.time_column:
+        kind = raw[recipe.time_column].type()
+        for flag in clock.without_effect(kind, time_format=recipe.time_format, epoch_unit=recipe.epoch_unit):
+            log.warning("%s has no effect: column %s is of type %s", flag, recipe.time_column, kind)
+
+
 def _settle_clock(ledger: Ledger, recipe: Recipe, *, has_clock: bool) -> None:
     """Decide on the first call, for all later ones, whether times say more than the date."""
     ledger.has_clock = has_clock
-    if not has_clock:
+    if recipe.time_column and not has_clock:
         log.info("%s has dates without a clock: no hour and no time since the last event", recipe.time_column)
         if not recipe.order_column:
             log.warning("without a clock and without --order_column, a session's events are ordered by item")
