@@ -45,6 +45,11 @@ ADRESSA = [
     {"eventId": 3, "time": 1483225260, "userId": "cx:a", "id": "77aa", "profile": [{"item": "0", "groups": []}]},
     {"eventId": 4, "time": 1483227061, "userId": "cx:a", "id": "77aa", "deviceType": "Mobile"},
 ]
+# Users 1 and 2 and movies 1 to 5 have five ratings or more; movie 6 has one, and user 3 then has none.
+LOVED = [(user, (1, 2, 3, 4, 5)[(turn + user) % 5], 978300760 + turn) for turn in range(15) for user in (1, 2)]
+RATINGS = [*LOVED, (3, 6, 978300700)]
+MOVIES = [str((1, 2, 3, 4, 5)[(turn + 1) % 5]) for turn in range(15)]
+BEAUTY = [(f"A{user}", f"B000{item}", 1369699200 + 86400 * (time - 978300760)) for user, item, time in LOVED]
 # Of each data set: its files, the hour or day of the sessions, their raw items, and the events dropped.
 PUBLISHED = {
     "rees46": ({"2019-Oct.csv": REES46}, "2019-10-01", [["44600062", "3900821"]], {"in_a_short_session": 1}),
@@ -83,6 +88,27 @@ PUBLISHED = {
         "2016-12-31-23",
         [["b5fe", "77aa"]],
         {"no_item": 1, "in_a_short_session": 1},
+    ),
+    "movielens": (
+        {
+            "ml-1m/ratings.dat": "".join(f"{u}::{m}::5::{t}\n" for u, m, t in RATINGS),
+            "ml-1m/users.dat": "1::F::1::10::48067",
+        },
+        "2000-01-01",
+        [MOVIES[:13], [str(int(m) % 5 + 1) for m in MOVIES[:13]]],
+        {"outside_the_core": 1},
+    ),
+    "movielens-csv": (
+        {"ratings.csv": "userId,movieId,rating,timestamp\n" + "".join(f"{u},{m},3.5,{t}\n" for u, m, t in RATINGS)},
+        "2000-01-01",
+        [MOVIES[:13], [str(int(m) % 5 + 1) for m in MOVIES[:13]]],
+        {"outside_the_core": 1},
+    ),
+    "amazon": (
+        {"ratings_Beauty.csv": "".join(f"{u},{i},5.0,{t}\n" for u, i, t in BEAUTY)},
+        "2000-01-01",
+        [[f"B000{m}" for m in MOVIES[:13]], [f"B000{int(m) % 5 + 1}" for m in MOVIES[:13]]],
+        {},
     ),
 }
 
@@ -124,7 +150,7 @@ def test_a_name_or_a_path_leads_to_the_file(tmp_path, monkeypatch):
 
 def test_an_unknown_name_is_an_error_that_lists_those_there_are():
     with pytest.raises(
-        InputError, match="--recipe yoochose: .* did you mean yoochoose.* adressa, diginetica, .*rees46"
+        InputError, match="--recipe yoochose: .* did you mean yoochoose.* adressa, .*diginetica, .*rees46"
     ):
         read_recipe("yoochose")
 

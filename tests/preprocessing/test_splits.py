@@ -89,6 +89,15 @@ def test_time_cuts_all_users_at_the_same_days(split):
     }
 
 
+def test_without_dates_time_cuts_where_80_and_90_percent_lie_before(split):
+    first = datetime(2024, 1, 1)
+    columns = {"user": ["a"] * 20, "time": [first + timedelta(days=n) for n in range(20)], "item": list(range(20))}
+    found = split(columns, user_column="user", time_column="time", split="time")
+    assert found["train"] == [("a", list(range(16)))]
+    assert [items[-1] for _, items in found["valid"]] == [16, 17]
+    assert [items[-1] for _, items in found["test"]] == [18, 19]
+
+
 def test_a_given_split_has_a_row_for_every_prefix(split):
     columns = {
         "part": ["train", "train", "valid", "valid", "test", "test", "test", "train"],
