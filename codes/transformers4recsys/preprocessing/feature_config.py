@@ -35,10 +35,11 @@ def schema_of(
 
 
 def write(schema: Schema, folder: Path) -> None:
-    """Write the config of all columns, and one of the item id alone (and the past one), to begin with."""
+    """Write the config of all columns, and one of the item id alone (with its past, and ids of sessions and users)."""
     label = schema.item_id
+    ids = [feature for feature in schema.features if feature.dtype == "long"]
     past = {label.name: schema.past[label.name]} if schema.past else {}
-    for file, config in ((FILE, schema), (ITEM_FILE, Schema((label,), past))):
+    for file, config in ((FILE, schema), (ITEM_FILE, Schema((label, *ids), past))):
         text = yaml.safe_dump(config.to_entries(), sort_keys=False, allow_unicode=True)
         (folder / file).write_text(
             "# Written by `transformers4recsys preprocess`; copy it before you change it.\n" + text, encoding="utf-8"
