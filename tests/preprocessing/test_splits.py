@@ -171,9 +171,37 @@ def test_counts_add_up(split, tmp_path):
     }
 
 
-@pytest.mark.parametrize(("share", "day"), [(0.5, 3), (0.8, 5), (0.9, 5), (1.0, 6)])
-def test_the_day_of_a_cut_is_the_first_with_enough_before_it(share, day):
-    assert splits.first_day([{"day": 5, "count": 1}, {"day": 1, "count": 5}, {"day": 3, "count": 4}], share) == day
+@pytest.mark.parametrize(
+    ("counts", "days"),
+    [
+        # 80 of 100 events lie before day 8, 90 before day 9.
+        (dict.fromkeys(range(10), 10), [8, 9]),
+        ({1: 80, 2: 5, 3: 5, 4: 10}, [2, 4]),
+        # The last day alone holds more than a tenth: it is the test, the day before it the validation.
+        ({3: 50, 5: 20, 7: 30}, [5, 7]),
+        ({3: 98, 5: 1, 7: 1}, [5, 7]),
+    ],
+)
+def test_each_part_gets_a_day(counts, days):
+    assert splits.days_of_cuts(counts) == days
+
+
+def test_two_days_are_too_few_for_three_parts():
+    with pytest.raises(InputError, match=r"events of 2 day\(s\), it takes three"):
+        splits.days_of_cuts({1: 5, 2: 5})
+
+
+def test_dates_in_the_wrong_order_are_an_error(split):
+    columns = {"user": ["a"] * 2, "time": [datetime(2024, 1, day) for day in (1, 2)], "item": [1, 2]}
+    with pytest.raises(InputError, match="validation would begin on 2024-01-05 and the test on 2024-01-04"):
+        split(
+            columns,
+            user_column="user",
+            time_column="time",
+            split="time",
+            valid_from="2024-01-05",
+            test_from="2024-01-04",
+        )
 
 
 def test_a_split_cannot_be_added_to(split):

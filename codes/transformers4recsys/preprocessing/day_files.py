@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import ibis
 from ibis.expr import types as ir
 
 from transformers4recsys.preprocessing.duckdb_engine import DuckDB
+from transformers4recsys.preprocessing.recipe import ITEM
 from transformers4recsys.preprocessing.sessions import day_of_row
 
 SPLITS = ("train", "valid", "test")
@@ -62,3 +63,15 @@ def write_one(database: DuckDB, rows: ir.Table, path: Path, names: Mapping[str, 
     """Write rows, by start and key, and by `_target` if they have one."""
     in_order = rows.order_by(["_row", *({"_target"} & set(rows.columns))])
     database.write(in_order.select(**{output: in_order[name] for name, output in names.items()}), path)
+
+
+def read(
+    database: DuckDB, output: Path, days: Sequence[str], split: str, output_name: Callable[[str], str]
+) -> ir.Table:
+    """Open one split's files of all days: session_id, session_start, user_id (null if unknown), item_id, event_time."""
+    paths = [path for day in days if (path := output / file_name(day, split)).exists()]
+    parts = [str(part) for path in paths for part in (sorted(path.glob("*.parquet")) if path.is_dir() else [path])]
+    table = database.read("parquet", parts)
+    names = {name: output_name(name) for name in ("session_id", "session_start", "user_id", ITEM, "event_time")}
+    missing = ibis.null("int64")
+    return table.select(**{name: table[own] if own in table.columns else missing for name, own in names.items()})

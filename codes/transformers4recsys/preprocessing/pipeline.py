@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from transformers4recsys.preprocessing.recipe import Recipe
 from transformers4recsys.preprocessing.vocabulary import Vocabulary
 from transformers4recsys.terminal import progress_bar
 
+log = logging.getLogger(__name__)
 EVENTS_AT_A_TIME = 2_000_000
 
 
@@ -214,6 +216,8 @@ class Pipeline:
             day_files.write_one(self.database, finished, path, self._names)
             number = self.database.rows(finished.agg(rows=finished.count()))[0]["rows"]
             added.count_split(label, split, number)
+            if not number:
+                log.warning("no row in the %s file: the split leaves no target for it", split)
         yield from days
 
     def _write_rest(self, found: Identified, prices: ir.Table | None) -> None:

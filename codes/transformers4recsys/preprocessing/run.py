@@ -11,7 +11,7 @@ from typing import Any
 from ibis.expr import types as ir
 
 from transformers4recsys.errors import InputError
-from transformers4recsys.preprocessing import clock, events, source
+from transformers4recsys.preprocessing import clock, events, report, source
 from transformers4recsys.preprocessing.duckdb_engine import DuckDB
 from transformers4recsys.preprocessing.ledger import Ledger, open_ledger
 from transformers4recsys.preprocessing.pipeline import Added, Pipeline
@@ -31,10 +31,12 @@ def preprocess(
     memory_limit: str = "3GB",
     threads: int = 0,
     temp_directory: str | Path | None = None,
+    with_report: bool = False,
 ) -> dict[str, Any]:
     """Write day files, features.yaml, vocabulary and preprocessing.json to `output`; give what this call counted.
 
-    Days that `output` has already are left as they are. Raise InputError on input that cannot be used.
+    With a report, report.html and report.json say what the files of all days hold. Days that `output` has already
+    are left as they are. Raise InputError on input that cannot be used.
     """
     output = Path(output).expanduser()
     temp_directory = Path(temp_directory).expanduser() if temp_directory else None
@@ -55,9 +57,13 @@ def preprocess(
         database = DuckDB(Path(scratch), memory_limit=memory_limit, threads=threads)
         try:
             pipeline = Pipeline(database, recipe, ledger, output, folder)
-            return _add(pipeline, kind, files, first_day=days[0], last_day=days[1])
+            call = _add(pipeline, kind, files, first_day=days[0], last_day=days[1])
         finally:
             database.close()
+    if with_report:
+        report.write(output, recipe, memory_limit=memory_limit, threads=threads, temp_directory=temp_directory)
+        log.info("the report is in %s", output / report.PAGE_FILE)
+    return call
 
 
 def _add(

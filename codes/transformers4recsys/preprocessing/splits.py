@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 
 import ibis
 from ibis.expr import types as ir
@@ -38,7 +39,7 @@ def cuts_of(database: DuckDB, events: ir.Table, recipe: Recipe) -> Cuts:
         days = [clock.day_number(text, "day", flag=flag) for flag, text in flags]
     else:
         by_day = events.group_by(day=clock.day_of(events["_time"], "day")).agg(count=ibis._.count())
-        days = [first_day(database.rows(by_day), share) for share in KNOWN_SHARES]
+        days = days_of_cuts({row["day"]: row["count"] for row in database.rows(by_day)})
     if days[0] >= days[1]:
         raise InputError(
             f"--split time: validation would begin on {clock.label(days[0], 'day')} and the test on "
@@ -47,14 +48,17 @@ def cuts_of(database: DuckDB, events: ir.Table, recipe: Recipe) -> Cuts:
     return Cuts(*(day * clock.MILLISECONDS["day"] for day in days))
 
 
-def first_day(counts: list[dict[str, int]], known_share: float) -> int:
-    """Give the first day before which at least this share of all events lies; the day after the last, if none."""
-    total, before = sum(row["count"] for row in counts), 0
-    for row in sorted(counts, key=lambda row: row["day"]):
-        if before >= known_share * total:
-            return row["day"]
-        before += row["count"]
-    return max(row["day"] for row in counts) + 1
+def days_of_cuts(counts: Mapping[int, int]) -> list[int]:
+    """Choose the first days before which 80 and 90 % of all events lie, but leave a day for each part."""
+    days = sorted(counts)
+    if len(days) < len(SPLITS):
+        raise InputError(f"--split time: the log has events of {len(days)} day(s), it takes three")
+    before = dict(zip(days, accumulate((counts[day] for day in days[:-1]), initial=0), strict=True))
+    total = sum(counts.values())
+    reached = [[day for day in days if before[day] >= share * total] for share in KNOWN_SHARES]
+    test_from = max(days[2], min([*reached[1], days[-1]]))
+    valid_from = min([*reached[0], max(day for day in days if day < test_from)])
+    return [max(days[1], valid_from), test_from]
 
 
 def with_valid_part(database: DuckDB, events: ir.Table) -> ir.Table:
