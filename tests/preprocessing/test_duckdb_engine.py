@@ -22,6 +22,12 @@ def test_csv_may_have_no_header_and_a_separator_of_its_own(database, tmp_path):
     ]
 
 
+def test_more_names_than_columns_are_an_error(database, tmp_path):
+    (tmp_path / "a.csv").write_text("1,2\n3,4\n")
+    with pytest.raises(InputError, match="check --separator and --column_names"):
+        database.rows(database.read("csv", [str(tmp_path / "a.csv")], separator="::", column_names=["a", "b", "c"]))
+
+
 def test_json_lines_give_the_columns_asked_for_as_text(database, tmp_path):
     (tmp_path / "a.jsonl").write_text('{"n": 12345678901234567890, "more": [1]}\n{"id": "x", "n": null}\n')
     read = database.read("json", [str(tmp_path / "a.jsonl")], column_names=["id", "n"])

@@ -121,7 +121,9 @@ def test_a_recipe_reads_the_published_format(name, tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     recipe = read_recipe(name)
-    counts = preprocess(tmp_path / "data", tmp_path / "days", recipe, memory_limit="500MB", threads=1)
+    counts = preprocess(tmp_path / "data", tmp_path / "days", recipe, memory_limit="500MB", threads=1, with_report=True)
+    report = json.loads((tmp_path / "days" / "report.json").read_text())
+    assert report["adds_up"] and report["leaks"]["is_ok"]
     item = recipe.output_name("item_id")
     raw = {row["id"]: row["raw"] for row in pq.read_table(tmp_path / "days" / f"vocabulary/{item}.parquet").to_pylist()}
     rows = pq.read_table(tmp_path / "days" / f"session_start_date={day}-train.parquet").to_pylist()

@@ -98,7 +98,9 @@ def _explained() -> Iterator[None]:
             f"out of memory: {_first_line(error)}; raise --memory_limit, or free space on the disk"
         ) from error
     except (duckdb.IOException, duckdb.InvalidInputException, duckdb.ConversionException) as error:
-        raise InputError(f"a file cannot be read or written: {_first_line(error)}") from error
+        line = _first_line(error)
+        hint = "; check --separator and --column_names" if "sniffing" in line else ""
+        raise InputError(f"a file cannot be read or written: {line}{hint}") from error
 
 
 def _first_line(error: Exception) -> str:
