@@ -144,6 +144,7 @@ def preprocess(arguments: PreprocessArguments) -> None:
         memory_limit=arguments.memory_limit,
         threads=arguments.threads,
         temp_directory=arguments.temp_directory,
+        with_report=arguments.report,
     )
 
 

@@ -207,11 +207,19 @@ class SimulateArguments:
 class PreprocessArguments:
     """Preprocess: raw logs in, day files, feature config and vocabulary out"""
 
-    input: list[str] | None = flag(None, "raw events: parquet or CSV files, patterns, or folders")
+    input: list[str] | None = flag(None, "raw events: parquet, CSV or JSON lines files, patterns, or folders")
     output: str | None = flag(None, "folder of the day files; days that it has already are left as they are")
     recipe: str | None = flag(
-        None, "YAML file with any of the settings below, --item_column to --spare_ids, and names; flags go before it"
+        None,
+        "name of a data set in datasets/, such as rees46, or a YAML file with any of the settings below, --files to "
+        "--k_core, and names; flags go before it",
     )
+    files: str | None = flag(None, "which files count in an --input that is a folder, such as clicks_*.csv")
+    file_format: str | None = flag(
+        None, "what the files are; without it, their names say so", ("csv", "json", "parquet")
+    )
+    separator: str | None = flag(None, "what separates CSV columns; found out without it")
+    column_names: list[str] | None = flag(None, "names of the columns of CSV files that have no header")
     item_column: str | None = flag(None, "raw column of the item id")
     time_column: str | None = flag(None, "raw column of the time: timestamp, date, text, or a number since 1970")
     session_column: str | None = flag(None, "raw column of the session id; without it, a user's pauses end sessions")
@@ -238,8 +246,21 @@ class PreprocessArguments:
     past_length_max: int | None = flag(None, "longest past of a session's user, in columns bef_...; 0 for none [20]")
     fit_days: int | None = flag(None, "first days on which numbers are standardised [1]")
     spare_ids: float | None = flag(None, "share of ids kept free above the largest, for items of days to come [0]")
+    split: str | None = flag(
+        None,
+        "a file a day; or one sequence a user (or session), with its last two items held out, cut at two dates, or as "
+        "published [days]",
+        ("days", "leave_one_out", "time", "given"),
+    )
+    split_column: str | None = flag(None, "raw column that says train, valid or test, with --split given")
+    valid_from: str | None = flag(None, "first day of validation, with --split time [80 % of the events lie before it]")
+    test_from: str | None = flag(None, "first day of the test, with --split time [90 % of the events lie before it]")
+    k_core: int | None = flag(
+        None, "least events of a user and of an item, fewer are left out until none is left; not with --split days [0]"
+    )
     start_date: str | None = flag(None, "first day of events to read, YYYY-MM-DD (-HH with --time_unit hour)")
     end_date: str | None = flag(None, "last day of events to read, inclusive")
+    report: bool = flag(False, "describe all days of the output, and check them for leaks: report.html, report.json")
     memory_limit: str = flag("3GB", "memory of the database; what does not fit goes to the disk")
     threads: int = flag(0, "threads of the database; 0 for one a core")
     temp_directory: str | None = flag(None, "folder for what does not fit in memory; the output folder without it")

@@ -12,6 +12,28 @@ def test_csv_ids_stay_text_and_empty_cells_are_missing(database, tmp_path):
     assert database.rows(read.order_by("visit")) == [{"visit": "007", "product": None}, {"visit": "7", "product": "é"}]
 
 
+def test_csv_may_have_no_header_and_a_separator_of_its_own(database, tmp_path):
+    for number in (1, 2):
+        (tmp_path / f"{number}.dat").write_text(f"{number}::01::978300760\n")
+    files = [str(tmp_path / f"{number}.dat") for number in (1, 2)]
+    read = database.read("csv", files, separator="::", column_names=["user", "movie", "time"])
+    assert database.rows(read.order_by("user")) == [
+        {"user": str(number), "movie": "01", "time": "978300760"} for number in (1, 2)
+    ]
+
+
+def test_more_names_than_columns_are_an_error(database, tmp_path):
+    (tmp_path / "a.csv").write_text("1,2\n3,4\n")
+    with pytest.raises(InputError, match="check --separator and --column_names"):
+        database.rows(database.read("csv", [str(tmp_path / "a.csv")], separator="::", column_names=["a", "b", "c"]))
+
+
+def test_json_lines_give_the_columns_asked_for_as_text(database, tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"n": 12345678901234567890, "more": [1]}\n{"id": "x", "n": null}\n')
+    read = database.read("json", [str(tmp_path / "a.jsonl")], column_names=["id", "n"])
+    assert database.rows(read.order_by("id")) == [{"id": "x", "n": None}, {"id": None, "n": "12345678901234567890"}]
+
+
 def test_files_are_joined_by_column_name(database, tmp_path):
     pq.write_table(pa.table({"a": [1], "b": ["x"]}), tmp_path / "1.parquet")
     pq.write_table(pa.table({"b": ["y"], "a": [2]}), tmp_path / "2.parquet")

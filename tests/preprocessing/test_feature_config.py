@@ -15,5 +15,14 @@ def test_the_file_is_a_feature_config(tmp_path, recipe):
     assert (read.past["pid"].name, read.past["pid"].table, read.past["pid"].cardinality) == ("bef_pid", "pid", 10)
 
 
+def test_a_second_file_has_the_item_alone(tmp_path, recipe):
+    chosen = recipe(user_column="user", categorical_columns=["brand"], names={"item_id": "pid"})
+    feature_config.write(
+        feature_config.schema_of(chosen, {"item_id": 10, "brand": 4}, ["price"], ["session_id"]), tmp_path
+    )
+    read = Schema.from_file(tmp_path / "features_item_id.yaml", past_prefix="bef_")
+    assert [feature.name for feature in read.columns] == ["pid", "session_id", "bef_pid"]
+
+
 def test_without_a_user_there_are_no_past_columns(recipe):
     assert not feature_config.schema_of(recipe(), {"item_id": 10}, [], []).past

@@ -32,6 +32,15 @@ def test_other_settings_are_an_error_that_names_them(tmp_path, recipe):
         open_ledger(tmp_path, recipe(session_length_max=10))
 
 
+def test_a_setting_younger_than_the_output_had_its_default(tmp_path, recipe):
+    ledger = open_ledger(tmp_path, recipe())
+    del ledger.settings["column_names"]
+    ledger.write(tmp_path)
+    open_ledger(tmp_path, recipe())
+    with pytest.raises(InputError, match=r"column_names was \[\], is \['a'\]"):
+        open_ledger(tmp_path, recipe(column_names=["a"]))
+
+
 def test_a_broken_ledger_is_an_error(tmp_path, recipe):
     (tmp_path / FILE).write_text("{")
     with pytest.raises(InputError, match="preprocessing.json cannot be read"):

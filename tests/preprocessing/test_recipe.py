@@ -29,6 +29,11 @@ def test_a_session_id_needs_no_gap_and_a_user_does():
     assert Recipe(**LEAST, session_gap_minutes=5).gap_minutes == 5
 
 
+def test_a_sequence_goes_on_over_pauses_and_has_no_past():
+    recipe = Recipe(item_column="product", order_column="n", user_column="customer", split="leave_one_out")
+    assert recipe.gap_minutes is None and not recipe.has_past
+
+
 def test_past_sessions_need_a_user():
     assert not Recipe(**LEAST).has_past
     assert Recipe(**LEAST, user_column="customer").has_past
@@ -50,6 +55,16 @@ def test_past_sessions_need_a_user():
         ({"session_length_max": 2.5}, "--session_length_max 2.5: must be a whole number"),
         ({"session_gap_minutes": 0}, "--session_gap_minutes 0: must be a number of at least 1"),
         ({"fit_days": "x"}, "--fit_days 'x': must be a whole number"),
+        ({"file_format": "xml"}, "--file_format 'xml': allowed are csv, json, parquet"),
+        ({"separator": 3}, "--separator 3: expected a text"),
+        ({"split": "random"}, "--split 'random': allowed are days, leave_one_out, time, given"),
+        ({"split": "given"}, "--split given and --split_column"),
+        ({"split_column": "part"}, "--split given and --split_column"),
+        ({"split": "time", "valid_from": "2024-01-01"}, "--valid_from and --test_from go together"),
+        ({"valid_from": "2024-01-01", "test_from": "2024-01-02"}, "--valid_from and --test_from go together"),
+        ({"k_core": 5}, "--k_core counts the events of all days"),
+        ({"split": "time", "time_unit": "hour"}, "--split time makes no files of hours"),
+        ({"split": "time", "time_column": None, "order_column": "n"}, "--time_column is not given"),
         ({"names": {"item": "x"}}, "names: 'item' is no output column; there are item_id"),
         ({"names": {"item_id": "event_time"}}, "two output columns are called 'event_time'"),
         ({"categorical_columns": ["event_time"]}, "column 'event_time': this name is taken"),

@@ -56,3 +56,17 @@ def test_two_kinds_are_an_error(logs, tmp_path):
 def test_output_inside_the_input_is_an_error(logs):
     with pytest.raises(InputError, match="lies in the output folder"):
         raw_files(logs, output=logs / "deep")
+
+
+def test_a_pattern_for_folders_chooses_by_name(logs, tmp_path):
+    kind, found = raw_files(logs, output=tmp_path / "out", pattern="[ab].parquet")
+    assert (kind, names(found, logs)) == ("parquet", ["a.parquet", "b.parquet"])
+    with pytest.raises(InputError, match=r"no file in this folder matches \*\.dat"):
+        raw_files(logs, output=tmp_path / "out", pattern="*.dat")
+
+
+def test_a_given_format_goes_before_the_names(logs, tmp_path):
+    kind, found = raw_files(logs / "x.txt", output=tmp_path / "out", file_format="json")
+    assert (kind, names(found, logs)) == ("json", ["x.txt"])
+    _, found = raw_files(logs, output=tmp_path / "out", file_format="csv")
+    assert names(found, logs) == ["a.parquet", "b.parquet", "deep/c.PARQUET", "x.txt"]

@@ -12,6 +12,8 @@ from transformers4recsys.errors import InputError
 
 MILLISECONDS = {"day": 86_400_000, "hour": 3_600_000}
 LABELS = {"day": "%Y-%m-%d", "hour": "%Y-%m-%d-%H"}
+# The first of January 2000, for logs that have an order and no time, and for the files of a split.
+NO_TIME = 946_684_800_000
 EPOCH_UNITS = {"s": 1000, "ms": 1, "us": 1 / 1000, "ns": 1 / 1_000_000}
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import ibis
 from ibis.expr import types as ir
 
 from transformers4recsys.preprocessing.duckdb_engine import DuckDB
+from transformers4recsys.preprocessing.recipe import ITEM
 from transformers4recsys.preprocessing.sessions import day_of_row
 
 SPLITS = ("train", "valid", "test")
@@ -21,12 +22,15 @@ def file_name(day: str, split: str) -> str:
 def as_rows(events: ir.Table, starts: ir.Table, columns: Sequence[str]) -> ir.Table:
     """Collect each session's events into the list `_events`, in order: structs of _position, _time and `columns`.
 
-    Beside it: _row, _length, _user (that of the first event), and what `starts` says of the session.
+    Beside it: _row, _length, _user (that of the first event), and what `starts` says of the session; with
+    `_stage` (see `splits`), how many events come before the first to validate on, and the first to test on.
     """
     fields = {name: events[name] for name in ("_position", "_time", *columns)}
     whole: dict[str, ir.Value] = {"_events": ibis.struct(fields).collect().sort(), "_length": events.count()}
     if "_user" in events.columns:
         whole["_user"] = events["_user"].max(where=events["_position"] == 0)
+    if "_stage" in events.columns:
+        whole |= {name: (events["_stage"] < stage).sum() for stage, name in ((1, "_valid_from"), (2, "_test_from"))}
     rows = events.group_by("_row").agg(**whole)
     rows = rows.join(starts, "_row").select(*rows.columns, "session_id", "_start")
     digit = rows["session_id"].cast("string").hexdigest("md5").substr(0, 1)
@@ -50,9 +54,24 @@ def write(database: DuckDB, rows: ir.Table, folder: Path, label: str, names: Map
 
     `names` tells which columns are written, and under which name.
     """
-    in_order = rows.order_by("_row")
     for split in SPLITS:
-        part = in_order if split == "train" else in_order.filter(in_order["_half"] == split)
-        database.write(
-            part.select(**{output: part[name] for name, output in names.items()}), folder / file_name(label, split)
-        )
+        part = rows if split == "train" else rows.filter(rows["_half"] == split)
+        write_one(database, part, folder / file_name(label, split), names)
+
+
+def write_one(database: DuckDB, rows: ir.Table, path: Path, names: Mapping[str, str]) -> None:
+    """Write rows, by start and key, and by `_target` if they have one."""
+    in_order = rows.order_by(["_row", *({"_target"} & set(rows.columns))])
+    database.write(in_order.select(**{output: in_order[name] for name, output in names.items()}), path)
+
+
+def read(
+    database: DuckDB, output: Path, days: Sequence[str], split: str, output_name: Callable[[str], str]
+) -> ir.Table:
+    """Open one split's files of all days: session_id, session_start, user_id (null if unknown), item_id, event_time."""
+    paths = [path for day in days if (path := output / file_name(day, split)).exists()]
+    parts = [str(part) for path in paths for part in (sorted(path.glob("*.parquet")) if path.is_dir() else [path])]
+    table = database.read("parquet", parts)
+    names = {name: output_name(name) for name in ("session_id", "session_start", "user_id", ITEM, "event_time")}
+    missing = ibis.null("int64")
+    return table.select(**{name: table[own] if own in table.columns else missing for name, own in names.items()})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,24 @@ class DuckDB:
             except duckdb.Error as error:
                 raise InputError(f"--memory_limit {memory_limit!r}: expected a size such as 3GB or 500MB") from error
 
-    def read(self, kind: str, files: Sequence[str]) -> ir.Table:
-        """Open raw files as one table; CSV values stay text, so that 007 stays an id of its own."""
+    def read(
+        self, kind: str, files: Sequence[str], *, separator: str | None = None, column_names: Sequence[str] = ()
+    ) -> ir.Table:
+        """Open raw files as one table; values of CSV and JSON stay text, so that 007 stays an id of its own.
+
+        `column_names` are those of CSV files without a header, or those to read from JSON lines.
+        """
+        names = list(column_names)
+        header = {"header": False, "names": names} if names else {"header": True, "union_by_name": True}
+        of_csv = {"all_varchar": True, **header, **({"delim": separator} if separator else {})}
+        of_json = {"columns": dict.fromkeys(names, "VARCHAR"), "format": "newline_delimited"}
+        readers = {
+            "csv": partial(self._ibis.read_csv, **of_csv),
+            "json": partial(self._ibis.read_json, **of_json),
+            "parquet": partial(self._ibis.read_parquet, union_by_name=True),
+        }
         with _explained():
-            if kind == "csv":
-                return self._ibis.read_csv(list(files), all_varchar=True, header=True, union_by_name=True)
-            return self._ibis.read_parquet(list(files), union_by_name=True)
+            return readers[kind](list(files))
 
     def keep(self, name: str, table: ir.Table) -> ir.Table:
         """Compute a table now, and keep it under `name` until the end or until it is kept anew."""
@@ -85,7 +98,9 @@ def _explained() -> Iterator[None]:
             f"out of memory: {_first_line(error)}; raise --memory_limit, or free space on the disk"
         ) from error
     except (duckdb.IOException, duckdb.InvalidInputException, duckdb.ConversionException) as error:
-        raise InputError(f"a file cannot be read or written: {_first_line(error)}") from error
+        line = _first_line(error)
+        hint = "; check --separator and --column_names" if "sniffing" in line else ""
+        raise InputError(f"a file cannot be read or written: {line}{hint}") from error
 
 
 def _first_line(error: Exception) -> str:

@@ -16,6 +16,7 @@ from transformers4recsys.preprocessing.duckdb_engine import DuckDB
 from transformers4recsys.preprocessing.recipe import PRICE, Recipe
 
 YEAR_MILLISECONDS = 365.2425 * 86_400_000
+PARTS = ("train", "valid", "test")
 REASONS = (
     "other_event_type",
     "no_item",
@@ -43,9 +44,13 @@ def standard_columns(raw: ir.Table, recipe: Recipe) -> ir.Table:
     _check_columns(raw, recipe)
     session, user = recipe.session_column, recipe.user_column
     columns: dict[str, ir.Value] = {
-        "_time": _time(raw, recipe),
+        "_time": _time(raw, recipe) if recipe.time_column else ibis.literal(clock.NO_TIME, type="int64"),
         "_key": _id(raw[session or user]),
     }
+    if recipe.split_column:
+        # A session id may come in two parts, as another session.
+        columns["_part"] = raw[recipe.split_column].cast("string")
+        columns["_key"] = columns["_part"] + "-" + columns["_key"].cast("string")
     if user:
         columns["_user"] = _id(raw[user])
     if recipe.order_column:
@@ -93,6 +98,7 @@ def without_reason(table: ir.Table) -> ir.Table:
 def audit(database: DuckDB, raw: ir.Table, recipe: Recipe, table: ir.Table) -> Audit:
     """Count the rows by reason; raise InputError on values that cannot be read and on an empty result."""
     _check_readable(database, raw, recipe)
+    _check_parts(database, raw, recipe)
     is_midnight = table["_time"] % clock.MILLISECONDS["day"] == 0
     groups = database.rows(
         table.group_by("_reason").agg(
@@ -124,19 +130,15 @@ def check_type(name: str, new: ir.Column, old: ir.Column, path: str | Path) -> N
 
 
 def _check_columns(raw: ir.Table, recipe: Recipe) -> None:
-    settings = [name for name in recipe.as_dict() if name.endswith("_column")]
-    named = [(name, getattr(recipe, name)) for name in settings]
-    lists = ("categorical_columns", "numeric_columns")
-    named += [(name, column) for name in lists for column in getattr(recipe, name)]
-    missing = [f"--{name} {column}" for name, column in named if column and column not in raw.columns]
+    missing = [f"--{name} {column}" for name, column in recipe.raw_columns if column not in raw.columns]
     if missing:
         raise InputError(f"--input has no such column: {', '.join(missing)}; there are {', '.join(raw.columns)}")
 
 
 def _check_readable(database: DuckDB, raw: ir.Table, recipe: Recipe) -> None:
     """Raise InputError if a text value of the time column or of a number does not parse."""
-    names = [recipe.time_column, *_numbers(recipe).values(), *([recipe.order_column] if recipe.order_column else [])]
-    for name in names:
+    names = [recipe.time_column, *_numbers(recipe).values(), recipe.order_column]
+    for name in filter(None, names):
         column, is_time = raw[name], name == recipe.time_column
         if not column.type().is_string():
             continue
@@ -145,6 +147,17 @@ def _check_readable(database: DuckDB, raw: ir.Table, recipe: Recipe) -> None:
         if bad:
             expected = "a time; give --time_format or --epoch_unit if it is one" if is_time else "a number"
             raise InputError(f"--input: column {name} holds {bad[0]['value']!r}, which is not {expected}")
+
+
+def _check_parts(database: DuckDB, raw: ir.Table, recipe: Recipe) -> None:
+    if not recipe.split_column:
+        return
+    part = raw[recipe.split_column].cast("string")
+    other = database.rows(raw.filter(~part.isin(PARTS)).select(value=part).limit(1))
+    if other:
+        raise InputError(
+            f"--input: column {recipe.split_column} holds {other[0]['value']!r}; allowed are {', '.join(PARTS)}"
+        )
 
 
 def _check_years(kept: Mapping[str, Any], recipe: Recipe) -> None:

@@ -1,4 +1,4 @@
-"""`features.yaml`: which columns the day files have, of which kind and size, for --feature_config."""
+"""`features.yaml`: which columns the day files have, of which kind and size; beside it, one of the item alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transformers4recsys.preprocessing.past import PREFIX
 from transformers4recsys.preprocessing.recipe import ITEM, Recipe
 from transformers4recsys.schema import Feature, Schema
 
-FILE = "features.yaml"
+FILE, ITEM_FILE = "features.yaml", "features_item_id.yaml"
 
 
 def schema_of(
@@ -35,7 +35,12 @@ def schema_of(
 
 
 def write(schema: Schema, folder: Path) -> None:
-    text = yaml.safe_dump(schema.to_entries(), sort_keys=False, allow_unicode=True)
-    (folder / FILE).write_text(
-        "# Written by `transformers4recsys preprocess`; copy it before you change it.\n" + text, encoding="utf-8"
-    )
+    """Write the config of all columns, and one of the item id alone (with its past, and ids of sessions and users)."""
+    label = schema.item_id
+    ids = [feature for feature in schema.features if feature.dtype == "long"]
+    past = {label.name: schema.past[label.name]} if schema.past else {}
+    for file, config in ((FILE, schema), (ITEM_FILE, Schema((label, *ids), past))):
+        text = yaml.safe_dump(config.to_entries(), sort_keys=False, allow_unicode=True)
+        (folder / file).write_text(
+            "# Written by `transformers4recsys preprocess`; copy it before you change it.\n" + text, encoding="utf-8"
+        )

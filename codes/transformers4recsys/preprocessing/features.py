@@ -25,6 +25,7 @@ class Number:
     value: Callable[[ir.Table], ir.NumericValue]
     is_standardised: bool = True
     needs_clock: bool = False
+    needs_date: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,18 +46,25 @@ NUMBERS: dict[str, Number] = {
     "time_since_last": Number(lambda t: (t["_pause"].fill_null(0) / 1000 + 1).ln(), needs_clock=True),
     # In the first days of a log every item is new: fitted there, the scale would be far too small for later ones.
     "item_age": Number(
-        lambda t: ((t["_time"] - t["_first_seen"]) / clock.MILLISECONDS["day"] + 1).ln(), is_standardised=False
+        lambda t: ((t["_time"] - t["_first_seen"]) / clock.MILLISECONDS["day"] + 1).ln(),
+        is_standardised=False,
+        needs_date=True,
     ),
     "hour_sin": Number(_cycle(clock.hour_of, 24, "sin"), is_standardised=False, needs_clock=True),
     "hour_cos": Number(_cycle(clock.hour_of, 24, "cos"), is_standardised=False, needs_clock=True),
-    "weekday_sin": Number(_cycle(clock.weekday_of, 7, "sin"), is_standardised=False),
-    "weekday_cos": Number(_cycle(clock.weekday_of, 7, "cos"), is_standardised=False),
+    "weekday_sin": Number(_cycle(clock.weekday_of, 7, "sin"), is_standardised=False, needs_date=True),
+    "weekday_cos": Number(_cycle(clock.weekday_of, 7, "cos"), is_standardised=False, needs_date=True),
 }
 
 
 def numbers_of(recipe: Recipe, *, has_clock: bool) -> dict[str, Number]:
     """Choose the features that the raw columns allow."""
-    numbers = {name: number for name, number in NUMBERS.items() if has_clock or not number.needs_clock}
+    has_date = bool(recipe.time_column)
+    numbers = {
+        name: number
+        for name, number in NUMBERS.items()
+        if (has_clock or not number.needs_clock) and (has_date or not number.needs_date)
+    }
     if not recipe.price_column:
         del numbers[PRICE]
     if not (recipe.price_column and recipe.category_column):

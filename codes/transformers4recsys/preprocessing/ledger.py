@@ -82,10 +82,12 @@ def open_ledger(output: Path, recipe: Recipe) -> Ledger:
         ledger = Ledger(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{path} cannot be read ({error}); give an --output of its own") from error
+    # A setting that is younger than the output had no effect there.
+    before = json.loads(json.dumps(recipe.defaults())) | ledger.settings
     changed = [
-        f"{name} was {ledger.settings.get(name)!r}, is {value!r}"
+        f"{name} was {before.get(name)!r}, is {value!r}"
         for name, value in settings.items()
-        if ledger.settings.get(name) != value
+        if before.get(name) != value
     ]
     if changed:
         raise InputError(

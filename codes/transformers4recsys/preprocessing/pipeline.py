@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from ibis.expr import types as ir
 
+from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import (
     category_prices,
     clock,
@@ -18,6 +20,7 @@ from transformers4recsys.preprocessing import (
     features,
     past,
     sessions,
+    splits,
     vocabulary,
 )
 from transformers4recsys.preprocessing.duckdb_engine import DuckDB
@@ -26,6 +29,7 @@ from transformers4recsys.preprocessing.recipe import Recipe
 from transformers4recsys.preprocessing.vocabulary import Vocabulary
 from transformers4recsys.terminal import progress_bar
 
+log = logging.getLogger(__name__)
 EVENTS_AT_A_TIME = 2_000_000
 
 
@@ -58,6 +62,16 @@ class Added:
             for reason in ("in_a_short_session", "before_the_last_n"):
                 self.dropped[reason] += count[reason]
 
+    def count_split(self, label: str, split: str, rows: int) -> None:
+        """Take down the rows of one file of a split; raise InputError if there is nothing to train on."""
+        if split == "train" and not rows:
+            raise InputError("no sequence has two events or more to train on; see --split, --valid_from and --k_core")
+        counts = self.days.setdefault(label, {"events": 0})
+        if split == "train":
+            self.days[label] = {"events": counts["events"], "sessions": rows, "valid_sessions": 0, "test_sessions": 0}
+        else:
+            self.days[label] = {"sessions": 0, "test_sessions": 0} | counts | {f"{split}_sessions": rows}
+
 
 @dataclass(frozen=True)
 class Pipeline:
@@ -74,7 +88,8 @@ class Pipeline:
         with progress_bar("reading, ids, sessions", total=3) as advance:
             found = self._identified(events, advance)
         added = Added()
-        added.dropped["of_a_session_already_written"] = num_events - sum(found.events_of_day.values())
+        reason = "outside_the_core" if self.recipe.k_core else "of_a_session_already_written"
+        added.dropped[reason] = num_events - sum(found.events_of_day.values())
         if not found.events_of_day:
             return added
         if not self.ledger.days:
@@ -82,12 +97,11 @@ class Pipeline:
         prices = self._category_prices(found.events) if "relative_price" in self._numbers else None
         if self.recipe.has_past and self.ledger.days:
             self._remember_history(found.events)
+        write = self._write_split if self.recipe.is_split else self._write_days
         with progress_bar("writing days", total=len(found.events_of_day)) as advance:
             for days in bundles(found.events_of_day, EVENTS_AT_A_TIME, at_first=self.recipe.fit_days):
                 rows = self._rows(found, days, prices, added)
-                for day in days:
-                    label = clock.label(day, self.recipe.time_unit)
-                    day_files.write(self.database, sessions.of_days(rows, day, day), self.folder, label, self._names)
+                for _ in write(rows, days, added):
                     advance()
         self._write_rest(found, prices)
         return added
@@ -115,6 +129,10 @@ class Pipeline:
         if recipe.gap_minutes is not None:
             events = sessions.with_start(events, recipe.gap_minutes)
         events = database.keep("events", events)
+        if recipe.k_core:
+            events = splits.in_core(database, events, recipe.k_core)
+        if recipe.split_column:
+            events = splits.with_valid_part(database, events)
         if recipe.gap_minutes is None and self.ledger.days:
             events = sessions.of_new(database, events, self._day_files, recipe.output_name("session_id"))
             events = database.keep("events of new sessions", events)
@@ -157,23 +175,50 @@ class Pipeline:
         events = sessions.kept(ordered, recipe)
         if prices is not None:
             events = category_prices.with_category_price(events, prices, unit, fitted_until)
+        known = sessions.of_days(events, days[0], fitted_until)
+        if recipe.is_split:
+            events = splits.with_stage(events, recipe, splits.cuts_of(database, events, recipe))
+            known = events.filter(events["_stage"] == 0)
         if not self.ledger.fitted:
-            self.ledger.fit(database, sessions.of_days(events, days[0], fitted_until), self._numbers)
+            self.ledger.fit(database, known, self._numbers)
         events = features.with_numbers(events, self._numbers, self.ledger.scales)
         rows = database.keep("rows", day_files.as_rows(events, found.starts, self._columns))
         counts = database.rows(sessions.counts(ordered, recipe))
         added.count(
             {day: found.events_of_day[day] for day in days}, counts, database.rows(day_files.halves(rows)), unit
         )
-        if recipe.has_past:
-            rows = past.with_past(database, rows, recipe)
+        return rows if not recipe.has_past else past.with_past(database, rows, recipe)
+
+    def _finished(self, rows: ir.Table) -> ir.Table:
+        """Give each column of the files its list."""
         lists = day_files.lists(rows["_events"], self._columns)
-        if recipe.has_past:
+        if self.recipe.has_past:
             lists |= day_files.lists(rows["_past"], self._columns, past.PREFIX)
-        if recipe.user_column:
+        if self.recipe.user_column:
             lists |= {"user_id": rows["_user"]}
         rows = rows.mutate(**lists, session_start=clock.timestamp(rows["_start"]))
-        return database.keep("finished rows", rows.select("_row", "_half", *self._names))
+        return rows.select("_row", "_half", *({"_target"} & set(rows.columns)), *self._names)
+
+    def _write_days(self, rows: ir.Table, days: Sequence[int], added: Added) -> Iterator[int]:
+        """Write the files of these days; give each day when it is done."""
+        rows = self.database.keep("finished rows", self._finished(rows))
+        for day in days:
+            label = clock.label(day, self.recipe.time_unit)
+            day_files.write(self.database, sessions.of_days(rows, day, day), self.folder, label, self._names)
+            yield day
+
+    def _write_split(self, rows: ir.Table, days: Sequence[int], added: Added) -> Iterator[int]:
+        """Write the files of a split, under two days that follow one another; all rows come under the first."""
+        for split, part in splits.parts(rows, self.recipe.session_length_max).items():
+            label = clock.label(splits.DAYS[split], self.recipe.time_unit)
+            finished = self.database.keep(f"rows of {split}", self._finished(part))
+            path = self.folder / day_files.file_name(label, split)
+            day_files.write_one(self.database, finished, path, self._names)
+            number = self.database.rows(finished.agg(rows=finished.count()))[0]["rows"]
+            added.count_split(label, split, number)
+            if not number:
+                log.warning("no row in the %s file: the split leaves no target for it", split)
+        yield from days
 
     def _write_rest(self, found: Identified, prices: ir.Table | None) -> None:
         """Write the vocabularies, the category prices and the feature config, of all days."""

@@ -11,14 +11,24 @@ from typing import Any
 import yaml
 
 from transformers4recsys.errors import InputError
+from transformers4recsys.preprocessing import shipped
 
 CHOICES = {
     "drop_repeats": ("consecutive", "all", "none"),
     "time_unit": ("day", "hour"),
     "epoch_unit": ("s", "ms", "us", "ns"),
+    "file_format": ("csv", "json", "parquet"),
+    "split": ("days", "leave_one_out", "time", "given"),
 }
-LEAST = {"session_gap_minutes": 1, "session_length_max": 2, "past_length_max": 0, "fit_days": 1, "spare_ids": 0}
-LISTS = ("categorical_columns", "numeric_columns", "event_types")
+LEAST = {
+    "session_gap_minutes": 1,
+    "session_length_max": 2,
+    "past_length_max": 0,
+    "fit_days": 1,
+    "spare_ids": 0,
+    "k_core": 0,
+}
+LISTS = ("column_names", "categorical_columns", "numeric_columns", "event_types")
 ITEM, CATEGORY, PRICE = "item_id", "category", "price"
 
 
@@ -26,6 +36,10 @@ ITEM, CATEGORY, PRICE = "item_id", "category", "price"
 class Recipe:
     """The columns of a raw event table and the rules of its sessions; checked when it is made."""
 
+    files: str | None = None
+    file_format: str | None = None
+    separator: str | None = None
+    column_names: tuple[str, ...] = ()
     item_column: str | None = None
     time_column: str | None = None
     session_column: str | None = None
@@ -46,6 +60,11 @@ class Recipe:
     past_length_max: int = 20
     fit_days: int = 1
     spare_ids: float = 0.0
+    split: str = "days"
+    split_column: str | None = None
+    valid_from: str | None = None
+    test_from: str | None = None
+    k_core: int = 0
     names: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -53,14 +72,20 @@ class Recipe:
             object.__setattr__(self, name, tuple(str(value) for value in getattr(self, name)))
         self._check_columns()
         self._check_values()
+        self._check_split()
         self._check_names()
 
     def _check_columns(self) -> None:
+        for name in ("files", "separator"):
+            value = getattr(self, name)
+            if value is not None and (type(value) is not str or not value):
+                raise InputError(f"--{name} {value!r}: expected a text")
         for item in fields(self):
             column = getattr(self, item.name)
             if item.name.endswith("_column") and column is not None and type(column) is not str:
                 raise InputError(f"--{item.name} {column!r}: expected the name of a raw column")
-        for name in ("item_column", "time_column"):
+        may_lack_time = self.split in ("leave_one_out", "given") and self.order_column
+        for name in ("item_column", *(() if may_lack_time else ("time_column",))):
             if not getattr(self, name):
                 raise InputError(f"--{name} is not given; name the raw column, by the flag or in the recipe")
         if not self.session_column and not self.user_column:
@@ -80,6 +105,22 @@ class Recipe:
                 whole = "a whole number" if kinds == (int,) else "a number"
                 raise InputError(f"--{name} {value!r}: must be {whole} of at least {least}")
 
+    def _check_split(self) -> None:
+        if self.split != "given" and self.split_column or self.split == "given" and not self.split_column:
+            raise InputError(
+                "--split given and --split_column, the raw column that says train, valid or test, go together"
+            )
+        if (
+            self.split != "time"
+            and (self.valid_from or self.test_from)
+            or bool(self.valid_from) != bool(self.test_from)
+        ):
+            raise InputError("--valid_from and --test_from go together, and with --split time")
+        if not self.is_split and self.k_core:
+            raise InputError("--k_core counts the events of all days, so it would look ahead; it needs another --split")
+        if self.is_split and self.time_unit != "day":
+            raise InputError(f"--split {self.split} makes no files of hours; give --time_unit day")
+
     def _check_names(self) -> None:
         standard = self.standard_names
         for name in standard:
@@ -96,6 +137,14 @@ class Recipe:
             raise InputError(f"names: two output columns are called {twice[0]!r}; give each its own name")
 
     @property
+    def raw_columns(self) -> list[tuple[str, str]]:
+        """Every raw column that is read, behind the setting that names it."""
+        single = [item.name for item in fields(self) if item.name.endswith("_column")]
+        named = [(name, getattr(self, name)) for name in single if getattr(self, name)]
+        lists = ("categorical_columns", "numeric_columns")
+        return named + [(name, column) for name in lists for column in getattr(self, name)]
+
+    @property
     def categorical(self) -> dict[str, str]:
         """Standard name of each column that becomes ids, and its raw column."""
         return dict(self._categorical)
@@ -107,12 +156,17 @@ class Recipe:
 
     @property
     def gap_minutes(self) -> float | None:
-        """The pause that ends a session; None where ids alone tell sessions apart."""
-        return self.session_gap_minutes or (None if self.session_column else 30)
+        """The pause that ends a session; None where ids alone tell sessions, or the sequences of users, apart."""
+        return self.session_gap_minutes or (None if self.session_column or self.is_split else 30)
+
+    @property
+    def is_split(self) -> bool:
+        """Whether there is one pair of training and evaluation files, not a file a day."""
+        return self.split != "days"
 
     @property
     def has_past(self) -> bool:
-        return bool(self.user_column) and self.past_length_max > 0
+        return bool(self.user_column) and self.past_length_max > 0 and not self.is_split
 
     @property
     def standard_names(self) -> list[str]:
@@ -127,14 +181,18 @@ class Recipe:
     def output_name(self, name: str) -> str:
         return self.names.get(name, name)
 
+    def defaults(self) -> dict[str, Any]:
+        """Give what each setting is where nobody sets it; `names` has no such value."""
+        return {item.name: item.default for item in fields(self) if item.name != "names"}
+
     def as_dict(self) -> dict[str, Any]:
         """Give every setting in the types of JSON."""
         return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
 
 
 def read_recipe(path: str | Path | None = None, flags: Mapping[str, Any] | None = None) -> Recipe:
-    """Read a recipe from a YAML file; `flags` that are not None go before what the file says."""
-    settings = _settings_of(Path(path).expanduser()) if path else {}
+    """Read a recipe that ships with the program, or a YAML file; `flags` that are not None go before what it says."""
+    settings = _settings_of(shipped.path_of(path)) if path else {}
     settings |= {name: value for name, value in (flags or {}).items() if value is not None}
     known = [item.name for item in fields(Recipe)]
     for name in settings:

@@ -8,8 +8,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from ibis.expr import types as ir
+
 from transformers4recsys.errors import InputError
-from transformers4recsys.preprocessing import clock, events, source
+from transformers4recsys.preprocessing import clock, events, report, source
 from transformers4recsys.preprocessing.duckdb_engine import DuckDB
 from transformers4recsys.preprocessing.ledger import Ledger, open_ledger
 from transformers4recsys.preprocessing.pipeline import Added, Pipeline
@@ -29,10 +31,12 @@ def preprocess(
     memory_limit: str = "3GB",
     threads: int = 0,
     temp_directory: str | Path | None = None,
+    with_report: bool = False,
 ) -> dict[str, Any]:
     """Write day files, features.yaml, vocabulary and preprocessing.json to `output`; give what this call counted.
 
-    Days that `output` has already are left as they are. Raise InputError on input that cannot be used.
+    With a report, report.html and report.json say what the files of all days hold. Days that `output` has already
+    are left as they are. Raise InputError on input that cannot be used.
     """
     output = Path(output).expanduser()
     temp_directory = Path(temp_directory).expanduser() if temp_directory else None
@@ -42,23 +46,31 @@ def preprocess(
         clock.day_number(day, recipe.time_unit, flag=flag) if day else None
         for day, flag in ((start_date, "--start_date"), (end_date, "--end_date"))
     ]
-    kind, files = source.raw_files(input, output=output)
+    kind, files = source.raw_files(input, output=output, pattern=recipe.files, file_format=recipe.file_format)
     finish(output)
     ledger = open_ledger(output, recipe)
+    if recipe.is_split and ledger.days:
+        raise InputError(
+            f"--output {output} holds a split already, and no day can be added to it; give another --output"
+        )
     with staged(output) as folder, TemporaryDirectory(dir=temp_directory or output, prefix=ASIDE) as scratch:
         database = DuckDB(Path(scratch), memory_limit=memory_limit, threads=threads)
         try:
             pipeline = Pipeline(database, recipe, ledger, output, folder)
-            return _add(pipeline, kind, files, first_day=days[0], last_day=days[1])
+            call = _add(pipeline, kind, files, first_day=days[0], last_day=days[1])
         finally:
             database.close()
+    if with_report:
+        report.write(output, recipe, memory_limit=memory_limit, threads=threads, temp_directory=temp_directory)
+        log.info("the report is in %s", output / report.PAGE_FILE)
+    return call
 
 
 def _add(
     pipeline: Pipeline, kind: str, files: list[str], *, first_day: int | None, last_day: int | None
 ) -> dict[str, Any]:
     recipe, ledger = pipeline.recipe, pipeline.ledger
-    raw = pipeline.database.read(kind, files)
+    raw = _raw_table(pipeline, kind, files)
     table = events.with_reason(
         events.standard_columns(raw, recipe),
         recipe,
@@ -66,9 +78,7 @@ def _add(
         first_day=first_day,
         last_day=last_day,
     )
-    kind_of_time = raw[recipe.time_column].type()
-    for flag in clock.without_effect(kind_of_time, time_format=recipe.time_format, epoch_unit=recipe.epoch_unit):
-        log.warning("%s has no effect: column %s is of type %s", flag, recipe.time_column, kind_of_time)
+    _warn_of_time_settings(raw, recipe)
     audit = events.audit(pipeline.database, raw, recipe, table)
     if not ledger.days:
         _settle_clock(ledger, recipe, has_clock=audit.has_clock)
@@ -92,10 +102,24 @@ def _add(
     return call
 
 
+def _raw_table(pipeline: Pipeline, kind: str, files: list[str]) -> ir.Table:
+    recipe = pipeline.recipe
+    of_json = sorted({column for _, column in recipe.raw_columns})
+    names = of_json if kind == "json" else recipe.column_names
+    return pipeline.database.read(kind, files, separator=recipe.separator, column_names=names)
+
+
+def _warn_of_time_settings(raw: ir.Table, recipe: Recipe) -> None:
+    if recipe.time_column:
+        kind = raw[recipe.time_column].type()
+        for flag in clock.without_effect(kind, time_format=recipe.time_format, epoch_unit=recipe.epoch_unit):
+            log.warning("%s has no effect: column %s is of type %s", flag, recipe.time_column, kind)
+
+
 def _settle_clock(ledger: Ledger, recipe: Recipe, *, has_clock: bool) -> None:
     """Decide on the first call, for all later ones, whether times say more than the date."""
     ledger.has_clock = has_clock
-    if not has_clock:
+    if recipe.time_column and not has_clock:
         log.info("%s has dates without a clock: no hour and no time since the last event", recipe.time_column)
         if not recipe.order_column:
             log.warning("without a clock and without --order_column, a session's events are ordered by item")

@@ -39,6 +39,7 @@ def with_start(events: ir.Table, gap_minutes: float) -> ir.Table:
 def numbered(events: ir.Table, recipe: Recipe) -> ir.Table:
     """List the sessions: _key, _start, _day, session_id and `_row`, which numbers them by day, start and key.
 
+    Those of a split have one `_day`, that of its training file.
     Without a gap, a `_key` is a session; with one, `_key` and `_start` are (see `with_start`).
     """
     if recipe.gap_minutes is None:
@@ -47,7 +48,8 @@ def numbered(events: ir.Table, recipe: Recipe) -> ir.Table:
     else:
         starts = events.select("_key", "_start").distinct()
         session_id = starts["_key"].cast("string") + "-" + (starts["_start"] // 1000).cast("string")
-    starts = starts.mutate(_day=clock.day_of(starts["_start"], recipe.time_unit), session_id=session_id)
+    start = ibis.literal(clock.NO_TIME, type="int64") if recipe.is_split else starts["_start"]
+    starts = starts.mutate(_day=clock.day_of(start, recipe.time_unit), session_id=session_id)
     number = ibis.row_number().over(group_by=starts["_day"], order_by=[starts["_start"], starts["_key"]])
     return starts.mutate(_row=first_row(starts["_day"]) + number)
 
@@ -115,7 +117,7 @@ def counts(ordered: ir.Table, recipe: Recipe) -> ir.Table:
 def kept(ordered: ir.Table, recipe: Recipe) -> ir.Table:
     """Leave out short sessions, and all but the last n events; add `_position`, from 0 in what is left."""
     table = ordered.filter(~_is_short(ordered) & ~_is_cut(ordered, recipe))
-    length = ibis.least(table["_length"], recipe.session_length_max)
+    length = table["_length"] if recipe.is_split else ibis.least(table["_length"], recipe.session_length_max)
     return table.mutate(_position=length - 1 - table["_from_end"])
 
 
@@ -124,4 +126,5 @@ def _is_short(ordered: ir.Table) -> ir.BooleanColumn:
 
 
 def _is_cut(ordered: ir.Table, recipe: Recipe) -> ir.BooleanColumn:
-    return ordered["_from_end"] >= recipe.session_length_max
+    # A split cuts each of its files by itself.
+    return ibis.literal(False) if recipe.is_split else ordered["_from_end"] >= recipe.session_length_max

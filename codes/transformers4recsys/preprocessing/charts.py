@@ -1,0 +1,134 @@
+"""Line and bar charts as SVG, for a page that needs nothing but itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+
+WIDTH, HEIGHT = 560, 240
+LEFT, RIGHT, TOP, BOTTOM = 56, 36, 30, 40
+COLOURS = ("#2563eb", "#d97706", "#059669")
+MARKED = 40
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A range of values on `start` to `end`, in pixels, linear or logarithmic."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    is_log: bool = False
+
+    def place(self, value: float) -> float:
+        low, high, value = (math.log10(v) if self.is_log else v for v in (self.low, self.high, value))
+        return self.start + (self.end - self.start) * (value - low) / ((high - low) or 1)
+
+    def ticks(self) -> list[float]:
+        """Choose three to seven round values; powers of ten on a logarithmic axis."""
+        if self.is_log:
+            first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
+            return [10.0**n for n in range(first, last + 1) if self.low <= 10.0**n <= self.high]
+        rough = (self.high - self.low) / 5 or 1
+        power = 10 ** math.floor(math.log10(rough))
+        step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
+        return [n * step for n in range(math.ceil(self.low / step), math.floor(self.high / step + 1e-9) + 1)]
+
+
+def spelt(value: float, *, is_share: bool = False) -> str:
+    """Write a number shortly: 1.2k, 3.4M, 25 %."""
+    if is_share:
+        return f"{100 * value:.3g} %"
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{letter}"
+    return f"{value:.3g}"
+
+
+def lines(
+    title: str,
+    xs: Sequence[float],
+    series: Mapping[str, Sequence[float]],
+    *,
+    x_name: str = "",
+    x_labels: Sequence[str] | None = None,
+    is_log: bool = False,
+    is_share: bool = False,
+) -> str:
+    """Draw one line a series over `xs`; `x_labels` name each x where it is no number, `is_log` is for both axes."""
+    highest = max((value for values in series.values() for value in values), default=1)
+    x_axis = Axis(min(xs), max(xs), LEFT, WIDTH - RIGHT, is_log)
+    y_axis = Axis(1 if is_log else 0, (highest or 1) * (1.3 if is_log else 1.05), HEIGHT - BOTTOM, TOP, is_log)
+    parts = _frame(title, y_axis, is_share=is_share, x_name=x_name)
+    ticks = _spread(xs) if x_labels else x_axis.ticks()
+    for tick in ticks:
+        text = x_labels[list(xs).index(tick)] if x_labels else spelt(tick)
+        parts.append(_x_label(x_axis.place(tick), text))
+    for number, (name, values) in enumerate(series.items()):
+        colour = COLOURS[number % len(COLOURS)]
+        places = [(x_axis.place(x), y_axis.place(y)) for x, y in zip(xs, values, strict=True)]
+        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.8"/>')
+        if len(xs) <= MARKED:
+            for (x, y), at, value in zip(places, x_labels or map(spelt, xs), values, strict=True):
+                tip = escape(f"{at}: {spelt(value, is_share=is_share)} {name}")
+                parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.6" fill="{colour}"><title>{tip}</title></circle>')
+        if len(series) > 1:
+            parts.append(_legend(len(series) - number, name, colour))
+    return _svg(title, parts)
+
+
+def bars(title: str, labels: Sequence[str], values: Sequence[float], *, x_name: str = "") -> str:
+    """Draw one bar a value."""
+    y_axis = Axis(0, max(values, default=1) * 1.05 or 1, HEIGHT - BOTTOM, TOP)
+    parts = _frame(title, y_axis, is_share=False, x_name=x_name)
+    slot = (WIDTH - LEFT - RIGHT) / max(len(values), 1)
+    shown = set(_spread(range(len(labels)), at_most=20))
+    for number, (label, value) in enumerate(zip(labels, values, strict=True)):
+        x, top = LEFT + slot * number, y_axis.place(value)
+        parts.append(
+            f'<rect x="{x + slot * 0.1:.1f}" y="{top:.1f}" width="{slot * 0.8:.1f}" '
+            f'height="{HEIGHT - BOTTOM - top:.1f}" fill="{COLOURS[0]}">'
+            f"<title>{escape(label)}: {value:,}</title></rect>"
+        )
+        if number in shown:
+            parts.append(_x_label(x + slot / 2, label))
+    return _svg(title, parts)
+
+
+def _spread(values: Sequence[float], at_most: int = 6) -> list[float]:
+    step = math.ceil(len(values) / at_most)
+    return list(values)[::step]
+
+
+def _frame(title: str, y_axis: Axis, *, is_share: bool, x_name: str) -> list[str]:
+    parts = [f'<text x="{LEFT}" y="16" font-weight="bold">{escape(title)}</text>']
+    for tick in y_axis.ticks():
+        y = y_axis.place(tick)
+        parts.append(f'<line x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}" stroke="#ddd"/>')
+        text = spelt(tick, is_share=is_share)
+        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{text}</text>')
+    middle = (LEFT + WIDTH - RIGHT) / 2
+    parts.append(f'<text x="{middle:.0f}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_name)}</text>')
+    return parts
+
+
+def _x_label(x: float, text: str) -> str:
+    return f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{escape(text)}</text>'
+
+
+def _legend(place: int, name: str, colour: str) -> str:
+    x = WIDTH - RIGHT - 90 * place
+    return (
+        f'<rect x="{x}" y="8" width="10" height="10" fill="{colour}"/><text x="{x + 15}" y="17">{escape(name)}</text>'
+    )
+
+
+def _svg(title: str, parts: Sequence[str]) -> str:
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'aria-label="{escape(title)}" font-family="sans-serif" font-size="11" fill="#333">{"".join(parts)}</svg>'
+    )

@@ -1,0 +1,169 @@
+"""The report as one HTML page that needs no other file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+from transformers4recsys.preprocessing import charts
+
+MANY_LENGTHS = 60
+STYLE = """
+body { font: 15px/1.5 sans-serif; color: #222; max-width: 1180px; margin: 2em auto; padding: 0 1em; }
+h1 { font-size: 1.5em; } h2 { font-size: 1.15em; margin-top: 2em; }
+.cards, .plots { display: grid; gap: 12px; }
+.cards { grid-template-columns: repeat(auto-fill, minmax(130px, 1fr)); }
+.cards div { background: #f3f4f6; border-radius: 6px; padding: 8px 12px; }
+.cards b { display: block; font-size: 1.3em; }
+.plots { grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); }
+svg { width: 100%; border: 1px solid #e5e7eb; border-radius: 6px; }
+table { border-collapse: collapse; } td, th { padding: 2px 12px; text-align: right; border-bottom: 1px solid #e5e7eb; }
+td:first-child, th:first-child { text-align: left; padding-left: 0; }
+.good { color: #047857; font-weight: bold; } .bad { color: #b91c1c; font-weight: bold; }
+"""
+
+
+def page(report: dict[str, Any]) -> str:
+    """Lay out what `report.report_of` found."""
+    body = [
+        "<h1>Data report</h1>",
+        _cards(report),
+        '<div class="plots">' + "".join(_plots(report)) + "</div>",
+        "<h2>What was read, dropped and written</h2>",
+        _accounts(report),
+        "<h2>Columns that became ids</h2>",
+        _columns(report),
+        "<h2>Leak check</h2>",
+        _leaks(report["leaks"]),
+        "<h2>Day by day</h2>",
+        _days(report["by_day"]),
+    ]
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Data report</title>'
+        f"<style>{STYLE}</style></head><body>{''.join(body)}</body></html>\n"
+    )
+
+
+def _cards(report: dict[str, Any]) -> str:
+    totals = report["totals"]
+    names = ("events", "sessions", "users", "items", "days", "mean_length", "valid_rows", "test_rows")
+    cards = [(name.replace("_", " "), totals[name]) for name in names if totals[name] is not None]
+    shares = [("repeats in a session", totals["repeats"] / totals["events"])]
+    shares += [(f"of events: top {name} of items", top["share"]) for name, top in report["popularity"]["top"].items()]
+    texts = [f"<div><b>{value:,}</b>{name}</div>" for name, value in cards]
+    texts += [f"<div><b>{100 * share:.1f} %</b>{name}</div>" for name, share in shares]
+    return f'<div class="cards">{"".join(texts)}</div>'
+
+
+def _plots(report: dict[str, Any]) -> list[str]:
+    days = report["by_day"]
+    plots = []
+    if len(days) > 1:
+        visitors = ("sessions", "users") if report["totals"]["users"] else ("sessions",)
+        plots = [
+            _over_days("Events", days, "events"),
+            _over_days(" and ".join(visitors).capitalize(), days, *visitors),
+            _over_days("Items, and those never seen before", days, "items", "new_items"),
+            # On the first day every item is new.
+            _over_days("New items, share of a day's items, from the second day on", days[1:], "new_items", of="items"),
+            _over_days("Repeats of an item in a session, share of events", days, "repeats", of="events"),
+        ]
+    plots.append(_length_plot(report["lengths"]))
+    ranks, counts = zip(*report["popularity"]["curve"], strict=True)
+    plots.append(
+        charts.lines(
+            "Popularity: events of each item", ranks, {"events": counts}, x_name="rank of the item", is_log=True
+        )
+    )
+    return plots
+
+
+def _over_days(title: str, days: Sequence[dict[str, Any]], *names: str, of: str | None = None) -> str:
+    series = {name.replace("_", " "): [day[name] / day[of] if of else day[name] for day in days] for name in names}
+    return charts.lines(title, range(len(days)), series, x_labels=[day["day"] for day in days], is_share=bool(of))
+
+
+def _length_plot(lengths: Sequence[Sequence[int]]) -> str:
+    title = "Length of sessions in the training files"
+    if len(lengths) <= MANY_LENGTHS:
+        labels, values = [str(length) for length, _ in lengths], [count for _, count in lengths]
+    else:
+        width = -(-(lengths[-1][0] + 1) // MANY_LENGTHS)
+        sums: dict[int, int] = {}
+        for length, count in lengths:
+            sums[length // width] = sums.get(length // width, 0) + count
+        labels = [str(n * width) for n in range(max(sums) + 1)]
+        values = [sums.get(n, 0) for n in range(max(sums) + 1)]
+        title += f", in steps of {width}"
+    return charts.bars(title, labels, values, x_name="events in a session")
+
+
+def _accounts(report: dict[str, Any]) -> str:
+    read = report["events_read"]
+    rows = [("read", read)]
+    rows += [(f"dropped: {reason.replace('_', ' ')}", -count) for reason, count in report["events_dropped"].items()]
+    rows.append(("written", report["events_written"]))
+    adds_up = _verdict(report["adds_up"], "The counts add up.", "The counts do not add up.")
+    table = _table(
+        ("events", "number", "share"), [(name, n, f"{100 * abs(n) / max(read, 1):.2f} %") for name, n in rows]
+    )
+    without = report["events_without_price"]
+    return f"{table}<p>{adds_up}{f' {without:,} events have no price.' if without else ''}</p>"
+
+
+def _columns(report: dict[str, Any]) -> str:
+    heads = ("column", "values", "of one event", "events", "without a value", "share")
+    return _table(
+        heads,
+        [
+            (
+                name,
+                c["values"],
+                c["once"],
+                c["events"],
+                c["missing"],
+                f"{100 * c['missing'] / max(c['events'], 1):.2f} %",
+            )
+            for name, c in report["columns"].items()
+        ],
+    )
+
+
+def _leaks(leaks: dict[str, Any]) -> str:
+    rule = f"<p>{escape(leaks['rule'])}</p>"
+    if leaks["is_ok"] is None:
+        return rule + "<p>The log has an order and no times, so times cannot be compared.</p>"
+    pairs = leaks["pairs"]
+    broken = [pair for pair in pairs if pair["rows_later"]]
+    later, all_rows = sum(pair["events_later"] for pair in pairs), sum(pair["rows"] for pair in pairs)
+    number = len(pairs) if leaks["is_ok"] else len(broken)
+    text = _verdict(leaks["is_ok"], "Holds", "Broken")
+    text = f"<p>{text} on {number} of {len(pairs)} training files, {all_rows:,} rows.</p>"
+    if leaks["note"]:
+        text += f"<p>{escape(leaks['note'])} Here: {later:,}.</p>"
+    heads = ("trained on", "rows", "rows later", "events later", "trained until", "evaluated from")
+    names = [head.replace(" ", "_") for head in heads]
+    return rule + text + _details("All pairs", _table(heads, [[pair[name] for name in names] for pair in pairs]))
+
+
+def _days(days: Sequence[dict[str, Any]]) -> str:
+    return _details(
+        f"{len(days)} days", _table([n.replace("_", " ") for n in days[0]], [list(d.values()) for d in days])
+    )
+
+
+def _verdict(is_good: bool, good: str, bad: str) -> str:
+    return f'<span class="{"good" if is_good else "bad"}">{good if is_good else bad}</span>'
+
+
+def _details(summary: str, text: str) -> str:
+    return f"<details><summary>{summary}</summary>{text}</details>"
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    cells = [
+        "".join(f"<td>{v:,}</td>" if type(v) is int else f"<td>{escape(str(v))}</td>" for v in row) for row in rows
+    ]
+    head = "".join(f"<th>{escape(name)}</th>" for name in heads)
+    return f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>"
