@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from transformers4recsys.errors import InputError
-from transformers4recsys.model.encoders.huggingface import gpt2
+from transformers4recsys.model.encoders import ENCODERS
 from transformers4recsys.model.encoders.settings import EncoderSettings
+
+gpt2 = ENCODERS["gpt2"]
 
 
 def test_gpt2_is_built_to_measure():
@@ -13,7 +15,7 @@ def test_gpt2_is_built_to_measure():
         32, n_layer=3, n_head=8, max_length=40, dropout=0.3, hidden_act="relu", initializer_range=0.5
     )
     config = gpt2(settings).model.config
-    assert (config.n_embd, config.n_layer, config.n_head, config.n_positions) == (32, 3, 8, 40)
+    assert (config.n_embd, config.n_layer, config.n_head, config.n_positions) == (32, 3, 8, 42)
     assert (config.resid_pdrop, config.embd_pdrop, config.attn_pdrop) == (0.3, 0.3, 0.3)
     assert (config.activation_function, config.layer_norm_epsilon, config.initializer_range) == ("relu", 1e-12, 0.5)
 

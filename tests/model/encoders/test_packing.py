@@ -1,0 +1,31 @@
+"""Sessions that share rows come back as they were, and give what padded ones give."""
+
+import pytest
+import torch
+
+from transformers4recsys.model.encoders import ENCODERS
+from transformers4recsys.model.encoders.packing import best_fit, pack
+from transformers4recsys.model.encoders.settings import EncoderSettings
+
+IS_REAL = torch.arange(6) < torch.tensor([6, 1, 3, 2, 6, 4])[:, None]
+
+
+def test_best_fit_by_hand():
+    assert best_fit([2, 5, 3], 6) == ([9, 0, 6], 2)
+
+
+def test_packing_is_undone():
+    values = torch.randn(6, 6, 3) * IS_REAL[..., None]
+    packing = pack(IS_REAL, 8)
+    assert packing.num_rows == 3
+    torch.testing.assert_close(packing.unpacked(packing.packed(values)), values, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama", "qwen3", "bert", "albert", "electra", "modernbert"])
+def test_packed_equals_padded(name):
+    encoder = ENCODERS[name](EncoderSettings(16, n_layer=2, n_head=2, max_length=6)).eval()
+    assert encoder.run_packed
+    inputs = torch.randn(6, 6, 16)
+    packed = encoder(inputs, IS_REAL).hidden[IS_REAL]
+    encoder.run_packed = None
+    torch.testing.assert_close(packed, encoder(inputs, IS_REAL).hidden[IS_REAL], rtol=0, atol=1e-5)
