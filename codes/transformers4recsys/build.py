@@ -15,21 +15,23 @@ from typing import Any
 from transformers import TrainerCallback
 
 from transformers4recsys import distributed
-from transformers4recsys.build_model import choose, idle_encoder_flags, model_of, schema_of
+from transformers4recsys.build_model import choose, idle_encoder_flags, is_saved_run, model_of, schema_of
 from transformers4recsys.config import (
     DataArguments,
     ModelArguments,
     PreprocessArguments,
     SimulateArguments,
     TrainingArguments,
+    changed,
     required,
-    without_effect,
 )
 from transformers4recsys.data import ENGINES
 from transformers4recsys.data.checks import check_files
 from transformers4recsys.data.days import DayFiles, day_files
 from transformers4recsys.data.engine import Engine
 from transformers4recsys.errors import InputError
+from transformers4recsys.model.losses import NEGATIVE_COLUMN_LOSSES, PAIRWISE_LOSSES
+from transformers4recsys.model.objectives import SAMPLED_OBJECTIVES
 from transformers4recsys.preprocessing.recipe import Recipe, read_recipe
 from transformers4recsys.preprocessing.run import preprocess as preprocess_log
 from transformers4recsys.preprocessing.simulate import simulate as simulate_log
@@ -46,6 +48,44 @@ from transformers4recsys.training.incremental import DayEngines, Incremental
 from transformers4recsys.training.trainer import RecSysTrainer, Schedule
 
 log = logging.getLogger(__name__)
+
+
+# Flags that say nothing in some set-ups: why, and whether this is one of them; set, they are named once and ignored.
+WITHOUT_EFFECT: dict[str, tuple[str, Callable[[DataArguments, ModelArguments], bool]]] = {
+    "summary_type": ("every position predicts for itself, nothing is summed up", lambda data, model: True),
+    "mlm_probability": ("--mlm is off", lambda data, model: not model.mlm),
+    "similarity_type": ("no loss on negative columns is chosen", lambda data, model: not _on_negatives(model)),
+    "margin_loss": ("no hinge loss on negative columns is chosen", lambda data, model: not _has_margin(model)),
+    "neg_rescale_factor": ("no loss on negative columns is chosen", lambda data, model: not _on_negatives(model)),
+    "negative_sampling": ("--loss_type is not pairwise", lambda data, model: model.loss_type not in PAIRWISE_LOSSES),
+    "neg_sampling_store_size": ("no negatives are drawn", lambda data, model: not _draws(model)),
+    "neg_sampling_extra_samples_per_batch": (
+        "--loss_type is not pairwise",
+        lambda data, model: model.loss_type not in PAIRWISE_LOSSES,
+    ),
+    "neg_sampling_alpha": ("no negatives are drawn", lambda data, model: not _draws(model)),
+    "num_sampled_negatives": (
+        f"--loss_type is none of {', '.join(SAMPLED_OBJECTIVES)}",
+        lambda data, model: model.loss_type not in SAMPLED_OBJECTIVES,
+    ),
+    "gbce_t": ("--loss_type is not gbce", lambda data, model: model.loss_type != "gbce"),
+    "bpr_max_reg_lambda": (
+        "--loss_type has no regularisation",
+        lambda data, model: model.loss_type not in ("bpr_max_reg", "top1_max_reg"),
+    ),
+    "cache_dir": ("nothing is downloaded", lambda data, model: not (model.config_name or model.model_name_or_path)),
+    "nvt_part_mem_fraction": (
+        "--data_loader_engine is not nvtabular",
+        lambda data, model: data.data_loader_engine != "nvtabular",
+    ),
+    "petastorm_reader_pool_type": (
+        "--data_loader_engine is not petastorm",
+        lambda data, model: data.data_loader_engine != "petastorm",
+    ),
+    "lr_scheduler_type": ("--learning_rate_schedule decides", lambda data, model: True),
+    "eval_accumulation_steps": ("ranks are counted batch by batch, nothing piles up", lambda data, model: True),
+    "warmup_steps": ("--learning_rate_warmup_steps decides", lambda data, model: True),
+}
 
 
 def train(data: DataArguments, model: ModelArguments, training: TrainingArguments) -> None:
@@ -146,6 +186,25 @@ def preprocess(arguments: PreprocessArguments) -> None:
         temp_directory=arguments.temp_directory,
         with_report=arguments.report,
     )
+
+
+def without_effect(data: DataArguments, model: ModelArguments, training: TrainingArguments) -> list[str]:
+    """Name the flags that were set and say nothing in this set-up, and why."""
+    every = {**changed(data), **changed(model), **changed(training)}
+    reasons = {name: reason for name, (reason, is_idle) in WITHOUT_EFFECT.items() if is_idle(data, model)}
+    return [f"--{name} has no effect here: {reasons[name]}" for name in every if name in reasons]
+
+
+def _on_negatives(model: ModelArguments) -> bool:
+    return model.loss_type in NEGATIVE_COLUMN_LOSSES and model.neg_rescale_factor != 0
+
+
+def _has_margin(model: ModelArguments) -> bool:
+    return _on_negatives(model) and model.loss_type.startswith("margin_hinge")
+
+
+def _draws(model: ModelArguments) -> bool:
+    return model.loss_type in (*PAIRWISE_LOSSES, *SAMPLED_OBJECTIVES)
 
 
 def _eval_split(training: TrainingArguments) -> str:
@@ -266,8 +325,10 @@ def _require(data: DataArguments, model: ModelArguments, training: TrainingArgum
     required(training, "output_dir")
     if not (training.do_train or training.do_eval):
         raise InputError("nothing to do: give --do_train, --do_eval or both")
-    if training.do_eval and not (training.do_train or training.resume_from_checkpoint or model.model_name_or_path):
+    if training.do_train or training.resume_from_checkpoint:
+        return
+    if not (model.model_name_or_path and is_saved_run(model.model_name_or_path)):
         raise InputError(
-            "--do_eval without --do_train needs trained weights: give --resume_from_checkpoint or "
-            "--model_name_or_path FOLDER"
+            "--do_eval without --do_train needs trained weights: give the --output_dir of a finished run as "
+            "--resume_from_checkpoint or --model_name_or_path"
         )

@@ -21,7 +21,7 @@ from transformers4recsys.model.objectives import Objective, ObjectiveSettings, m
 from transformers4recsys.model.scoring import ACTIVATIONS, ItemScorer
 from transformers4recsys.model.targets import TARGET_RULES, MaskedTargets, TargetRule
 from transformers4recsys.schema import Schema
-from transformers4recsys.training.checkpoint import WEIGHTS, load_weights
+from transformers4recsys.training.checkpoint import PROGRESS, WEIGHTS, load_weights
 
 Choice = TypeVar("Choice")
 
@@ -89,7 +89,7 @@ def model_of(data: DataArguments, model: ModelArguments, training: TrainingArgum
         training_targets=target_rule(model, is_last_only=training.train_on_last_item_seq_only),
         evaluation_targets=target_rule(model, is_last_only=training.eval_on_last_item_seq_only or model.mlm),
     )
-    if model.model_name_or_path and _is_ours(model.model_name_or_path):
+    if model.model_name_or_path and is_saved_run(model.model_name_or_path):
         load_weights(built, Path(model.model_name_or_path).expanduser())
     return built
 
@@ -134,6 +134,12 @@ def idle_encoder_flags(encoder: Encoder, model: ModelArguments, training: Traini
     return [name for name in idle if name in given and name not in ("dropout", "layer_norm_eps", "initializer_range")]
 
 
+def is_saved_run(name: str) -> bool:
+    """Say whether `name` is the output folder of a run, not a model of the library."""
+    folder = Path(name).expanduser()
+    return (folder / WEIGHTS).is_file() and (folder / PROGRESS).is_file()
+
+
 def choose(table: Mapping[str, Choice], name: str, flag: str, *, to_come: tuple[str, ...] = ()) -> Choice:
     """Look a choice up; InputError names what there is."""
     if name in table:
@@ -146,17 +152,12 @@ def choose(table: Mapping[str, Choice], name: str, flag: str, *, to_come: tuple[
 def _encoder_choice(model: ModelArguments) -> tuple[int, Callable[[EncoderSettings], Encoder]]:
     """Give the width of the encoder and what builds it."""
     saved = model.model_name_or_path
-    if saved and not _is_ours(saved):
+    if saved and not is_saved_run(saved):
         return own_width(saved, model.cache_dir), partial(around_saved_weights, saved, model.cache_dir)
     if model.config_name:
         name = model.config_name
         return own_width(name, model.cache_dir), partial(from_own_configuration, name, model.cache_dir)
     return model.d_model, encoder_of(model.model_type)
-
-
-def _is_ours(name: str) -> bool:
-    folder = Path(name).expanduser()
-    return (folder / WEIGHTS).is_file() and (folder / "progress.json").is_file()
 
 
 def _encoder_settings(

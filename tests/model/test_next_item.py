@@ -6,11 +6,12 @@ import torch
 
 from transformers4recsys.batch import Batch, Jagged
 from transformers4recsys.model.encoders import ENCODERS
+from transformers4recsys.model.targets import MaskedLastTarget, MaskedTargets
 from transformers4recsys.schema import Schema
 
-# Those that read in both directions cannot do the causal task; Reformer sees two chunks of four positions.
+# Those that read in both directions cannot do the causal task.
 BOTH_WAYS = {"albert", "bert", "electra", "longformer", "modernbert", "roberta"}
-ENCODER_NAMES = sorted(ENCODERS.keys() - BOTH_WAYS - {"reformer"})
+ENCODER_NAMES = sorted(ENCODERS.keys() - BOTH_WAYS)
 
 
 def scores_by_target(model, batch):
@@ -116,3 +117,51 @@ def test_the_past_is_read_but_never_predicted(name, aware_schema, make_model):
     after = scores_by_target(model, aware_batch([[2, 9, 10], []], [[3, 7], [4, 5, 6]]))
     assert (after[0, 1] - before[0, 1])[1:].abs().max() > 1e-4
     torch.testing.assert_close(after[1, 2][1:], before[1, 2][1:], rtol=0, atol=1e-5)
+
+
+# XLNet reads in both directions here, the others as they are.
+MASKED_NAMES = sorted(ENCODERS)
+
+
+def masked(make_model, schema, name, **sizes):
+    model = make_model(schema, name, **{"is_causal": False, "attn_type": "bi", **sizes})
+    model.training_targets, model.evaluation_targets = MaskedTargets(0.5), MaskedLastTarget()
+    torch.manual_seed(0)
+    model.masked_item = torch.nn.Parameter(torch.randn(model.features.d_model))
+    return model
+
+
+@pytest.mark.parametrize("name", MASKED_NAMES)
+def test_a_masked_last_item_does_not_show_and_earlier_ones_do(name, schema, make_batch, make_model):
+    model = masked(make_model, schema, name)
+    sessions = [[3, 7, 9, 12], [3, 7, 9, 25], [4, 7, 9, 12]]
+    first, other_target, other_early = (scores_by_target(model, make_batch([each])) for each in sessions)
+    assert list(first) == [(0, 3)]
+    torch.testing.assert_close(other_target[0, 3], first[0, 3], rtol=0, atol=0)
+    assert (other_early[0, 3] - first[0, 3])[1:].abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("name", MASKED_NAMES)
+def test_padding_and_neighbours_are_inert_when_masked(name, schema, make_batch, make_model):
+    model = masked(make_model, schema, name)
+    alone = scores_by_target(model, make_batch([[3, 7, 9]]))
+    beside = scores_by_target(model, make_batch([[5, 6], [3, 7, 9], list(range(1, 21))]))
+    torch.testing.assert_close(beside[1, 2][1:], alone[0, 2][1:], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", MASKED_NAMES)
+def test_every_weight_that_trains_gets_a_gradient_when_masked(name, schema, make_batch, make_model):
+    model = masked(make_model, schema, name).train()
+    model(make_batch([[3, 7, 9, 12], [4, 5, 6], list(range(1, 21))])).loss.backward()
+    idle = [name for name, weight in model.named_parameters() if weight.requires_grad and weight.grad is None]
+    assert idle == []
+
+
+def test_negatives_do_not_widen_a_session(make_model):
+    entries = {"item_id": {"dtype": "categorical", "cardinality": 31, "is_label": True}}
+    schema = Schema.from_entries(entries | {"_neg_item_id": {"dtype": "categorical", "cardinality": 31}})
+    columns = {
+        "item_id": Jagged.from_lists([[3, 7, 9]], torch.long),
+        "_neg_item_id": Jagged.from_lists([list(range(1, 31))], torch.long),
+    }
+    assert make_model(schema, "gru")(Batch(columns)).inputs.tolist() == [[3, 7, 9]]

@@ -54,7 +54,8 @@ class NextItemModel(nn.Module):
         as_read, own_lengths_B = batch, batch.columns[self.schema.item_id.name].lengths
         if self.schema.past:
             batch = with_past(batch, self.schema)
-        items, length = batch.columns[self.schema.item_id.name], batch.max_length
+        items = batch.columns[self.schema.item_id.name]
+        length = items.max_length  # columns of negatives are longer
         is_real_BL = items.is_real(length)
         inputs_ND = self.features(batch)
         inputs_BLD = inputs_ND.new_zeros(*is_real_BL.shape, inputs_ND.shape[-1])

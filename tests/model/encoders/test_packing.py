@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from transformers4recsys.model.encoders import ENCODERS
+from transformers4recsys.model.encoders.huggingface import by_block_mask, by_positions
 from transformers4recsys.model.encoders.packing import best_fit, pack
 from transformers4recsys.model.encoders.settings import EncoderSettings
 
@@ -29,3 +30,12 @@ def test_packed_equals_padded(name):
     packed = encoder(inputs, IS_REAL).hidden[IS_REAL]
     encoder.run_packed = None
     torch.testing.assert_close(packed, encoder(inputs, IS_REAL).hidden[IS_REAL], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [2, 5, 50, 200])
+def test_restarting_positions_alone_do_not_part_sessions_that_see_both_ways(length):
+    """Even with next to no attention at first, and however long the longest session."""
+    for name in ("bert", "modernbert"):
+        settings = EncoderSettings(16, n_layer=2, n_head=2, max_length=length, initializer_range=1e-3)
+        assert ENCODERS[name](settings).run_packed is by_block_mask
+    assert ENCODERS["gpt2"](settings).run_packed is by_positions

@@ -17,7 +17,7 @@ from transformers4recsys.model.encoders.packing import Packing, pack
 from transformers4recsys.model.encoders.settings import EncoderSettings
 from transformers4recsys.outputs import Encoded
 
-# What each setting is called in the library's configurations; the first four lines in sizes, then the rest.
+# What each setting is called in the library's configurations.
 OWN_NAMES: dict[str, tuple[str, ...]] = {
     "d_model": ("hidden_size", "n_embd", "d_model", "dim", "embedding_size", "word_embed_proj_dim"),
     "d_inner": ("intermediate_size", "d_inner", "feed_forward_size", "ffn_dim", "hidden_dim"),
@@ -32,7 +32,7 @@ OWN_NAMES: dict[str, tuple[str, ...]] = {
     ),
     "hidden_act": ("hidden_act", "activation_function", "ff_activation", "hidden_activation", "activation"),
     "layer_norm_eps": ("layer_norm_eps", "layer_norm_epsilon", "rms_norm_eps", "norm_eps"),
-    "initializer_range": ("initializer_range", "init_std"),
+    "initializer_range": ("initializer_range", "init_std", "axial_norm_std"),
     "attn_type": ("attn_type",),
 }
 # Positions begin behind the padding id in some architectures (RoBERTa), which takes up to two of them.
@@ -148,13 +148,14 @@ def around(
     if has_attentions:
         used_settings |= {"has_attentions"}
     needs_mask = looks_ahead(HuggingFaceEncoder(model, needs_mask=False), shape)
-    return HuggingFaceEncoder(
+    encoder = HuggingFaceEncoder(
         model,
         needs_mask=needs_mask,
         run_packed=way_to_pack(model, shape, needs_mask=needs_mask),
         has_attentions=has_attentions,
         used_settings=used_settings,
     )
+    return encoder.train()
 
 
 def forget_positions(model: PreTrainedModel) -> bool:
@@ -172,21 +173,36 @@ def way_to_pack(model: PreTrainedModel, shape_1LD: tuple[int, int, int], *, need
     """Find out by trying whether sessions can share a row without seeing each other, and how."""
     if "position_ids" not in inspect.signature(model.forward).parameters:
         return None
-    _, length, d_model = shape_1LD
-    is_real_BL = torch.ones(2, length, dtype=torch.bool)
-    is_real_BL[0, length // 2 :] = False
-    inputs_BLD = torch.randn(2, length, d_model, generator=torch.Generator().manual_seed(0)) * is_real_BL[..., None]
-    padded = HuggingFaceEncoder(model, needs_mask=needs_mask).eval()
-    with torch.no_grad():
-        expected_ND = padded(inputs_BLD, is_real_BL).hidden[is_real_BL]
-        for call in (by_positions, by_block_mask):
-            try:
-                hidden_BLD = HuggingFaceEncoder(model, run_packed=call).eval()(inputs_BLD, is_real_BL).hidden
-            except (TypeError, ValueError, RuntimeError, IndexError):
-                continue
-            if torch.allclose(hidden_BLD[is_real_BL], expected_ND, atol=1e-4):
+    padded = HuggingFaceEncoder(model, needs_mask=needs_mask)
+    for call in (by_positions, by_block_mask):
+        try:
+            if keeps_sessions_apart(HuggingFaceEncoder(model, run_packed=call), padded, shape_1LD):
                 return call
+        except (TypeError, ValueError, RuntimeError, IndexError):
+            continue
     return None
+
+
+def keeps_sessions_apart(
+    packed: HuggingFaceEncoder, padded: HuggingFaceEncoder, shape_1LD: tuple[int, int, int]
+) -> bool:
+    """Try two sessions in one row: neither may change a bit of the other, and both must be as they are when padded."""
+    _, length, d_model = shape_1LD
+    shorter = max(length // 3, 1)
+    is_real_BL = torch.arange(length) < torch.tensor([[shorter + 1], [shorter]])
+    assert pack(is_real_BL).num_rows == 1, "two thirds of the longest session fit in a row"
+    inputs_BLD = torch.randn(2, length, d_model, generator=torch.Generator().manual_seed(0)) * is_real_BL[..., None]
+    packed.eval()
+    padded.eval()
+    with torch.no_grad():
+        expected_BLD, hidden_BLD = padded(inputs_BLD, is_real_BL).hidden, packed(inputs_BLD, is_real_BL).hidden
+        for changed in (0, 1):
+            others_BLD = inputs_BLD.clone()
+            others_BLD[changed] = -inputs_BLD[changed].roll(1, dims=-1)
+            again_BLD = packed(others_BLD, is_real_BL).hidden
+            if not torch.equal(again_BLD[1 - changed], hidden_BLD[1 - changed]):
+                return False
+    return torch.allclose(hidden_BLD[is_real_BL], expected_BLD[is_real_BL], atol=1e-4)
 
 
 def _freeze_unreached(model: PreTrainedModel, shape_1LD: tuple[int, int, int]) -> None:
