@@ -40,11 +40,10 @@ class Packing:
         return flat_S.index_copy(0, self.place_N, position_BL[self.is_real_BL]).view(self.num_rows, -1)
 
     def same_session(self) -> Tensor:
-        """Say which places of a row hold one session, (R, 1, row_length, row_length); a free place sees itself."""
+        """Say which places of a row hold one session, (R, 1, row_length, row_length); free places see each other."""
         session_BL = torch.arange(1, len(self.is_real_BL) + 1, device=self.place_N.device)[:, None]
         session_N = session_BL.expand_as(self.is_real_BL)[self.is_real_BL]
-        # Free places get numbers of their own, below 0.
-        flat_S = -1 - torch.arange(self.num_rows * self.row_length, device=self.place_N.device)
+        flat_S = self.place_N.new_zeros(self.num_rows * self.row_length)
         session_RS = flat_S.index_copy(0, self.place_N, session_N).view(self.num_rows, -1)
         return (session_RS[:, :, None] == session_RS[:, None, :])[:, None]
 
