@@ -1,11 +1,45 @@
 """What the model flags build, and what they refuse."""
 
 import pytest
+from transformers import BertConfig, GPT2Config, GPT2Model
 
 from transformers4recsys.build_model import choose
 from transformers4recsys.errors import InputError
+
+ONE_DAY = {"end_date": "2019-10-02"}
 
 
 def test_an_unknown_choice_names_what_there_is():
     with pytest.raises(InputError, match="--inp_merge 'sum' is unknown; choose one of attn, mlp"):
         choose({"mlp": 1, "attn": 2}, "sum", "--inp_merge")
+
+
+def test_an_encoder_that_would_see_its_target_is_refused(run_train, capsys):
+    folder = run_train(exit_code=2, model_type="bert", **ONE_DAY)
+    assert "bert reads a session in both directions" in (message := capsys.readouterr().err) and "--mlm" in message
+    assert not folder.exists()
+    run_train(model_type="bert", mlm=True, **ONE_DAY)
+
+
+def test_an_own_configuration_decides_the_sizes(run_train, tmp_path, capsys):
+    BertConfig(hidden_size=24, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32).save_pretrained(
+        tmp_path / "own"
+    )
+    run_train(config_name=tmp_path / "own", mlm=True, n_layer=3, d_model=20, **ONE_DAY)
+    message = " ".join(capsys.readouterr().err.split())
+    assert "--n_layer has no effect here" in message and "--d_model has no effect here" in message
+
+
+def test_weights_of_the_library_are_trained_on_but_not_evaluated_alone(run_train, tmp_path, capsys):
+    GPT2Model(GPT2Config(n_embd=24, n_layer=1, n_head=2, vocab_size=9)).save_pretrained(tmp_path / "library")
+    run_train(model_name_or_path=tmp_path / "library", **ONE_DAY)
+    run_train("alone", model_name_or_path=tmp_path / "library", do_train=None, exit_code=2, **ONE_DAY)
+    assert "--do_eval without --do_train needs trained weights" in capsys.readouterr().err
+
+
+def test_a_finished_run_is_evaluated_as_it_was(run_train):
+    trained = run_train("trained", **ONE_DAY)
+    again = run_train("again", model_name_or_path=trained, do_train=None, **ONE_DAY)
+    texts = [(folder / "eval_results_dates.txt").read_text() for folder in (trained, again)]
+    of_metrics = [[line for line in text.splitlines() if "@" in line or "loss" in line] for text in texts]
+    assert of_metrics[0] == of_metrics[1] != []

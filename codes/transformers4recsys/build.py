@@ -15,7 +15,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from transformers4recsys import distributed
-from transformers4recsys.build_model import choose, idle_encoder_flags, is_saved_run, model_of, schema_of
+from transformers4recsys.build_model import choose, encoder_name, idle_encoder_flags, is_saved_run, model_of, schema_of
 from transformers4recsys.config import (
     DataArguments,
     ModelArguments,
@@ -107,7 +107,7 @@ def train(data: DataArguments, model: ModelArguments, training: TrainingArgument
     check_files(days.all_files(), schema)
     next_item_model = model_of(data, model, training, schema)
     for name in idle_encoder_flags(next_item_model.encoder, model, training):
-        log.warning("--%s has no effect here: the encoder %s has no use for it", name, model.model_type)
+        log.warning("--%s has no effect here: the encoder %s has no use for it", name, encoder_name(model))
 
     output_dir, resumed_from, progress = _output_of(training)
     settings = _all_settings(data, model, training) | {"days_skipped": [f"{day:%Y-%m-%d}" for day in days.missing]}

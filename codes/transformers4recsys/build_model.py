@@ -69,7 +69,7 @@ def model_of(data: DataArguments, model: ModelArguments, training: TrainingArgum
     settings = _encoder_settings(data, model, training, d_model)
     encoder = make_encoder(settings)
     if settings.is_causal:
-        _must_not_look_ahead(encoder, settings, model.model_type)
+        _must_not_look_ahead(encoder, settings, encoder_name(model))
     item_table = features.item_table
     table_width = item_table.embedding_dim if is_tied else d_model
     scorer = ItemScorer(
@@ -126,10 +126,17 @@ def target_rule(model: ModelArguments, *, is_last_only: bool) -> TargetRule:
     return TARGET_RULES[f"{'masked' if model.mlm else 'causal'}{'_last' if is_last_only else ''}"]()
 
 
+def encoder_name(model: ModelArguments) -> str:
+    """Say what the encoder is called in messages."""
+    return _own_configuration(model) or model.model_type
+
+
 def idle_encoder_flags(encoder: Encoder, model: ModelArguments, training: TrainingArguments) -> list[str]:
     """Name the encoder flags that were set and that this encoder has no use for."""
     given = {**changed(model), **changed(training)}
     idle = [FLAG_OF_SETTING.get(name, name) for name in OF_ENCODER if name not in encoder.used_settings]
+    if _own_configuration(model):
+        idle.append("d_model")
     # Dropout also falls on the input vectors, whatever the encoder is.
     return [name for name in idle if name in given and name not in ("dropout", "layer_norm_eps", "initializer_range")]
 
@@ -149,15 +156,19 @@ def choose(table: Mapping[str, Choice], name: str, flag: str, *, to_come: tuple[
     raise InputError(f"{flag} {name!r} is unknown; choose one of {', '.join(sorted(table))}")
 
 
+def _own_configuration(model: ModelArguments) -> str | None:
+    """Name the library model whose own configuration decides the sizes, if there is one."""
+    saved = model.model_name_or_path
+    return saved if saved and not is_saved_run(saved) else model.config_name
+
+
 def _encoder_choice(model: ModelArguments) -> tuple[int, Callable[[EncoderSettings], Encoder]]:
     """Give the width of the encoder and what builds it."""
-    saved = model.model_name_or_path
-    if saved and not is_saved_run(saved):
-        return own_width(saved, model.cache_dir), partial(around_saved_weights, saved, model.cache_dir)
-    if model.config_name:
-        name = model.config_name
-        return own_width(name, model.cache_dir), partial(from_own_configuration, name, model.cache_dir)
-    return model.d_model, encoder_of(model.model_type)
+    name = _own_configuration(model)
+    if name is None:
+        return model.d_model, encoder_of(model.model_type)
+    make = from_own_configuration if name == model.config_name else around_saved_weights
+    return own_width(name, model.cache_dir), partial(make, name, model.cache_dir)
 
 
 def _encoder_settings(
@@ -179,7 +190,7 @@ def _must_not_look_ahead(encoder: Encoder, settings: EncoderSettings, name: str)
     assert isinstance(encoder, torch.nn.Module)
     if looks_ahead(encoder, (1, settings.max_length, settings.d_model)):
         raise InputError(
-            f"--model_type {name} reads a session in both directions and would see the item that it is to predict: "
+            f"{name} reads a session in both directions and would see the item that it is to predict: "
             "add --mlm to learn masked items, or choose an encoder that reads from left to right, such as gpt2 "
             "(xlnet does with --attn_type uni)"
         )
