@@ -38,15 +38,6 @@ def test_settings_that_cannot_run_are_refused(flags, words, run_train, capsys):
     assert "Traceback" not in message and not folder.exists()
 
 
-def test_flags_without_effect_are_named_once(run_train, capsys):
-    run_train(end_date="2019-10-02", lsh_num_hashes=4, fp16=True, hidden_act="relu")
-    message = " ".join(capsys.readouterr().err.split())
-    assert message.count("--lsh_num_hashes has no effect here") == 1
-    assert message.count("--hidden_act has no effect here") == 1
-    assert "--fp16 needs a CUDA GPU" in message
-    assert message.count("columns bef_... hold past sessions: ignored") == 1
-
-
 def test_a_second_run_in_a_folder_needs_to_be_asked_for(run_train, capsys):
     folder = run_train(end_date="2019-10-02")
     before = (folder / "log.json").read_text()

@@ -53,4 +53,4 @@ def test_tests_mirror_the_package():
 
 def test_only_the_edge_knows_the_settings():
     readers = {name_of(path) for path in MODULES if "transformers4recsys.config import" in path.read_text()}
-    assert readers == {"build.py", "build_model.py", "cli.py"}
+    assert readers == {"build.py", "build_model.py", "build_preprocessing.py", "cli.py", "idle_flags.py"}

@@ -1,4 +1,4 @@
-"""Where settings become objects: files, engines, reporter, trainer; the model is built in build_model."""
+"""Where settings become a run: files, engines, reporter, trainer; the model is built in build_model."""
 
 from __future__ import annotations
 
@@ -19,10 +19,7 @@ from transformers4recsys.build_model import choose, encoder_name, idle_encoder_f
 from transformers4recsys.config import (
     DataArguments,
     ModelArguments,
-    PreprocessArguments,
-    SimulateArguments,
     TrainingArguments,
-    changed,
     required,
 )
 from transformers4recsys.data import ENGINES
@@ -30,17 +27,13 @@ from transformers4recsys.data.checks import check_files
 from transformers4recsys.data.days import DayFiles, day_files
 from transformers4recsys.data.engine import Engine
 from transformers4recsys.errors import InputError
-from transformers4recsys.model.losses import NEGATIVE_COLUMN_LOSSES, PAIRWISE_LOSSES
-from transformers4recsys.model.objectives import SAMPLED_OBJECTIVES
-from transformers4recsys.preprocessing.recipe import Recipe, read_recipe
-from transformers4recsys.preprocessing.run import preprocess as preprocess_log
-from transformers4recsys.preprocessing.simulate import simulate as simulate_log
+from transformers4recsys.idle_flags import without_effect
 from transformers4recsys.reporting.attention import AttentionFiles
 from transformers4recsys.reporting.loggers import chosen_loggers, close_wandb, open_logger
 from transformers4recsys.reporting.output_folder import start_anew
 from transformers4recsys.reporting.reporter import SINKS, Reporter
 from transformers4recsys.schema import Schema
-from transformers4recsys.terminal import progress_bar, show_log_lines
+from transformers4recsys.terminal import show_log_lines
 from transformers4recsys.training import checkpoint
 from transformers4recsys.training.callbacks import ContinuousLog, Profile, TrainingProgress, ValidateEvery
 from transformers4recsys.training.evaluation import Evaluation
@@ -48,44 +41,6 @@ from transformers4recsys.training.incremental import DayEngines, Incremental
 from transformers4recsys.training.trainer import RecSysTrainer, Schedule
 
 log = logging.getLogger(__name__)
-
-
-# Flags that say nothing in some set-ups: why, and whether this is one of them; set, they are named once and ignored.
-WITHOUT_EFFECT: dict[str, tuple[str, Callable[[DataArguments, ModelArguments], bool]]] = {
-    "summary_type": ("every position predicts for itself, nothing is summed up", lambda data, model: True),
-    "mlm_probability": ("--mlm is off", lambda data, model: not model.mlm),
-    "similarity_type": ("no loss on negative columns is chosen", lambda data, model: not _on_negatives(model)),
-    "margin_loss": ("no hinge loss on negative columns is chosen", lambda data, model: not _has_margin(model)),
-    "neg_rescale_factor": ("no loss on negative columns is chosen", lambda data, model: not _on_negatives(model)),
-    "negative_sampling": ("--loss_type is not pairwise", lambda data, model: model.loss_type not in PAIRWISE_LOSSES),
-    "neg_sampling_store_size": ("no negatives are drawn", lambda data, model: not _draws(model)),
-    "neg_sampling_extra_samples_per_batch": (
-        "--loss_type is not pairwise",
-        lambda data, model: model.loss_type not in PAIRWISE_LOSSES,
-    ),
-    "neg_sampling_alpha": ("no negatives are drawn", lambda data, model: not _draws(model)),
-    "num_sampled_negatives": (
-        f"--loss_type is none of {', '.join(SAMPLED_OBJECTIVES)}",
-        lambda data, model: model.loss_type not in SAMPLED_OBJECTIVES,
-    ),
-    "gbce_t": ("--loss_type is not gbce", lambda data, model: model.loss_type != "gbce"),
-    "bpr_max_reg_lambda": (
-        "--loss_type has no regularisation",
-        lambda data, model: model.loss_type not in ("bpr_max_reg", "top1_max_reg"),
-    ),
-    "cache_dir": ("nothing is downloaded", lambda data, model: not (model.config_name or model.model_name_or_path)),
-    "nvt_part_mem_fraction": (
-        "--data_loader_engine is not nvtabular",
-        lambda data, model: data.data_loader_engine != "nvtabular",
-    ),
-    "petastorm_reader_pool_type": (
-        "--data_loader_engine is not petastorm",
-        lambda data, model: data.data_loader_engine != "petastorm",
-    ),
-    "lr_scheduler_type": ("--learning_rate_schedule decides", lambda data, model: True),
-    "eval_accumulation_steps": ("ranks are counted batch by batch, nothing piles up", lambda data, model: True),
-    "warmup_steps": ("--learning_rate_warmup_steps decides", lambda data, model: True),
-}
 
 
 def train(data: DataArguments, model: ModelArguments, training: TrainingArguments) -> None:
@@ -147,64 +102,6 @@ def train(data: DataArguments, model: ModelArguments, training: TrainingArgument
     for logger in loggers:
         logger.close(trainer.args, trainer.state, trainer.control)
     close_wandb()
-
-
-def simulate(arguments: SimulateArguments) -> None:
-    """Write the log of a made-up shop and say what it holds."""
-    counts: list[int] = []
-    with progress_bar("simulate", arguments.days) as advance:
-
-        def count(day: str, num_events: int) -> None:
-            counts.append(num_events)
-            advance()
-
-        simulate_log(
-            arguments.output or "",
-            days=arguments.days,
-            sessions_per_day=arguments.sessions_per_day,
-            items=arguments.items,
-            start_date=arguments.start_date,
-            seed=arguments.seed,
-            on_day=count,
-        )
-    log.info("%s: %d events of %d days", arguments.output, sum(counts), len(counts))
-
-
-def preprocess(arguments: PreprocessArguments) -> None:
-    """Turn raw logs into day files."""
-    flags = {
-        field.name: getattr(arguments, field.name) for field in dataclasses.fields(Recipe) if field.name != "names"
-    }
-    preprocess_log(
-        arguments.input or [],
-        arguments.output or "",
-        read_recipe(arguments.recipe, flags),
-        start_date=arguments.start_date,
-        end_date=arguments.end_date,
-        memory_limit=arguments.memory_limit,
-        threads=arguments.threads,
-        temp_directory=arguments.temp_directory,
-        with_report=arguments.report,
-    )
-
-
-def without_effect(data: DataArguments, model: ModelArguments, training: TrainingArguments) -> list[str]:
-    """Name the flags that were set and say nothing in this set-up, and why."""
-    every = {**changed(data), **changed(model), **changed(training)}
-    reasons = {name: reason for name, (reason, is_idle) in WITHOUT_EFFECT.items() if is_idle(data, model)}
-    return [f"--{name} has no effect here: {reasons[name]}" for name in every if name in reasons]
-
-
-def _on_negatives(model: ModelArguments) -> bool:
-    return model.loss_type in NEGATIVE_COLUMN_LOSSES and model.neg_rescale_factor != 0
-
-
-def _has_margin(model: ModelArguments) -> bool:
-    return _on_negatives(model) and model.loss_type.startswith("margin_hinge")
-
-
-def _draws(model: ModelArguments) -> bool:
-    return model.loss_type in (*PAIRWISE_LOSSES, *SAMPLED_OBJECTIVES)
 
 
 def _eval_split(training: TrainingArguments) -> str:

@@ -17,7 +17,7 @@ import transformers
 import yaml
 from transformers import HfArgumentParser
 
-from transformers4recsys import build, distributed
+from transformers4recsys import build, build_preprocessing, distributed
 from transformers4recsys.config import (
     DataArguments,
     ModelArguments,
@@ -42,8 +42,12 @@ class Command:
 
 
 COMMANDS = {
-    "simulate": Command("write the raw click log of a made-up shop", (SimulateArguments,), build.simulate),
-    "preprocess": Command("turn raw logs into day files of sessions", (PreprocessArguments,), build.preprocess),
+    "simulate": Command(
+        "write the raw click log of a made-up shop", (SimulateArguments,), build_preprocessing.simulate
+    ),
+    "preprocess": Command(
+        "turn raw logs into day files of sessions", (PreprocessArguments,), build_preprocessing.preprocess
+    ),
     "train": Command(
         "train on day t, evaluate on day t+1, move on",
         (DataArguments, ModelArguments, TrainingArguments),

@@ -1,0 +1,53 @@
+"""Where settings become a made-up log, and day files made of logs."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+
+from transformers4recsys.config import PreprocessArguments, SimulateArguments
+from transformers4recsys.preprocessing.recipe import Recipe, read_recipe
+from transformers4recsys.preprocessing.run import preprocess as preprocess_log
+from transformers4recsys.preprocessing.simulate import simulate as simulate_log
+from transformers4recsys.terminal import progress_bar
+
+log = logging.getLogger(__name__)
+
+
+def simulate(arguments: SimulateArguments) -> None:
+    """Write the log of a made-up shop and say what it holds."""
+    counts: list[int] = []
+    with progress_bar("simulate", arguments.days) as advance:
+
+        def count(day: str, num_events: int) -> None:
+            counts.append(num_events)
+            advance()
+
+        simulate_log(
+            arguments.output or "",
+            days=arguments.days,
+            sessions_per_day=arguments.sessions_per_day,
+            items=arguments.items,
+            start_date=arguments.start_date,
+            seed=arguments.seed,
+            on_day=count,
+        )
+    log.info("%s: %d events of %d days", arguments.output, sum(counts), len(counts))
+
+
+def preprocess(arguments: PreprocessArguments) -> None:
+    """Turn raw logs into day files."""
+    flags = {
+        field.name: getattr(arguments, field.name) for field in dataclasses.fields(Recipe) if field.name != "names"
+    }
+    preprocess_log(
+        arguments.input or [],
+        arguments.output or "",
+        read_recipe(arguments.recipe, flags),
+        start_date=arguments.start_date,
+        end_date=arguments.end_date,
+        memory_limit=arguments.memory_limit,
+        threads=arguments.threads,
+        temp_directory=arguments.temp_directory,
+        with_report=arguments.report,
+    )

@@ -1,0 +1,15 @@
+"""The two commands that make logs and day files reach their steps with every flag."""
+
+import json
+
+from transformers4recsys import cli
+
+
+def test_a_simulated_log_becomes_day_files(tmp_path, capsys):
+    log, days = tmp_path / "log", tmp_path / "days"
+    cli.main(["simulate", "--output", str(log), "--days", "2", "--sessions_per_day", "50", "--items", "60"])
+    assert len(list(log.rglob("*.parquet"))) == 2
+    columns = ["--item_column", "product_id", "--time_column", "event_time", "--session_column", "user_session"]
+    cli.main(["preprocess", "--input", str(log), "--output", str(days), "--session_length_max", "3", *columns])
+    assert len(list(days.glob("session_start_date=2019-10-0[12]-train.parquet"))) == 2
+    assert json.loads((days / "preprocessing.json").read_text())["settings"]["session_length_max"] == 3
