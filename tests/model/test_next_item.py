@@ -165,3 +165,16 @@ def test_negatives_do_not_widen_a_session(make_model):
         "_neg_item_id": Jagged.from_lists([list(range(1, 31))], torch.long),
     }
     assert make_model(schema, "gru")(Batch(columns)).inputs.tolist() == [[3, 7, 9]]
+
+
+@pytest.mark.parametrize("name", MASKED_NAMES)
+def test_saved_and_loaded_weights_score_alike_when_masked(name, schema, make_batch, make_model, tmp_path):
+    model, batch = masked(make_model, schema, name), make_batch([[3, 7, 9, 12]])
+    safetensors.torch.save_file(model.state_dict(), tmp_path / "model.safetensors")
+    other = masked(make_model, schema, name)
+    with torch.no_grad():
+        for weight in other.parameters():
+            weight.normal_()
+    assert not torch.equal(scores_by_target(other, batch)[0, 3], scores_by_target(model, batch)[0, 3])
+    other.load_state_dict(safetensors.torch.load_file(tmp_path / "model.safetensors"))
+    assert torch.equal(scores_by_target(other, batch)[0, 3], scores_by_target(model, batch)[0, 3])

@@ -41,3 +41,65 @@ def test_attention_weights_are_causal_and_sum_to_one():
 def test_a_width_the_heads_cannot_share_is_refused():
     with pytest.raises(InputError, match="--d_model 10 must be a multiple of --n_head 4"):
         gpt2(EncoderSettings(10, n_head=4))
+
+
+# What 3 layers of 8 heads at width 32, 40 positions, and so on, are called in each architecture's configuration.
+BERT_LIKE = {
+    **{"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 8, "intermediate_size": 128},
+    **{"hidden_act": "relu", "hidden_dropout_prob": 0.3, "attention_probs_dropout_prob": 0.3},
+    **{"max_position_embeddings": 42, "initializer_range": 0.5, "layer_norm_eps": 0.001},
+}
+LLAMA_LIKE = {
+    **{"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 8, "num_key_value_heads": 8, "head_dim": 4},
+    **{"intermediate_size": 128, "hidden_act": "relu", "attention_dropout": 0.3, "max_position_embeddings": 42},
+    **{"initializer_range": 0.5, "rms_norm_eps": 0.001},
+}
+OWN_CONFIGURATIONS = {
+    "gpt2": {
+        **{"n_embd": 32, "n_layer": 3, "n_head": 8, "n_positions": 42, "activation_function": "relu"},
+        **{"resid_pdrop": 0.3, "embd_pdrop": 0.3, "attn_pdrop": 0.3},
+        **{"layer_norm_epsilon": 0.001, "initializer_range": 0.5},
+    },
+    "xlnet": {
+        **{"d_model": 32, "n_layer": 3, "n_head": 8, "d_inner": 128, "d_head": 4, "ff_activation": "relu"},
+        **{"dropout": 0.3, "initializer_range": 0.5, "layer_norm_eps": 0.001, "attn_type": "uni"},
+    },
+    "bert": BERT_LIKE,
+    "roberta": BERT_LIKE,
+    "longformer": {**BERT_LIKE, "max_position_embeddings": 42},
+    "albert": {**BERT_LIKE, "embedding_size": 32},
+    "electra": {**BERT_LIKE, "embedding_size": 32},
+    "modernbert": {
+        **{"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 8, "intermediate_size": 128},
+        **{"hidden_activation": "relu", "attention_dropout": 0.3, "embedding_dropout": 0.3, "mlp_dropout": 0.3},
+        **{"max_position_embeddings": 42, "initializer_range": 0.5, "norm_eps": 0.001},
+    },
+    "llama": LLAMA_LIKE,
+    "qwen3": LLAMA_LIKE,
+    "mamba": {
+        **{"hidden_size": 32, "num_hidden_layers": 3, "intermediate_size": 64, "hidden_act": "relu"},
+        **{"initializer_range": 0.5, "layer_norm_epsilon": 0.001},
+    },
+    "reformer": {
+        **{"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 8, "attention_head_size": 4},
+        **{"feed_forward_size": 128, "hidden_act": "relu", "hidden_dropout_prob": 0.3},
+        **{"local_attention_probs_dropout_prob": 0.3, "lsh_attention_probs_dropout_prob": 0.3},
+        **{"initializer_range": 0.5, "axial_norm_std": 0.5, "layer_norm_eps": 0.001},
+        **{"local_attn_chunk_length": 5, "lsh_attn_chunk_length": 5, "num_hashes": 3},
+    },
+}
+
+
+@pytest.mark.parametrize("name", sorted(OWN_CONFIGURATIONS))
+def test_every_setting_reaches_the_architecture_under_its_own_name(name):
+    settings = EncoderSettings(
+        **{"d_model": 32, "n_layer": 3, "n_head": 8, "max_length": 40, "dropout": 0.3, "hidden_act": "relu"},
+        **{"initializer_range": 0.5, "layer_norm_eps": 0.001, "attn_chunk_length": 5, "lsh_num_hashes": 3},
+    )
+    config = next(module.config for module in ENCODERS[name](settings).modules() if hasattr(module, "config"))
+    assert {key: getattr(config, key) for key in OWN_CONFIGURATIONS[name]} == OWN_CONFIGURATIONS[name]
+
+
+def test_every_library_architecture_has_its_own_names_tested():
+    without_configuration = {"gru", "gru4rec", "lstm", "rnn", "avgseq", "transfoxl"}
+    assert ENCODERS.keys() - without_configuration == OWN_CONFIGURATIONS.keys()
