@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear, logsigmoid, softplus
 
+from transformers4recsys.model import chunked
+
 CatalogLoss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 PairwiseLoss = Callable[..., Tensor]
 
@@ -30,7 +32,7 @@ def cross_entropy(
     """
     if not len(labels_P):
         return hidden_PE.sum() * 0
-    scores_PV = linear(hidden_PE, item_table_VE, bias_V).float()
+    scores_PV = wide(linear(hidden_PE, item_table_VE, bias_V))
     loss_P = torch.nn.functional.cross_entropy(scores_PV, labels_P, reduction="none")
     if label_smoothing:
         mean_over_items_P = torch.logsumexp(scores_PV, dim=1) - scores_PV[:, 1:].mean(dim=1)
@@ -107,7 +109,8 @@ def margin_hinge_b(positive_P: Tensor, negative_PK: Tensor, is_negative_PK: Tens
     return _hinge(positive_P, negative_PK, is_negative_PK, is_negative_PK.sum(dim=1), margin)
 
 
-CATALOG_LOSSES: dict[str, Callable[..., Tensor]] = {"cross_entropy": cross_entropy}
+# The plain cross entropy above is the twin of the one that is used.
+CATALOG_LOSSES: dict[str, Callable[..., Tensor]] = {"cross_entropy": chunked.cross_entropy}
 # On scores of the targets of other sessions and of popular items.
 PAIRWISE_LOSSES: dict[str, PairwiseLoss] = {
     "top1": top1,

@@ -1,0 +1,164 @@
+"""Cross entropy over the catalogue without ever holding all scores: chunks of rows, gradients in the forward pass.
+
+Letters as everywhere, and `R` rows of a chunk, `C` items of a block. The plain twin is `losses.cross_entropy`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
+
+# Scores held at a time, 128 MiB of them, in blocks that a core's cache holds or that fill a GPU.
+SCORES_AT_A_TIME = 2**25
+MOST_ROWS, LEAST_ROWS = 576, 32
+ITEMS_OF_A_BLOCK_ON_CPU, ITEMS_OF_A_BLOCK = 4_096, 65_536
+# exp() of scores within this of one another keeps all digits without taking the largest off first.
+SAFE_RANGE = 60.0
+
+
+def cross_entropy(
+    hidden_PE: Tensor, item_table_VE: Tensor, bias_V: Tensor, labels_P: Tensor, *, label_smoothing: float = 0.0
+) -> Tensor:
+    """Mean negative log-likelihood as in `losses.cross_entropy`, in memory that does not grow with P x V.
+
+    Under autocast the products are in its lower precision, sums and gradients in full.
+    """
+    if not len(labels_P):
+        return hidden_PE.sum() * 0
+    device = hidden_PE.device.type
+    precision = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else item_table_VE.dtype
+    return _CrossEntropy.apply(hidden_PE, item_table_VE, bias_V, labels_P, label_smoothing, precision)
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """The loss, and with it the gradients of hidden states, item table and bias."""
+
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx,
+        hidden_PE: Tensor,
+        item_table_VE: Tensor,
+        bias_V: Tensor,
+        labels_P: Tensor,
+        label_smoothing: float,
+        precision: torch.dtype,
+    ) -> Tensor:
+        with torch.autocast(hidden_PE.device.type, enabled=False):
+            hidden = hidden_PE.to(item_table_VE.dtype)
+            softmax = Softmax.of(hidden, item_table_VE, bias_V, precision)
+            loss, gradients = softmax.loss_and_gradients(labels_P, label_smoothing)
+        ctx.save_for_backward(gradients[0].to(hidden_PE.dtype), *gradients[1:])
+        return loss
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore
+        of_inputs = ctx.saved_tensors  # pyright: ignore[reportAttributeAccessIssue]
+        # On the CPU a look costs less than a pass over the table; elsewhere it would wait for the device.
+        if gradient.device.type != "cpu" or gradient != 1:
+            of_inputs = [each.mul_(gradient) for each in of_inputs]
+        return (*of_inputs, None, None, None)
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """The softmax over the catalogue at P hidden states.
+
+    Where scores cannot differ by more than SAFE_RANGE, exp(h w + b) is taken as exp(h w) exp(b): the bias then costs
+    no pass over the scores, nor does their maximum, nor their sum, which is one more column of a product.
+    """
+
+    hidden_PE: Tensor
+    item_table_VE: Tensor
+    bias_V: Tensor
+    precision: torch.dtype
+    is_safe: bool
+
+    @classmethod
+    def of(cls, hidden_PE: Tensor, item_table_VE: Tensor, bias_V: Tensor, precision: torch.dtype) -> Softmax:
+        is_safe = False
+        # Half precision overflows at e^11; a GPU has passes to spare, and nothing to wait for an answer with.
+        if hidden_PE.device.type == "cpu" and precision != torch.float16:
+            of_products = hidden_PE.norm(dim=1).max() * item_table_VE.norm(dim=1).max()
+            of_bias = bias_V[1:].abs().max()
+            is_safe = bool(2 * (of_products + of_bias) < SAFE_RANGE)
+        return cls(hidden_PE, item_table_VE, bias_V, precision, is_safe)
+
+    def loss_and_gradients(self, labels_P: Tensor, label_smoothing: float) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Give the mean loss and its gradients by hidden states, item table and bias."""
+        hidden_PE, table_VE, bias_V = self.hidden_PE, self.item_table_VE, self.bias_V
+        table_gradient_VE, bias_gradient_V = torch.zeros_like(table_VE), torch.zeros_like(bias_V)
+        mean_item_PE, log_total_P = torch.empty_like(hidden_PE), torch.empty_like(hidden_PE[:, 0])
+        for rows in _slices(len(hidden_PE), self._rows_at_a_time):
+            mean_item_PE[rows], log_total_P[rows] = self._add_chunk(rows, table_gradient_VE, bias_gradient_V)
+
+        share, num_items = 1 - label_smoothing, len(bias_V) - 1
+        label_score_P = (hidden_PE * table_VE[labels_P]).sum(1) + bias_V[labels_P]
+        loss_P = log_total_P - share * label_score_P
+        hidden_gradient_PE = mean_item_PE - share * table_VE[labels_P]
+        ones_P = torch.ones_like(label_score_P)
+        table_gradient_VE.index_add_(0, labels_P, hidden_PE, alpha=-share)
+        bias_gradient_V.index_add_(0, labels_P, ones_P, alpha=-share)
+        if label_smoothing:
+            each = label_smoothing / num_items
+            sum_of_items_E = table_VE[1:].sum(0)
+            loss_P -= each * (hidden_PE @ sum_of_items_E + bias_V[1:].sum())
+            hidden_gradient_PE -= each * sum_of_items_E
+            table_gradient_VE[1:] -= each * hidden_PE.sum(0)
+            bias_gradient_V[1:] -= each * len(labels_P)
+        gradients = hidden_gradient_PE, table_gradient_VE, bias_gradient_V
+        return loss_P.mean(), tuple(of.div_(len(labels_P)) for of in gradients)
+
+    @property
+    def _rows_at_a_time(self) -> int:
+        return max(LEAST_ROWS, min(MOST_ROWS, SCORES_AT_A_TIME // len(self.item_table_VE)))
+
+    def _add_chunk(self, rows: slice, table_gradient_VE: Tensor, bias_gradient_V: Tensor) -> tuple[Tensor, Tensor]:
+        """Add a chunk to the gradients, but for the labels; give the mean item (R, E) and the log of the total (R,)."""
+        hidden_RE = self.hidden_PE[rows]
+        is_on_cpu = hidden_RE.device.type == "cpu"
+        num_items = ITEMS_OF_A_BLOCK_ON_CPU if is_on_cpu else ITEMS_OF_A_BLOCK
+        blocks = list(_slices(len(self.item_table_VE), num_items))
+        weights, largest_R1 = self._weights(hidden_RE, blocks)
+        total_RF = hidden_RE.new_zeros(len(hidden_RE), hidden_RE.shape[1] + 1)
+        for block, weights_RC in zip(blocks, weights, strict=True):
+            total_RF += weights_RC @ self._with_ones(self.item_table_VE[block], self._factor(block)).to(self.precision)
+        total_R1 = total_RF[:, -1:]
+        scaled_RF = (self._with_ones(hidden_RE, None) / total_R1).to(self.precision)
+        for block, weights_RC in zip(blocks, weights, strict=True):
+            gradient_CF = (weights_RC.T @ scaled_RF).to(hidden_RE.dtype)
+            if self.is_safe:
+                gradient_CF *= self._factor(block)
+            table_gradient_VE[block] += gradient_CF[:, :-1]
+            bias_gradient_V[block] += gradient_CF[:, -1]
+        return total_RF[:, :-1] / total_R1, (total_R1.log() + largest_R1)[:, 0]
+
+    def _weights(self, hidden_RE: Tensor, blocks: list[slice]) -> tuple[list[Tensor], Tensor]:
+        """Give the unnormalised softmax by block, (R, C) each, and what was taken off all scores, (R, 1)."""
+        hidden_RE = hidden_RE.to(self.precision)
+        scores = [hidden_RE @ self.item_table_VE[block].to(self.precision).T for block in blocks]
+        if self.is_safe:
+            return [scores_RC.exp_() for scores_RC in scores], hidden_RE.new_zeros(len(hidden_RE), 1)
+        scores = [
+            scores_RC.to(self.bias_V.dtype) + self.bias_V[block]
+            for block, scores_RC in zip(blocks, scores, strict=True)
+        ]
+        largest_R1 = torch.stack([scores_RC.amax(1) for scores_RC in scores]).amax(0)[:, None]
+        return [(scores_RC - largest_R1).exp_().to(self.precision) for scores_RC in scores], largest_R1
+
+    def _factor(self, block: slice) -> Tensor | None:
+        """exp(bias) where it is not in the weights already, (C, 1)."""
+        return self.bias_V[block].exp()[:, None] if self.is_safe else None
+
+    @staticmethod
+    def _with_ones(values_XE: Tensor, factor_X1: Tensor | None) -> Tensor:
+        with_ones_XF = torch.nn.functional.pad(values_XE, (0, 1), value=1.0)
+        return with_ones_XF if factor_X1 is None else with_ones_XF.mul_(factor_X1)
+
+
+def _slices(size: int, step: int) -> Iterator[slice]:
+    return (slice(start, min(start + step, size)) for start in range(0, size, step))

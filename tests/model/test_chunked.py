@@ -1,0 +1,85 @@
+"""The chunked cross entropy equals its plain twin in value and gradient, whatever the chunks."""
+
+import pytest
+import torch
+
+from transformers4recsys.model import chunked
+from transformers4recsys.model.losses import cross_entropy
+
+NUM_ITEMS, WIDTH = 50, 8
+
+
+def inputs(num_labels, *, spread=0.3, dtype=torch.float32):
+    generator = torch.Generator().manual_seed(num_labels)
+    hidden = torch.randn(num_labels, WIDTH, generator=generator, dtype=dtype).requires_grad_()
+    table = (spread * torch.randn(NUM_ITEMS, WIDTH, generator=generator, dtype=dtype)).requires_grad_()
+    item_bias = torch.randn(NUM_ITEMS, generator=generator, dtype=dtype).requires_grad_()
+    labels = torch.randint(1, NUM_ITEMS, (num_labels,), generator=generator)
+    return hidden, table, item_bias, labels
+
+
+def value_and_gradients(loss, hidden, table, item_bias, labels, **options):
+    padding = torch.zeros_like(item_bias)
+    padding[0] = -torch.inf
+    value = loss(hidden, table, item_bias + padding, labels, **options)
+    return value.detach(), *torch.autograd.grad(3 * value, (hidden, table, item_bias))
+
+
+@pytest.fixture(params=[(7, 3), (1, 50), (64, 1000)])
+def chunks(request, monkeypatch):
+    """Rows and items at a time: some of each, a row at a time, all at once."""
+    rows, items = request.param
+    monkeypatch.setattr(chunked, "MOST_ROWS", rows)
+    monkeypatch.setattr(chunked, "LEAST_ROWS", 1)
+    monkeypatch.setattr(chunked, "ITEMS_OF_A_BLOCK_ON_CPU", items)
+
+
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+# Scores of some hundreds overflow exp() unless the largest is taken off first.
+@pytest.mark.parametrize("spread", [0.3, 100.0])
+def test_equals_the_plain_twin(spread, label_smoothing, chunks):
+    given = inputs(20, spread=spread, dtype=torch.float64)
+    expected = value_and_gradients(cross_entropy, *given, label_smoothing=label_smoothing)
+    found = value_and_gradients(chunked.cross_entropy, *given, label_smoothing=label_smoothing)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+def test_a_large_bias_takes_the_careful_way():
+    hidden, table, item_bias, labels = inputs(9)
+    item_bias = (item_bias * 40).detach().requires_grad_()
+    expected = value_and_gradients(cross_entropy, hidden, table, item_bias, labels)
+    found = value_and_gradients(chunked.cross_entropy, hidden, table, item_bias, labels)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("spread", [0.3, 10.0])
+def test_products_in_bfloat16_are_near(spread):
+    given = inputs(200, spread=spread)
+    expected = value_and_gradients(cross_entropy, *given)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = value_and_gradients(chunked.cross_entropy, *given)
+    assert found[0].dtype == torch.float32
+    for one, other in zip(found, expected, strict=True):
+        assert (one - other).norm() < 0.02 * other.norm()
+
+
+def test_no_label_costs_nothing():
+    hidden, table, item_bias, labels = inputs(0)
+    assert chunked.cross_entropy(hidden, table, item_bias, labels) == 0
+
+
+def test_never_holds_all_scores(monkeypatch):
+    monkeypatch.setattr(chunked, "SCORES_AT_A_TIME", 5 * NUM_ITEMS)
+    monkeypatch.setattr(chunked, "LEAST_ROWS", 1)
+    sizes = []
+    softmax_weights = chunked.Softmax._weights
+
+    def noted(self, hidden_RE, blocks):
+        sizes.append(len(hidden_RE))
+        return softmax_weights(self, hidden_RE, blocks)
+
+    monkeypatch.setattr(chunked.Softmax, "_weights", noted)
+    value_and_gradients(chunked.cross_entropy, *inputs(13))
+    assert sizes == [5, 5, 3]
