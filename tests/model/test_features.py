@@ -23,8 +23,8 @@ def test_columns_that_name_one_table_share_it():
     )
     embedder = FeatureEmbedder(schema, d_model=8, item_width=6)
     assert {name: tuple(table.weight.shape) for name, table in embedder.tables.items()} == {
-        "product": (100, 6),
-        "brand": (16, 4),
+        "table product": (100, 6),
+        "table brand": (16, 4),
     }
     assert embedder.merge.linear.in_features == 6 + 6 + 4
 
@@ -45,10 +45,10 @@ def test_the_padding_row_is_zero_and_stays_so(schema):
 def test_a_one_hot_item_equals_a_linear_layer_on_one_hot_vectors(schema, make_batch):
     torch.manual_seed(0)
     embedder = FeatureEmbedder(schema, d_model=8, is_one_hot_item=True)
-    assert set(embedder.tables) == {ONE_HOT_ITEM, "category"} and embedder.item_table.weight.shape == (31, 8)
+    assert set(embedder.tables) == {ONE_HOT_ITEM, "table category"} and embedder.item_table.weight.shape == (31, 8)
     batch = make_batch([[1, 30, 3], [4, 5]])
     one_hot = torch.nn.functional.one_hot(batch.columns["item_id"].values, 31).float()
-    category = embedder.tables["category"](batch.columns["category"].values)
+    category = embedder.tables["table category"](batch.columns["category"].values)
     joined = torch.cat([one_hot @ embedder.item_table.weight, category, batch.columns["price"].values[:, None]], dim=1)
     torch.testing.assert_close(embedder(batch), embedder.merge(joined))
 
@@ -61,7 +61,7 @@ def test_a_one_hot_item_leaves_a_shared_table_to_the_other_columns():
         }
     )
     embedder = FeatureEmbedder(schema, d_model=8, is_one_hot_item=True)
-    assert embedder.table_of(schema.features[1]) is embedder.tables["product"] is not embedder.item_table
+    assert embedder.table_of(schema.features[1]) is embedder.tables["table product"] is not embedder.item_table
 
 
 def test_attention_merge_weighs_whole_features():
@@ -96,3 +96,11 @@ def test_every_merge_reads_every_column(name, schema, make_batch):
         other = Jagged(values, batch.columns[column].offsets, batch.columns[column].max_length)
         after = embedder(Batch({**batch.columns, column: other}))
         assert (after[0] - before[0]).abs().max() > 1e-4 and torch.equal(after[1:], before[1:])
+
+
+@pytest.mark.parametrize("name", ["items", "keys", "product.id", "product%2Eid", "training"])
+def test_a_column_may_have_any_name(name):
+    entries = {name: {"dtype": "categorical", "cardinality": 9, "is_label": True}, "product_id": {"dtype": "float"}}
+    features = FeatureEmbedder(Schema.from_entries(entries), d_model=4)
+    batch = Batch({key: Jagged.from_lists([[1, 2, 3]]) for key in entries})
+    assert features(batch).shape == (3, 4)

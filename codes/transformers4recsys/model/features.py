@@ -53,7 +53,6 @@ class AttentionMerge(nn.Module):
 
 MERGES: dict[str, Callable[..., nn.Module]] = {"mlp": MlpMerge, "attn": AttentionMerge}
 
-# A name that no table of a feature config has by chance.
 ONE_HOT_ITEM = "one-hot item"
 
 
@@ -87,7 +86,7 @@ class FeatureEmbedder(nn.Module):
         for feature in self.categorical:
             if self._key(feature) not in self.tables:
                 own = item_width if feature.table == self.item.table else None
-                self.tables[feature.table] = self._table(feature, own, initializer_range)
+                self.tables[self._key(feature)] = self._table(feature, own, initializer_range)
         widths = [self.table_of(feature).embedding_dim for feature in self.categorical] + [1] * len(self.numeric)
         self.merge = merge(widths, d_model, layer_norm_eps=layer_norm_eps)
         self.dropout = nn.Dropout(dropout)
@@ -107,7 +106,10 @@ class FeatureEmbedder(nn.Module):
         return table
 
     def _key(self, feature: Feature) -> str:
-        return ONE_HOT_ITEM if self.is_one_hot_item and feature == self.item else feature.table
+        if self.is_one_hot_item and feature == self.item:
+            return ONE_HOT_ITEM
+        # A module may not be called `items`, nor have a dot in its name; a column may.
+        return f"table {feature.table}".replace("%", "%25").replace(".", "%2E")
 
     @property
     def item_table(self) -> nn.Embedding:

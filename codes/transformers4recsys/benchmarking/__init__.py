@@ -1,0 +1,1 @@
+"""Measure loading, training and evaluation on made-up sessions."""

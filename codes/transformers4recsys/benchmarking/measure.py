@@ -1,0 +1,243 @@
+"""Measure one set-up in a process of its own; its flags are one JSON argument, by the names of `SetUp`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from torch import nn
+from transformers import TrainerCallback, TrainingArguments
+
+from transformers4recsys.benchmarking.workload import write_sessions
+from transformers4recsys.data.arrow_engine import ArrowEngine
+from transformers4recsys.model.encoders import encoder_of
+from transformers4recsys.model.encoders.settings import EncoderSettings
+from transformers4recsys.model.features import FeatureEmbedder
+from transformers4recsys.model.next_item import NextItemModel
+from transformers4recsys.model.objectives import ObjectiveSettings, make_objective
+from transformers4recsys.model.scoring import ACTIVATIONS, ItemScorer
+from transformers4recsys.model.targets import CausalLastTarget, CausalTargets
+from transformers4recsys.schema import Schema
+from transformers4recsys.training.evaluation import Evaluation
+from transformers4recsys.training.trainer import RecSysTrainer, Schedule
+
+SHARE_TO_TRAIN = 0.9
+
+
+@dataclass(frozen=True)
+class SetUp:
+    """What is measured; `workload` is a parquet file with a list column `items`, made up without it."""
+
+    num_items: int = 10_000
+    num_sessions: int = 100_000
+    length: float = 5.5
+    longest: int = 20
+    workload: str | None = None
+    model_type: str = "gpt2"
+    d_model: int = 128
+    n_layer: int = 2
+    n_head: int = 4
+    batch_size: int = 256
+    loss_type: str = "cross_entropy"
+    precision: str = "fp32"
+    threads: int = 2
+    num_steps: int = 30
+    num_warmup_steps: int = 5
+    eval_sessions: int = 5_000
+    repeats: int = 3
+    device: str = "cpu"
+
+
+class StepTimes(TrainerCallback):
+    """Takes down when each optimizer step ends."""
+
+    def __init__(self) -> None:
+        self.wall: list[float] = []
+        self.cpu: list[float] = []
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.wall.append(time.perf_counter())
+        self.cpu.append(time.process_time())
+
+
+def measure(set_up: SetUp) -> dict[str, Any]:
+    """Give sessions and events a second of loading, training and evaluation, and what they took."""
+    torch.set_num_threads(set_up.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        train_file, eval_file, num_items = split_workload(set_up, Path(folder))
+        started = time.perf_counter()
+        schema = Schema.from_entries(
+            {"items": {"dtype": "categorical", "cardinality": num_items + 1, "is_label": True}}
+        )
+        reading = {
+            "schema": schema,
+            "batch_size": set_up.batch_size,
+            "session_length_max": set_up.longest,
+            "day": datetime(2026, 1, 1),
+        }
+        trainer, times = build_trainer(set_up, schema, folder)
+        engine = ArrowEngine([train_file], shuffle=True, **reading)
+        eval_engine = ArrowEngine([eval_file], **reading)
+        num_events = int(engine.columns[0].offsets[-1])
+        trainer.train_engine = engine
+        trainer.train()
+        evaluated = [clocked(lambda: trainer.measure(eval_engine, split="eval", description="evaluate"))]
+        end_to_end = time.perf_counter() - started
+        peak_memory = peak_memory_mb(set_up.device)
+        evaluated += [
+            clocked(lambda: trainer.measure(eval_engine, split="eval", description="evaluate"))
+            for _ in range(set_up.repeats - 1)
+        ]
+        loading = [
+            clocked(lambda: list(ArrowEngine([train_file], shuffle=True, **reading).batches(0)))
+            for _ in range(set_up.repeats)
+        ]
+        plain_rows_per_s = plain_loading(train_file, set_up.longest)
+
+    step_s, step_cpu_s = (statistics.median(np.diff(of)[set_up.num_warmup_steps :]) for of in (times.wall, times.cpu))
+    eval_s, eval_cpu_s = (statistics.median(each) for each in zip(*evaluated, strict=True))
+    load_s = statistics.median(wall for wall, _ in loading)
+    events_of_session = num_events / engine.num_rows
+    flops = step_flops(trainer.model, set_up, events_of_session)
+    rate = matrix_rate(set_up.precision, set_up.device)
+    trained_events = (set_up.num_steps + set_up.num_warmup_steps) * set_up.batch_size * events_of_session
+    return dataclasses.asdict(set_up) | {
+        "num_items": num_items,
+        "train_sessions_per_s": set_up.batch_size / step_s,
+        "train_events_per_s": set_up.batch_size * events_of_session / step_s,
+        "train_sessions_per_cpu_s": set_up.batch_size / step_cpu_s,
+        "step_ms": 1000 * step_s,
+        "eval_sessions_per_s": eval_engine.num_rows / eval_s,
+        "eval_sessions_per_cpu_s": eval_engine.num_rows / eval_cpu_s,
+        "load_events_per_s": num_events / load_s,
+        "load_ratio_to_rows": num_events / load_s / (plain_rows_per_s * events_of_session),
+        "end_to_end_events_per_s": (trained_events + eval_engine.num_rows * events_of_session) / end_to_end,
+        "peak_memory_mb": peak_memory,
+        "step_gflops": flops / step_s / 1e9,
+        "matrix_gflops": rate / 1e9,
+        "share_of_matrix_rate": flops / step_s / rate,
+    }
+
+
+def build_trainer(set_up: SetUp, schema: Schema, folder: str) -> tuple[RecSysTrainer, StepTimes]:
+    """Build the model of the plain baseline: item table and output weights apart, every later item a target."""
+    torch.manual_seed(1)
+    width, num_items = set_up.d_model, schema.item_id.cardinality
+    model = NextItemModel(
+        schema,
+        features=FeatureEmbedder(schema, d_model=width, item_width=width),
+        encoder=encoder_of(set_up.model_type)(
+            EncoderSettings(width, n_layer=set_up.n_layer, n_head=set_up.n_head, max_length=set_up.longest)
+        ),
+        scorer=ItemScorer(width, num_items=num_items, table_width=width, activation=ACTIVATIONS["tanh"], is_tied=False),
+        objective=make_objective(
+            set_up.loss_type, ObjectiveSettings(width=width, num_items=num_items, negative_sampling=True)
+        ),
+        training_targets=CausalTargets(),
+        evaluation_targets=CausalLastTarget(),
+    )
+    arguments = TrainingArguments(
+        folder,
+        max_steps=set_up.num_steps + set_up.num_warmup_steps,
+        per_device_train_batch_size=set_up.batch_size,
+        learning_rate=1e-3,
+        save_strategy="no",
+        logging_strategy="no",
+        report_to=[],
+        use_cpu=set_up.device == "cpu",
+        bf16=set_up.precision == "bf16",
+        fp16=set_up.precision == "fp16",
+    )
+    times = StepTimes()
+    trainer = RecSysTrainer(model, arguments, schedule=Schedule(), evaluation=Evaluation(), callbacks=[times])
+    return trainer, times
+
+
+def split_workload(set_up: SetUp, folder: Path) -> tuple[str, str, int]:
+    """Write the first sessions to train on and some of the last to evaluate; give both files and the largest id."""
+    source = Path(set_up.workload).expanduser() if set_up.workload else folder / "sessions.parquet"
+    if not set_up.workload:
+        write_sessions(
+            source,
+            num_items=set_up.num_items,
+            num_sessions=set_up.num_sessions,
+            length=set_up.length,
+            longest=set_up.longest,
+            seed=7,
+        )
+    table = pq.read_table(source, columns=["items"])
+    cut = int(len(table) * SHARE_TO_TRAIN)
+    files = [str(folder / name) for name in ("train.parquet", "eval.parquet")]
+    pq.write_table(table.slice(0, cut), files[0])
+    pq.write_table(table.slice(cut, set_up.eval_sessions), files[1])
+    largest = int(max(chunk.flatten().to_numpy().max() for chunk in table["items"].chunks))
+    return *files, max(largest, 0 if set_up.workload else set_up.num_items)
+
+
+def clocked(work: Callable[[], Any]) -> tuple[float, float]:
+    """Run it; give wall and processor seconds."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def plain_loading(file: str, longest: int, num_rows: int = 5_000) -> float:
+    """Rows a second of the plain way: a row of a data frame at a time, padded by itself, stacked by the batch."""
+    frame = pq.read_table(file).slice(0, num_rows).to_pandas()
+
+    def read() -> None:
+        for start in range(0, len(frame), 256):
+            rows = []
+            for number in range(start, min(start + 256, len(frame))):
+                items = frame.loc[number]["items"][:longest]
+                rows.append(torch.from_numpy(np.pad(items, (0, longest - len(items)))))
+            torch.stack(rows)
+
+    return len(frame) / min(clocked(read)[0] for _ in range(3))
+
+
+def step_flops(model: nn.Module, set_up: SetUp, events_of_session: float) -> float:
+    """Count the products of a step: 6 x weights for each event in the encoder, 6 x E x V for each target."""
+    assert isinstance(model, NextItemModel)
+    events, targets = set_up.batch_size * events_of_session, set_up.batch_size * (events_of_session - 1)
+    weights = sum(weight.numel() for weight in model.encoder.parameters() if weight.requires_grad)  # pyright: ignore
+    return 6 * (events * weights + targets * set_up.d_model * len(model.item_table))
+
+
+def matrix_rate(precision: str, device: str, size: int = 2048) -> float:
+    """Measure the products this machine does in a second, in this precision, on square matrices."""
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    one = torch.randn(size, size, device=device, dtype=dtype)
+
+    def multiply() -> None:
+        one @ one
+        if device != "cpu":
+            torch.cuda.synchronize()
+
+    return 2 * size**3 / min(clocked(multiply)[0] for _ in range(5))
+
+
+def peak_memory_mb(device: str) -> float:
+    """Most memory this process has held so far: the GPU's, or its own."""
+    if device != "cpu":
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    sys.stdout.write("\n" + json.dumps(measure(SetUp(**json.loads(sys.argv[1])))) + "\n")
