@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -11,14 +11,12 @@ from torch import Tensor
 
 from transformers4recsys.batch import Batch
 from transformers4recsys.data.engine import Engine
-from transformers4recsys.metrics.ranking import popularity_ranks, rank_bounds
+from transformers4recsys.metrics.catalogue import rank_among_all, top_items
+from transformers4recsys.metrics.ranking import popularity_ranks
 from transformers4recsys.metrics.streaming import StreamingMean, StreamingMetrics
 from transformers4recsys.model.next_item import NextItemModel
 from transformers4recsys.outputs import ModelOutput, Predictions
 from transformers4recsys.terminal import progress_bar
-
-# Scores held at a time: 128 MiB of them keep a large catalogue from filling the memory.
-SCORES_AT_A_TIME = 2**25
 
 OnPredictions = Callable[[Predictions], None]
 OnAttentions = Callable[[Tensor, tuple[Tensor, ...]], None]
@@ -53,7 +51,9 @@ class Evaluation:
         model.eval()
         metrics, popular = StreamingMetrics(device), StreamingMetrics(device)
         loss, unseen = StreamingMean(device), StreamingMean(device)
-        ranks_of_popularity = popularity_ranks(model.item_counts)
+        ranks_of_popularity, is_unseen_V = popularity_ranks(model.item_counts), model.item_counts == 0
+        with autocast():
+            table_VE, bias_V = _for_products(model.item_table), model.scorer.bias
         num_batches = min(len(engine), max_batches if max_batches is not None else len(engine))
         with progress_bar(description, num_batches) as advance:
             for step, batch in enumerate(engine.batches(0)):
@@ -67,34 +67,31 @@ class Evaluation:
                     output = model(batch)
                 if on_attentions is not None and output.attentions is not None:
                     on_attentions(output.inputs, output.attentions)
-                for part in _parts(output, SCORES_AT_A_TIME // len(model.item_table)):
-                    with autocast():
-                        scores_PV = model.scores(part.hidden)
-                    is_unseen_P = model.item_counts[part.labels] == 0
-                    ranks = rank_bounds(scores_PV, part.labels)
-                    metrics.update(ranks, is_unseen_P)
-                    popular.update(ranks_of_popularity.of(part.labels), is_unseen_P)
-                    loss.update(torch.nn.functional.cross_entropy(scores_PV, part.labels, reduction="none"))
-                    unseen.update(is_unseen_P)
-                    if on_predictions is not None:
-                        per_target = metrics.per_target(ranks, is_unseen_P)
-                        on_predictions(self._predictions(model, batch, part, scores_PV, per_target))
+                ranks, loss_P = rank_among_all(output.hidden, table_VE, bias_V, output.labels)
+                is_unseen_P = is_unseen_V[output.labels]
+                metrics.update(ranks, is_unseen_P)
+                popular.update(ranks_of_popularity.of(output.labels), is_unseen_P)
+                loss.update(loss_P)
+                unseen.update(is_unseen_P)
+                if on_predictions is not None:
+                    per_target = metrics.per_target(ranks, is_unseen_P)
+                    on_predictions(self._predictions(model, batch, output, table_VE, per_target))
         model.train(was_training)
         numbers = metrics.result() | {"loss": loss.result(), "unseen_label_share": unseen.result()}
         numbers["num_targets"] = metrics.num_targets()
         return numbers | {f"most_popular_{name}": value for name, value in popular.result().items()}
 
     def _predictions(
-        self, model: NextItemModel, batch: Batch, part: ModelOutput, scores_PV: Tensor, metrics: dict[str, Tensor]
+        self, model: NextItemModel, batch: Batch, output: ModelOutput, table_VE: Tensor, metrics: dict[str, Tensor]
     ) -> Predictions:
-        row_P, position_P = part.positions.unbind(1)
+        row_P, position_P = output.positions.unbind(1)
         items = batch.columns[model.schema.item_id.name]
         value_index_P = items.offsets[row_P] + position_P
-        top = scores_PV.topk(min(self.predict_top_k, scores_PV.shape[1] - 1), dim=1)
+        item_ids_PK, scores_PK = top_items(output.hidden, table_VE, model.scorer.bias, self.predict_top_k)
         return Predictions(
-            labels=part.labels,
-            item_ids=top.indices,
-            scores=top.values,
+            labels=output.labels,
+            item_ids=item_ids_PK,
+            scores=scores_PK,
             positions=position_P,
             lengths=items.lengths[row_P],
             metrics=metrics,
@@ -102,9 +99,7 @@ class Evaluation:
         )
 
 
-def _parts(output: ModelOutput, size: int) -> Iterator[ModelOutput]:
-    """Split the predictions of a batch so that the scores of one part fit."""
-    size = max(size, 1)
-    for start in range(0, len(output.labels), size):
-        rows = slice(start, start + size)
-        yield ModelOutput(None, output.hidden[rows], output.labels[rows], output.positions[rows], output.inputs)
+def _for_products(table_VE: Tensor) -> Tensor:
+    """Give the table in the precision that products have here, once for all batches."""
+    device = table_VE.device.type
+    return table_VE.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else table_VE

@@ -1,0 +1,92 @@
+"""Ranks and losses by block equal those of all scores at once, ties and values that are no numbers included."""
+
+import pytest
+import torch
+
+from transformers4recsys.metrics import catalogue
+from transformers4recsys.metrics.catalogue import rank_among_all, top_items
+from transformers4recsys.metrics.ranking import UNRANKED, rank_bounds
+
+NUM_ITEMS, WIDTH = 45, 4
+
+
+def whole_numbers(num_labels, *, spread=2):
+    """Small whole numbers: every sum of products is exact, and ties are many."""
+    generator = torch.Generator().manual_seed(num_labels)
+    draw = lambda *shape: torch.randint(-spread, spread + 1, shape, generator=generator).float()  # noqa: E731
+    bias = draw(NUM_ITEMS)
+    bias[0] = -torch.inf
+    labels = torch.randint(1, NUM_ITEMS, (num_labels,), generator=generator)
+    return draw(num_labels, WIDTH), draw(NUM_ITEMS, WIDTH), bias, labels
+
+
+def twin(hidden, table, bias, labels):
+    scores = torch.nn.functional.linear(hidden, table, bias)
+    return rank_bounds(scores, labels), torch.nn.functional.cross_entropy(scores, labels, reduction="none")
+
+
+@pytest.fixture(params=[(3, 16), (1, 44), (8, 12), (64, 4096)])
+def blocks(request, monkeypatch):
+    """Rows and items at a time, whole words of eight among them and others."""
+    rows, items = request.param
+    monkeypatch.setattr(catalogue, "MOST_ROWS", rows)
+    monkeypatch.setattr(catalogue, "LEAST_ROWS", 1)
+    monkeypatch.setattr(catalogue, "ITEMS_OF_A_BLOCK_ON_CPU", items)
+
+
+# Scores of some hundreds overflow exp() unless the largest is taken off first.
+@pytest.mark.parametrize("spread", [2, 30])
+def test_equals_the_plain_twin(spread, blocks):
+    given = whole_numbers(20, spread=spread)
+    (expected, expected_loss), (found, loss) = twin(*given), rank_among_all(*given)
+    assert expected.num_tied.max() > (1 if spread == 2 else -1)
+    assert torch.equal(found.num_above, expected.num_above) and torch.equal(found.num_tied, expected.num_tied)
+    torch.testing.assert_close(loss, expected_loss, rtol=1e-5, atol=1e-4)
+
+
+def test_by_hand():
+    table = torch.tensor([[9.0], [1.0], [3.0], [3.0], [2.0]])
+    hidden, bias = torch.tensor([[1.0], [-1.0]]), torch.tensor([-torch.inf, 0.0, 0.0, 0.0, 1.0])
+    # Row 0 scores 1, 3, 3, 3; row 1 scores -1, -3, -3, -1.
+    ranks, loss = rank_among_all(hidden, table, bias, torch.tensor([3, 1]))
+    assert ranks.num_above.tolist() == [0, 0] and ranks.num_tied.tolist() == [2, 1]
+    e = torch.e
+    torch.testing.assert_close(loss, torch.tensor([3 + e**-2, 2 + 2 * e**-2]).log(), rtol=1e-5, atol=1e-5)
+
+
+def test_a_constant_scorer_ties_with_all(blocks):
+    hidden, table, bias, labels = whole_numbers(9)
+    ranks, loss = rank_among_all(hidden, torch.full_like(table, 0.1), bias * 0, labels)
+    assert ranks.num_above.tolist() == [0] * 9 and ranks.num_tied.tolist() == [NUM_ITEMS - 2] * 9
+    torch.testing.assert_close(loss, torch.tensor([NUM_ITEMS - 1.0] * 9).log())
+
+
+def test_nan_is_never_in_favour(blocks):
+    hidden, table, bias, _ = whole_numbers(2)
+    table[7] = torch.nan
+    ranks, _ = rank_among_all(hidden, table, bias, torch.tensor([7, 3]))
+    below = rank_among_all(hidden, table.nan_to_num(-1e9).abs().neg(), bias, torch.tensor([7, 3]))
+    assert ranks.num_above[0] == UNRANKED and ranks.num_tied[0] == 0
+    scores = torch.nn.functional.linear(hidden[1:], table, bias)[0]
+    assert ranks.num_above[1] == (scores[1:] > scores[3]).sum() + 1
+    assert below[0].num_above.max() < UNRANKED
+
+
+@pytest.mark.parametrize("k", [1, 5, 100])
+def test_the_best_items_are_those_with_the_best_scores(k, blocks):
+    hidden, table, bias, _ = whole_numbers(11, spread=30)
+    item_ids, scores = top_items(hidden, table, bias, k)
+    every = torch.nn.functional.linear(hidden, table, bias)
+    assert item_ids.shape == (11, min(k, NUM_ITEMS - 1)) and item_ids.min() > 0
+    assert torch.equal(every.gather(1, item_ids), scores)
+    assert torch.equal(scores, every.topk(min(k, NUM_ITEMS - 1), dim=1).values)
+
+
+def test_counts_beyond_a_byte():
+    mask = torch.arange(6000)[None] < torch.tensor([[0], [256], [5999], [6000]])
+    assert catalogue._num_true(mask).tolist() == [0, 256, 5999, 6000]
+
+
+def test_no_label():
+    ranks, loss = rank_among_all(*whole_numbers(0))
+    assert len(ranks.num_above) == len(ranks.num_tied) == len(loss) == 0
