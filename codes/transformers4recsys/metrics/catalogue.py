@@ -94,7 +94,7 @@ def _score_blocks(hidden_RE: Tensor, table_IE: Tensor, bias_I: Tensor) -> Iterat
         first = max(0, min(start, len(table_IE) - size))
         block = slice(first, first + size)
         scores_RC = (hidden_RE @ table_IE[block].T).to(bias_I.dtype).add_(bias_I[block])
-        yield scores_RC[:, start - first :]
+        yield scores_RC[:, start - first :].contiguous()
 
 
 def _of_labels(scores: Sequence[Tensor], labels_R: Tensor) -> Tensor:
