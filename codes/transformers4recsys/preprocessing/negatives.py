@@ -126,7 +126,8 @@ class _Draws:
 
     def __init__(self, database: DuckDB, clicks: ir.Table, days: Sequence[int], recipe: Recipe):
         self.recipe = recipe
-        self.num_draws = 2 * recipe.neg_samples + 4
+        # More than are needed, since a draw counts for nothing if it hits the session's own or one item again.
+        self.num_draws = recipe.neg_samples * 3 // 2 + 8
         clicks = clicks.filter(clicks["_day"] >= days[0] - window(recipe))
         self.clicks = clicks
         by_age = self._clicks_by_age(days)
@@ -209,7 +210,7 @@ class _Draws:
         return joined.select("_row", "_position", "_attempt", "_drawn")
 
     def _together(self, positions: ir.Table) -> ir.Table:
-        """Draw a session of the window that has the position's item, and an item of that session."""
+        """Draw a session of the window that has the position's item, and another click of that session."""
         windows = self.windows.select("_target", _known="_item", _first="_first", _count="_count")
         on = [positions["_day"] == windows["_target"], positions["_item"] == windows["_known"]]
         draws = positions.join(windows, on)
@@ -219,12 +220,19 @@ class _Draws:
         draws = draws.select("_row", "_target", "_position", "_attempt", "_known", "_wanted")
         # The item was clicked, and so was the other one, before the day begins.
         same = self.occurrences.select(
-            _same="_item", _nth="_nth", _session_day="_day", _session="_number", _length="_length", _same_day="_click_day"
+            _same="_item",
+            _nth="_nth",
+            _session_day="_day",
+            _session="_number",
+            _length="_length",
+            _stood="_position",
+            _same_day="_click_day",
         )
         met = draws.join(same, [draws["_known"] == same["_same"], draws["_wanted"] == same["_nth"]])
         met = met.filter(met["_same_day"] < met["_target"])
         key = met["_row"], met["_position"], met["_attempt"]
-        met = met.mutate(_place=_scaled(chance(*key, ibis.literal(2)), met["_length"]))
+        step = 1 + _scaled(chance(*key, ibis.literal(2)), met["_length"] - 1)
+        met = met.mutate(_place=(met["_stood"] + step) % met["_length"])
         other = self.clicks.select("_day", "_number", _at="_position", _drawn="_item", _drawn_day="_click_day")
         pairs = met.join(
             other,
