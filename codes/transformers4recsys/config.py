@@ -260,7 +260,8 @@ class PreprocessArguments:
     neg_samples: int | None = flag(
         None,
         "negatives a position, in the column _neg_ITEM: different items that are not in the session, drawn from the "
-        "clicks of the days before its day; 0 (no negative) where there are fewer, as on all of the first day [0]",
+        "clicks of the days before its day; id 0, which losses skip, where too few are found, as on all of the first "
+        "day: train from the second one; not with --split [0]",
     )
     neg_strategy: str | None = flag(
         None,
@@ -269,7 +270,9 @@ class PreprocessArguments:
         ("uniform", "recency", "recent_popularity", "session_cooccurrence"),
     )
     neg_window_days: int | None = flag(None, "days before the session's day that negatives are drawn from [7]")
-    neg_decay: float | None = flag(None, "what is left of a click's weight a day later, not for uniform [0.8]")
+    neg_decay: float | None = flag(
+        None, "what a click's weight is multiplied by a day later; says nothing to uniform [0.8]"
+    )
     start_date: str | None = flag(None, "first day of events to read, YYYY-MM-DD (-HH with --time_unit hour)")
     end_date: str | None = flag(None, "last day of events to read, inclusive")
     report: bool = flag(False, "describe all days of the output, and check them for leaks: report.html, report.json")

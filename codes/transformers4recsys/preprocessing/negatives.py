@@ -30,7 +30,7 @@ COOCCURRENCE = "session_cooccurrence"
 
 
 def with_negatives(database: DuckDB, rows: ir.Table, days: Sequence[int], recipe: Recipe) -> ir.Table:
-    """Add `_negatives` to rows of `day_files.as_rows`: `neg_samples` different items a position, 0 where there are fewer.
+    """Add `_negatives` to rows of `day_files.as_rows`: `neg_samples` different items a position, then 0.
 
     Bundles of days come one after the other; their clicks are drawn from by later days.
     """
