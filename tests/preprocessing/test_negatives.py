@@ -157,6 +157,15 @@ def test_clicks_after_midnight_are_not_the_past_of_their_own_day(drawn, strategy
     assert all({*lists[0], *lists[1]} == {"early", "too", None} for _, lists in rows)
 
 
+def test_what_stands_beside_an_item_after_midnight_is_not_known_on_that_day(drawn):
+    night = [("n", "01-05 23:59:58", "a"), ("n", "01-05 23:59:59", "b"), ("n", "01-06 00:00:00", "c")]
+    log = night + visits("01-05", *["fg"] * 20) + visits("01-06", *["cz"] * 200)
+    rows = drawn(log, "2024-01-06", neg_samples=1, neg_strategy="session_cooccurrence")
+    beside_c = Counter(lists[0][0] for items, lists in rows if "z" in items)
+    # Drawn by clicks, of which f and g have 40 out of 42.
+    assert beside_c["f"] + beside_c["g"] > 170
+
+
 def test_hours_draw_from_the_hours_before(drawn):
     log = [(f"v{hour}", f"01-05 {hour:02}:00:0{n}", f"{hour}{n}") for hour in (1, 2, 3) for n in (0, 1)]
     log += [("w", "01-06 02:00:00", "x"), ("w", "01-06 02:00:01", "y")]
