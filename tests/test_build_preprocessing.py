@@ -13,3 +13,14 @@ def test_a_simulated_log_becomes_day_files(tmp_path, capsys):
     cli.main(["preprocess", "--input", str(log), "--output", str(days), "--session_length_max", "3", *columns])
     assert len(list(days.glob("session_start_date=2019-10-0[12]-train.parquet"))) == 2
     assert json.loads((days / "preprocessing.json").read_text())["settings"]["session_length_max"] == 3
+
+
+def test_a_decay_that_says_nothing_is_told(tmp_path, capsys):
+    log, days = tmp_path / "log", tmp_path / "days"
+    cli.main(["simulate", "--output", str(log), "--days", "1", "--sessions_per_day", "50", "--items", "60"])
+    flags = ["--item_column", "product_id", "--time_column", "event_time", "--session_column", "user_session"]
+    flags += ["--neg_samples", "1", "--neg_decay", "0.5"]
+    cli.main(["preprocess", "--input", str(log), "--output", str(days), *flags])
+    assert "--neg_decay has no effect: --neg_strategy uniform" in capsys.readouterr().err
+    cli.main(["preprocess", "--input", str(log), "--output", f"{days}2", *flags, "--neg_strategy", "recency"])
+    assert "--neg_decay has no effect" not in capsys.readouterr().err

@@ -40,10 +40,13 @@ def preprocess(arguments: PreprocessArguments) -> None:
     flags = {
         field.name: getattr(arguments, field.name) for field in dataclasses.fields(Recipe) if field.name != "names"
     }
+    recipe = read_recipe(arguments.recipe, flags)
+    if recipe.neg_strategy == "uniform" and arguments.neg_decay is not None:
+        log.warning("--neg_decay has no effect: --neg_strategy uniform draws all items alike")
     preprocess_log(
         arguments.input or [],
         arguments.output or "",
-        read_recipe(arguments.recipe, flags),
+        recipe,
         start_date=arguments.start_date,
         end_date=arguments.end_date,
         memory_limit=arguments.memory_limit,

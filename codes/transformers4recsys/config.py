@@ -211,7 +211,7 @@ class PreprocessArguments:
     recipe: str | None = flag(
         None,
         "name of a data set in datasets/, such as rees46, or a YAML file with any of the settings below, --files to "
-        "--k_core, and names; flags go before it",
+        "--neg_decay, and names; flags go before it",
     )
     files: str | None = flag(None, "which files count in an --input that is a folder, such as clicks_*.csv")
     file_format: str | None = flag(
@@ -256,6 +256,22 @@ class PreprocessArguments:
     test_from: str | None = flag(None, "first day of the test, with --split time [90 % of the events lie before it]")
     k_core: int | None = flag(
         None, "least events of a user and of an item, fewer are left out until none is left; not with --split days [0]"
+    )
+    neg_samples: int | None = flag(
+        None,
+        "negatives a position, in the column _neg_ITEM: different items that are not in the session, drawn from the "
+        "clicks of the days before its day; id 0, which losses skip, where too few are found, as on all of the first "
+        "day: train from the second one; not with --split [0]",
+    )
+    neg_strategy: str | None = flag(
+        None,
+        "items are drawn all alike, by the age of their last click, by clicks weighted by age, or out of sessions "
+        "that have the position's item, filled up by recent_popularity [uniform]",
+        ("uniform", "recency", "recent_popularity", "session_cooccurrence"),
+    )
+    neg_window_days: int | None = flag(None, "days before the session's day that negatives are drawn from [7]")
+    neg_decay: float | None = flag(
+        None, "what a click's weight is multiplied by a day later; says nothing to uniform [0.8]"
     )
     start_date: str | None = flag(None, "first day of events to read, YYYY-MM-DD (-HH with --time_unit hour)")
     end_date: str | None = flag(None, "last day of events to read, inclusive")

@@ -18,6 +18,7 @@ from transformers4recsys.preprocessing import (
     day_files,
     feature_config,
     features,
+    negatives,
     past,
     sessions,
     splits,
@@ -25,7 +26,7 @@ from transformers4recsys.preprocessing import (
 )
 from transformers4recsys.preprocessing.duckdb_engine import DuckDB
 from transformers4recsys.preprocessing.ledger import Ledger
-from transformers4recsys.preprocessing.recipe import Recipe
+from transformers4recsys.preprocessing.recipe import ITEM, Recipe
 from transformers4recsys.preprocessing.vocabulary import Vocabulary
 from transformers4recsys.terminal import progress_bar
 
@@ -97,6 +98,8 @@ class Pipeline:
         prices = self._category_prices(found.events) if "relative_price" in self._numbers else None
         if self.recipe.has_past and self.ledger.days:
             self._remember_history(found.events)
+        if self.recipe.neg_samples:
+            self._remember_clicks(min(found.events_of_day))
         write = self._write_split if self.recipe.is_split else self._write_days
         with progress_bar("writing days", total=len(found.events_of_day)) as advance:
             for days in bundles(found.events_of_day, EVENTS_AT_A_TIME, at_first=self.recipe.fit_days):
@@ -121,7 +124,8 @@ class Pipeline:
         scalars = ["session_id", "session_start", *(["user_id"] if self.recipe.user_column else [])]
         names = {name: self.recipe.output_name(name) for name in (*scalars, *self._columns)}
         pasts = {past.PREFIX + name: past.PREFIX + names[name] for name in self._columns if self.recipe.has_past}
-        return names | pasts
+        drawn = {"_negatives": negatives.PREFIX + names[ITEM]} if self.recipe.neg_samples else {}
+        return names | pasts | drawn
 
     def _identified(self, events: ir.Table, advance: Callable[[], None]) -> Identified:
         """Give each event the numbers of its values and of its session."""
@@ -161,6 +165,12 @@ class Pipeline:
         users = events.select("_user").distinct()
         past.remember(self.database, past.history(self.database, self._day_files, users, self._columns, self.recipe))
 
+    def _remember_clicks(self, first_day: int) -> None:
+        start = clock.label(first_day - negatives.window(self.recipe), self.recipe.time_unit)
+        files = [file for day, file in zip(self.ledger.days, self._day_files, strict=True) if day >= start]
+        if files:
+            negatives.remember(self.database, files, self.recipe)
+
     @cached_property
     def _day_files(self) -> list[str]:
         """Files of all sessions of earlier calls."""
@@ -187,6 +197,8 @@ class Pipeline:
         added.count(
             {day: found.events_of_day[day] for day in days}, counts, database.rows(day_files.halves(rows)), unit
         )
+        if recipe.neg_samples:
+            rows = negatives.with_negatives(database, rows, days, recipe)
         return rows if not recipe.has_past else past.with_past(database, rows, recipe)
 
     def _finished(self, rows: ir.Table) -> ir.Table:

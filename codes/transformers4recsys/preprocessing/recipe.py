@@ -19,6 +19,7 @@ CHOICES = {
     "epoch_unit": ("s", "ms", "us", "ns"),
     "file_format": ("csv", "json", "parquet"),
     "split": ("days", "leave_one_out", "time", "given"),
+    "neg_strategy": ("uniform", "recency", "recent_popularity", "session_cooccurrence"),
 }
 LEAST = {
     "session_gap_minutes": 1,
@@ -27,8 +28,11 @@ LEAST = {
     "fit_days": 1,
     "spare_ids": 0,
     "k_core": 0,
+    "neg_samples": 0,
+    "neg_window_days": 1,
 }
 LISTS = ("column_names", "categorical_columns", "numeric_columns", "event_types")
+NEGATIVES = ("neg_strategy", "neg_window_days", "neg_decay")
 ITEM, CATEGORY, PRICE = "item_id", "category", "price"
 
 
@@ -65,6 +69,10 @@ class Recipe:
     valid_from: str | None = None
     test_from: str | None = None
     k_core: int = 0
+    neg_samples: int = 0
+    neg_strategy: str = "uniform"
+    neg_window_days: int = 7
+    neg_decay: float = 0.8
     names: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -73,6 +81,7 @@ class Recipe:
         self._check_columns()
         self._check_values()
         self._check_split()
+        self._check_negatives()
         self._check_names()
 
     def _check_columns(self) -> None:
@@ -120,6 +129,18 @@ class Recipe:
             raise InputError("--k_core counts the events of all days, so it would look ahead; it needs another --split")
         if self.is_split and self.time_unit != "day":
             raise InputError(f"--split {self.split} makes no files of hours; give --time_unit day")
+
+    def _check_negatives(self) -> None:
+        given = [name for name in NEGATIVES if getattr(self, name) != getattr(Recipe, name)]
+        if given and not self.neg_samples:
+            raise InputError(f"--{given[0]} is about negative columns; give --neg_samples, how many a position, too")
+        if not (type(self.neg_decay) in (int, float) and 0 < self.neg_decay <= 1):
+            raise InputError(f"--neg_decay {self.neg_decay!r}: must be a number above 0 and up to 1")
+        if self.is_split and self.neg_samples:
+            raise InputError(
+                f"--neg_samples draws from the days before a session's; --split {self.split} has no such days: leave "
+                "one of the two out"
+            )
 
     def _check_names(self) -> None:
         standard = self.standard_names
