@@ -26,12 +26,16 @@ class Engine(Protocol):
     def batches(self, epoch: int) -> Iterator[Batch]: ...
 
 
-def row_order(num_rows: int, *, shuffle: bool, seed: int, day: datetime, epoch: int) -> np.ndarray:
-    """Give the order of all rows in one epoch, (num_rows,), whatever the number of processes and workers."""
+def row_order(num_rows: int, *, shuffle: bool, seed: int, day: datetime, epoch: int, part: int = 0) -> np.ndarray:
+    """Give the order of all rows in one epoch, (num_rows,), whatever the number of processes and workers.
+
+    `part` counts the parts of an epoch that are shuffled by themselves, 0 where there is but one.
+    """
     if not shuffle:
         return np.arange(num_rows)
     hour = day.toordinal() * 24 + day.hour
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, hour, epoch]))).permutation(num_rows)
+    sequence = np.random.SeedSequence([seed, hour, epoch, part])
+    return np.random.Generator(np.random.PCG64(sequence)).permutation(num_rows)
 
 
 def batch_bounds(

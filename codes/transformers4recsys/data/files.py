@@ -53,11 +53,14 @@ def parquet_parts(folder: str) -> tuple[str, ...]:
     )
 
 
-def open_parquet(path: str, metadata: pq.FileMetaData | None = None) -> pq.ParquetFile:
-    """Open one parquet file; InputError tells why it cannot be read."""
+def open_parquet(path: str, metadata: pq.FileMetaData | None = None, *, buffer_size: int = 0) -> pq.ParquetFile:
+    """Open one parquet file; InputError tells why it cannot be read.
+
+    With a `buffer_size`, that many bytes of a column chunk are read at a time, else the whole chunk.
+    """
     file_system, location = locate(path)
     try:
-        return pq.ParquetFile(location, metadata=metadata, filesystem=file_system)
+        return pq.ParquetFile(location, metadata=metadata, filesystem=file_system, buffer_size=buffer_size)
     except (FileNotFoundError, PermissionError) as error:
         raise InputError(f"{path} cannot be opened: {error.strerror or _first_line(error)}") from error
     except (pa.ArrowException, OSError) as error:
