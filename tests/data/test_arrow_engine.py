@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -246,6 +248,112 @@ def test_the_past_of_a_batch_can_be_put_in_front(opened):
     expected = [row["bef_item"] + row["item"] for row in plain_twin(sessions, session_length_max=5, past_length_max=3)]
     together = [row["item"] for b in opened(sessions).batches(0) for row in as_lists(with_past(b, SCHEMA))]
     assert together == expected
+
+
+def expected_of(*files: Sessions) -> list[Sessions]:
+    return [row for rows in files for row in plain_twin(rows, session_length_max=5, past_length_max=3)]
+
+
+@pytest.fixture
+def three_files(write: Callable[..., str]) -> tuple[list[str], list[Sessions]]:
+    """155 ragged rows in 19 row groups of three files; a row takes 300 bytes at most, on average."""
+    files = [random_sessions(num_rows, seed=num_rows) for num_rows in (70, 5, 80)]
+    paths = [write(f"{number}.parquet", row_group_size=9, **rows) for number, rows in enumerate(files)]
+    return paths, files
+
+
+def open_paths(paths: list[str], memory_bytes: int, **settings: Any) -> ArrowEngine:
+    defaults: dict[str, Any] = {"batch_size": 7, "session_length_max": 5, "past_length_max": 3, "day": DAY}
+    return ArrowEngine(paths, schema=SCHEMA, memory_bytes=memory_bytes, **defaults | settings)
+
+
+# Blocks of one slice, of a row group or less, of several row groups.
+MEMORIES = [20, 500, 20_000, 60_000]
+
+
+@pytest.mark.parametrize("workers_count", [0, 4])
+@pytest.mark.parametrize("memory_bytes", MEMORIES)
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_streamed_rows_come_as_the_held_ones_do(three_files, memory_bytes: int, workers_count: int, drop_last: bool):
+    paths, files = three_files
+    held = open_paths(paths, 10**9, drop_last=drop_last)
+    streamed = open_paths(paths, memory_bytes, workers_count=workers_count, drop_last=drop_last)
+    assert (streamed.num_rows, len(streamed)) == (held.num_rows, len(held))
+    batches = [as_lists(batch) for batch in streamed.batches(0)]
+    assert batches == [as_lists(batch) for batch in held.batches(0)]
+    expected = expected_of(*files)
+    assert [row for batch in batches for row in batch] == expected[: 7 * len(held) if drop_last else None]
+
+
+@pytest.mark.parametrize("memory_bytes", MEMORIES)
+def test_a_streamed_epoch_has_every_row_once_in_an_order_of_its_own(three_files, memory_bytes: int):
+    paths, files = three_files
+    engine = open_paths(paths, memory_bytes, shuffle=True, seed=3)
+    epochs = [[row["session"][0] for row in read_all(engine, epoch)] for epoch in (0, 1, 0)]
+    assert sorted(epochs[0]) == sorted(row["session"][0] for row in expected_of(*files)) == sorted(epochs[1])
+    assert epochs[0] == epochs[2] != epochs[1]
+    other_seed = open_paths(paths, memory_bytes, shuffle=True, seed=4)
+    other_day = open_paths(paths, memory_bytes, shuffle=True, seed=3, day=datetime(2019, 10, 2))
+    assert epochs[0] not in [[row["session"][0] for row in read_all(other)] for other in (other_seed, other_day)]
+
+
+def test_streamed_rows_keep_all_their_values(three_files):
+    paths, files = three_files
+    rows = read_all(open_paths(paths, 20_000, shuffle=True))
+    expected = expected_of(*files)
+    assert rows != expected
+    assert sorted(rows, key=repr) == sorted(expected, key=repr)
+
+
+def test_a_block_is_shuffled_inside_and_mixes_row_groups(write):
+    # 8 row groups of 10 sessions of two items: 24 bytes a session, blocks of two row groups.
+    path = write(item=[[row, row] for row in range(1, 81)], row_group_size=10)
+    schema = Schema.from_entries({"item": ENTRIES["item"]})
+    settings = {"schema": schema, "batch_size": 20, "session_length_max": 5, "day": DAY, "shuffle": True}
+    blocks = ArrowEngine([path], memory_bytes=5 * 24 * 20, **settings).batches(0)
+    groups_of_blocks = []
+    for block in blocks:
+        items = block.columns["item"].values[::2].tolist()
+        groups = {(item - 1) // 10 for item in items}
+        assert sorted(items) == [10 * group + row for group in sorted(groups) for row in range(1, 11)] != items
+        groups_of_blocks.append(groups)
+    assert [len(groups) for groups in groups_of_blocks] == [2] * 4
+    assert groups_of_blocks != [{0, 1}, {2, 3}, {4, 5}, {6, 7}] and set().union(*groups_of_blocks) == set(range(8))
+
+
+@pytest.mark.parametrize("workers_count", [0, 4])
+@pytest.mark.parametrize("world_size", [2, 3])
+@pytest.mark.parametrize("memory_bytes", MEMORIES)
+def test_ranks_stream_each_row_once_in_the_order_of_one_process(
+    three_files, memory_bytes: int, world_size: int, workers_count: int
+):
+    paths, _ = three_files
+    alone = open_paths(paths, memory_bytes, batch_size=7 * world_size, shuffle=True)
+    settings = {"world_size": world_size, "workers_count": workers_count, "shuffle": True}
+    ranks = [open_paths(paths, memory_bytes, rank=rank, **settings) for rank in range(world_size)]
+    assert alone.num_rows % (7 * world_size) >= world_size
+    assert {len(rank) for rank in ranks} == {len(alone)}
+    for step, *shares in zip(alone.batches(2), *(rank.batches(2) for rank in ranks), strict=True):
+        assert [row for share in shares for row in as_lists(share)] == as_lists(step)
+
+
+def test_streaming_may_stop_in_the_middle_of_an_epoch(three_files):
+    paths, _ = three_files
+    num_threads = threading.active_count()
+    batches = open_paths(paths, 20_000, workers_count=4).batches(0)
+    next(batches)
+    assert threading.active_count() > num_threads
+    batches.close()
+    assert threading.active_count() == num_threads
+
+
+@pytest.mark.parametrize("workers_count", [0, 2])
+def test_a_file_cut_short_while_it_is_streamed_is_named(three_files, workers_count: int):
+    paths, _ = three_files
+    engine = open_paths(paths, 500, workers_count=workers_count)
+    Path(paths[1]).write_bytes(Path(paths[1]).read_bytes()[:100])
+    with pytest.raises(InputError, match="1.parquet cannot be read as parquet"):
+        read_all(engine)
 
 
 def test_a_file_that_vanished_is_named(tmp_path):
