@@ -2,6 +2,7 @@
 
 import pytest
 
+RESULTS = "eval_train_results_dates.csv"
 FIRST = "session_start_date=2019-10-01-train.parquet"
 
 
@@ -36,6 +37,14 @@ def test_settings_that_cannot_run_are_refused(flags, words, run_train, capsys):
     for word in words:
         assert word in message
     assert "Traceback" not in message and not folder.exists()
+
+
+def test_a_day_that_memory_cannot_hold_trains_as_one_that_it_can(run_train, capsys):
+    held, streamed = (run_train(name, loader_memory=name, dataloader_drop_last=True) for name in ("1GB", "8KB"))
+    assert "are streamed in blocks" in " ".join(capsys.readouterr().err.split())
+    tables = [[line.split(",") for line in (out / RESULTS).read_text().splitlines()] for out in (held, streamed)]
+    losses = [[row[table[0].index("eval_loss")] for row in table[1:]] for table in tables]
+    assert losses[0] == losses[1] and len(losses[0]) == 2
 
 
 def test_a_second_run_in_a_folder_needs_to_be_asked_for(run_train, capsys):

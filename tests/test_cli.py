@@ -7,7 +7,7 @@ import pytest
 
 from transformers4recsys import cli
 from transformers4recsys.cli import FlagParser
-from transformers4recsys.config import DataArguments, ModelArguments, TrainingArguments
+from transformers4recsys.config import DataArguments, ModelArguments, TrainingArguments, bytes_of
 from transformers4recsys.errors import InputError
 
 SETTINGS = (DataArguments, ModelArguments, TrainingArguments)
@@ -69,6 +69,8 @@ def test_a_file_of_flags_equals_the_command_line(suffix, tmp_path):
         ("--session_aware_ 3", ["ambiguous", "session_aware_past_seq_length_max"]),
         ("--session_seq_length_max 1", ["--session_seq_length_max 1", "at least 2"]),
         ("--dropout 1.5", ["--dropout 1.5", "below 1"]),
+        ("--loader_memory 4", ["--loader_memory 4:", "500MB"]),
+        ("--loader_memory 0GB", ["--loader_memory 0GB:", "above zero"]),
         ("--pad_token 3", ["--pad_token 3", "item id 0"]),
         ("--constrained_embeddings --mf_constrained_embeddings", ["exclude each other"]),
         ("nothing.json", ["nothing.json", "No such file"]),
@@ -83,6 +85,11 @@ def test_a_mistake_is_named_with_its_cure(line, words):
 
 def test_a_prefix_that_only_one_flag_has_stands_for_it():
     assert parse("--output_dir x --session_aware_p 3 --log_pred")[0].session_aware_past_seq_length_max == 3
+
+
+def test_sizes_of_memory():
+    for text, expected in (("4GB", 4 * 10**9), ("1.5gb", 1_500_000_000), ("20 KB", 20_000), ("500MB", 500 * 10**6)):
+        assert bytes_of(DataArguments(loader_memory=text), "loader_memory") == expected
 
 
 def test_errors_leave_with_code_2_and_one_message(capsys):

@@ -22,6 +22,12 @@ def test_which_model_flags_are_idle(flags, idle, tmp_path):
     assert [note.split()[0] for note in notes] == [f"--{name}" for name in idle]
 
 
+def test_which_data_flags_are_idle(tmp_path):
+    data = DataArguments(data_loader_engine="petastorm", loader_memory="1GB", workers_count=2)
+    notes = without_effect(data, ModelArguments(), TrainingArguments(output_dir=str(tmp_path)))
+    assert notes == ["--loader_memory has no effect here: --data_loader_engine is not pyarrow"]
+
+
 def test_flags_without_effect_are_named_once(run_train, capsys):
     run_train(end_date="2019-10-02", lsh_num_hashes=4, fp16=True, hidden_act="relu")
     message = " ".join(capsys.readouterr().err.split())

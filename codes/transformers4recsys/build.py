@@ -20,6 +20,7 @@ from transformers4recsys.config import (
     DataArguments,
     ModelArguments,
     TrainingArguments,
+    bytes_of,
     required,
 )
 from transformers4recsys.data import ENGINES
@@ -134,6 +135,7 @@ def _engines_of(
         rank=distributed.rank(),
         world_size=distributed.world_size(),
         workers_count=data.workers_count,
+        memory_bytes=bytes_of(data, "loader_memory"),
     )
     to_evaluate = partial(open_files, batch_size=training.per_device_eval_batch_size, shuffle=False, drop_last=False)
     window = training.training_time_window_size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
@@ -40,6 +41,15 @@ def between_0_and_1(config: Any, *names: str) -> None:
             raise InputError(f"--{name} {getattr(config, name)}: must be at least 0 and below 1")
 
 
+def bytes_of(config: Any, name: str) -> int:
+    """Give the bytes that a field such as 500MB or 1.5GB stands for; InputError if it is no such thing."""
+    given = str(getattr(config, name))
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT])B", given.strip(), re.IGNORECASE)
+    if not match or not float(match[1]):
+        raise InputError(f"--{name} {given}: write a size above zero in KB, MB, GB or TB, such as 500MB or 1.5GB")
+    return int(float(match[1]) * 1_000 ** (1 + "KMGT".index(match[2].upper())))
+
+
 @dataclass
 class DataArguments:
     """Data: where the sessions are and how they are read"""
@@ -57,6 +67,9 @@ class DataArguments:
     nvt_part_mem_fraction: float = flag(0.1, "share of GPU memory for an NVTabular partition")
     petastorm_reader_pool_type: str = flag("thread", "petastorm's pool", ("thread", "process", "dummy"))
     workers_count: int = flag(8, "reading workers of pyarrow and petastorm; 0 reads in the process itself")
+    loader_memory: str = flag(
+        "4GB", "memory in which the pyarrow engine reads, a process; what takes more is streamed block by block"
+    )
     shuffle_buffer_size: int = flag(0, "> 0 shuffles the training rows, a full permutation where they fit in memory")
     session_seq_length_max: int = flag(20, "longest session; longer ones keep their most recent items")
     session_aware: bool = flag(False, "put the user's past sessions in front of the current one")
@@ -69,6 +82,7 @@ class DataArguments:
         at_least(2, self, "session_seq_length_max")
         at_least(1, self, "session_aware_past_seq_length_max")
         at_least(0, self, "workers_count", "shuffle_buffer_size")
+        bytes_of(self, "loader_memory")
         for name in ("pad_token", "mask_token"):
             if getattr(self, name) != 0:
                 raise InputError(f"--{name} {getattr(self, name)}: item id 0 is padding everywhere; leave the flag out")

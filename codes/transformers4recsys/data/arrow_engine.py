@@ -61,10 +61,12 @@ class ArrowEngine:
         order = partial(row_order, shuffle=shuffle, seed=seed, day=day)
         groups = row_groups(files, schema)
         block_bytes = memory_bytes // SHARES_OF_MEMORY
-        if sum(group.num_bytes for group in groups) <= block_bytes:
+        num_bytes = sum(group.num_bytes for group in groups)
+        if num_bytes <= block_bytes:
             pieces = mapped(lambda group: as_rows(group.read(names)), groups, workers_count)
             self.source: _Held | Streamed = _Held(pieces, order)
         else:
+            log.info("rows of %.1f GB are streamed in blocks of %.1f GB", num_bytes / 1e9, block_bytes / 1e9)
             self.source = Streamed(
                 groups,
                 names=names,
