@@ -159,13 +159,13 @@ READERS = {
 }
 
 
-def measure_memory(gigabytes: float, memory: str, row_group: int) -> None:
+def measure_memory(gigabytes: float, memory: str, row_group: int, readers: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "sessions.parquet")
         write_file(path, int(gigabytes * 1e9), row_group)
         show(file_gb=path.stat().st_size / 1e9, sessions=pq.ParquetFile(path).metadata.num_rows, memory=memory)
-        for reader in READERS:
-            line = [sys.executable, __file__, "--reader", reader, "--file", str(path), "--memory", memory]
+        for reader in readers:
+            line = [sys.executable, __file__, "--readers", reader, "--file", str(path), "--memory", memory]
             if subprocess.run(line, check=False).returncode:
                 show(reader=reader, failed="more memory than there is")
 
@@ -189,13 +189,13 @@ def main() -> None:
     parser.add_argument("--gigabytes", type=float)
     parser.add_argument("--memory", default="1GB")
     parser.add_argument("--row_group", type=int, default=100_000, help="sessions in a row group of the large file")
-    parser.add_argument("--reader", choices=READERS, help=argparse.SUPPRESS)
+    parser.add_argument("--readers", nargs="+", choices=READERS, default=list(READERS), help="of the large file")
     parser.add_argument("--file", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.reader:
-        measure_reader(given.reader, given.file, given.memory)
+    if given.file:
+        measure_reader(given.readers[0], given.file, given.memory)
     elif given.gigabytes:
-        measure_memory(given.gigabytes, given.memory, given.row_group)
+        measure_memory(given.gigabytes, given.memory, given.row_group, given.readers)
     else:
         measure_speed(given.sessions, given.repeats)
 

@@ -53,7 +53,7 @@ def test_slices_are_the_row_group(write):
     )
     slices = list(group.read_slices(["item"], 300))
     assert [len(each) for each in slices] == [300, 300, 300, 100]
-    assert pa.concat_tables(slices)["item"].to_pylist() == rows == group.read(["item"])["item"].to_pylist()
+    assert pa.Table.from_batches(slices)["item"].to_pylist() == rows == group.read(["item"])["item"].to_pylist()
 
 
 def test_bytes_are_never_fewer_than_what_is_read(write):

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transformers4recsys.data.columns import as_input, flattened, is_list, to_numpy, value_type
-from transformers4recsys.data.files import open_parquet, unreadable
+from transformers4recsys.data.files import open_parquet
+from transformers4recsys.data.row_groups import row_groups
 from transformers4recsys.errors import InputError
 from transformers4recsys.schema import Feature, Schema
 
@@ -44,16 +45,13 @@ def check_files(files: Iterable[str], schema: Schema) -> dict[str, FileCounts]:
 
 def check_file(file: str, schema: Schema) -> FileCounts:
     """Check types, nulls, ids, finite numbers and list lengths of one parquet file."""
-    parquet = open_parquet(file)
-    check_types(parquet.schema_arrow, schema, file)
+    check_types(open_parquet(file).schema_arrow, schema, file)
     names = [feature.name for feature in schema.columns]
     num_rows = num_sessions = 0
-    try:
-        for rows in parquet.iter_batches(ROWS_AT_A_TIME, columns=names):
+    for group in row_groups([file], schema):
+        for rows in group.read_slices(names, ROWS_AT_A_TIME, use_threads=True):
             num_sessions += _RowCheck(file, num_rows, schema).check(rows)
             num_rows += len(rows)
-    except (pa.ArrowException, OSError) as error:
-        raise unreadable(file, error) from error
     return FileCounts(num_rows, num_sessions)
 
 

@@ -14,7 +14,7 @@ from transformers4recsys.data.files import open_parquet, unreadable
 from transformers4recsys.schema import Feature, Schema
 
 # A column chunk is read through a buffer of this size where it may be larger than memory.
-BUFFER_SIZE = 1 << 20
+BUFFER_SIZE = 4 << 20
 ROWS_AT_A_TIME = 65_536
 
 
@@ -36,20 +36,20 @@ class RowGroup:
         except (pa.ArrowException, OSError) as error:
             raise unreadable(self.file, error) from error
 
-    def read_slices(self, names: Sequence[str], num_rows: int) -> Iterator[pa.Table]:
-        """Read some columns in the calling thread, `num_rows` at a time, without ever holding them all."""
+    def read_slices(
+        self, names: Sequence[str], num_rows: int, *, use_threads: bool = False
+    ) -> Iterator[pa.RecordBatch]:
+        """Read some columns, `num_rows` at a time, without ever holding them all; threads read several columns."""
         parquet = open_parquet(self.file, self.metadata, buffer_size=BUFFER_SIZE)
-        numbers = [self.number]
+        wanted = {"row_groups": [self.number], "columns": list(names)}
         try:
-            for rows in parquet.iter_batches(num_rows, row_groups=numbers, columns=list(names), use_threads=False):
-                yield pa.Table.from_batches([rows])
+            yield from parquet.iter_batches(num_rows, use_threads=use_threads, **wanted)
         except (pa.ArrowException, OSError) as error:
             raise unreadable(self.file, error) from error
 
     def count_sessions(self, item_name: str) -> int:
         """Count the rows with two or more items; of all columns only this one is read."""
-        tables = self.read_slices([item_name], ROWS_AT_A_TIME)
-        lists = (flattened(table.column(item_name).combine_chunks())[1] for table in tables)
+        lists = (flattened(rows.column(item_name))[1] for rows in self.read_slices([item_name], ROWS_AT_A_TIME))
         return sum(int((np.diff(offsets) > 1).sum()) for offsets in lists if offsets is not None)
 
 

@@ -73,7 +73,8 @@ class Streamed:
             if len(sizes) == 1:
                 tables = map(group.read, [self.names])
             else:
-                tables = group.read_slices(self.names, -(-group.num_rows // len(sizes)))
+                slices = group.read_slices(self.names, -(-group.num_rows // len(sizes)))
+                tables = (pa.Table.from_batches([rows]) for rows in slices)
             pieces = map(self.to_rows, tables)
             yield from ((pieces, size) for size in sizes)
 
