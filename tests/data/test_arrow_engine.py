@@ -311,13 +311,14 @@ def test_a_block_is_shuffled_inside_and_mixes_row_groups(write):
     schema = Schema.from_entries({"item": ENTRIES["item"]})
     settings = {"schema": schema, "batch_size": 20, "session_length_max": 5, "day": DAY, "shuffle": True}
     blocks = ArrowEngine([path], memory_bytes=5 * 24 * 20, **settings).batches(0)
-    groups_of_blocks = []
+    groups_of_blocks, orders = [], set()
     for block in blocks:
         items = block.columns["item"].values[::2].tolist()
         groups = {(item - 1) // 10 for item in items}
         assert sorted(items) == [10 * group + row for group in sorted(groups) for row in range(1, 11)] != items
         groups_of_blocks.append(groups)
-    assert [len(groups) for groups in groups_of_blocks] == [2] * 4
+        orders.add(tuple((item - 1) % 10 for item in items))
+    assert [len(groups) for groups in groups_of_blocks] == [2] * 4 and len(orders) == 4
     assert groups_of_blocks != [{0, 1}, {2, 3}, {4, 5}, {6, 7}] and set().union(*groups_of_blocks) == set(range(8))
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from transformers4recsys.data import row_groups as row_groups_module
 from transformers4recsys.data.row_groups import row_groups
 from transformers4recsys.schema import Schema
 
@@ -62,3 +64,16 @@ def test_bytes_are_never_fewer_than_what_is_read(write):
     items = [draw.integers(1, 9, length).tolist() for length in lengths]
     (group,) = row_groups([write(item=items)], Schema.from_entries({"item": ID | {"is_label": True}}))
     assert lengths.sum() * 8 + 8 * 500 <= group.num_bytes == np.maximum(lengths, 1).sum() * 8 + 8 * 500
+
+
+def test_slices_of_a_large_row_group_take_little_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(row_groups_module, "BUFFER_SIZE", 1 << 16)
+    path, ids = str(tmp_path / "large.parquet"), np.random.default_rng(0).integers(1, 2**60, 1_600_000)
+    lists = pa.ListArray.from_arrays(pa.array(np.arange(0, len(ids) + 1, 2), pa.int32()), pa.array(ids))
+    pq.write_table(pa.table({"item": lists}), path, use_dictionary=False)
+    (group,) = row_groups([path], Schema.from_entries({"item": ID | {"is_label": True}}))
+    assert group.num_bytes > 12_000_000
+    del lists
+    before = pa.total_allocated_bytes()
+    taken = [pa.total_allocated_bytes() - before for _ in group.read_slices(["item"], 2_000)]
+    assert len(taken) == 400 and max(taken) < 6_000_000
