@@ -83,8 +83,9 @@ def test_the_best_items_are_those_with_the_best_scores(k, blocks):
 
 
 def test_counts_beyond_a_byte():
-    mask = torch.arange(6000)[None] < torch.tensor([[0], [256], [5999], [6000]])
-    assert catalogue._num_true(mask).tolist() == [0, 256, 5999, 6000]
+    scores, limits = torch.arange(6000.0).expand(4, -1), torch.tensor([[0.0], [256], [5999], [6000]])
+    assert catalogue._num_true(torch.lt, scores, limits).tolist() == [0, 256, 5999, 6000]
+    assert catalogue._num_true(torch.le, scores, limits).tolist() == [1, 257, 6000, 6000]
 
 
 def test_no_label():

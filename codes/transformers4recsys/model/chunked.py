@@ -5,6 +5,7 @@ Letters as everywhere, and `R` rows of a chunk, `C` items of a block. The plain 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ MOST_ROWS, LEAST_ROWS = 576, 32
 ITEMS_OF_A_BLOCK_ON_CPU, ITEMS_OF_A_BLOCK = 4_096, 65_536
 # exp() of scores within this of one another keeps all digits without taking the largest off first.
 SAFE_RANGE = 60.0
+LOG2_E = math.log2(math.e)
 
 
 def cross_entropy(
@@ -126,23 +128,27 @@ class Softmax:
         weights, largest_R1 = self._weights(hidden_RE, blocks)
         total_RF = hidden_RE.new_zeros(len(hidden_RE), hidden_RE.shape[1] + 1)
         for block, weights_RC in zip(blocks, weights, strict=True):
-            total_RF += weights_RC @ self._with_ones(self.item_table_VE[block], self._factor(block)).to(self.precision)
+            items_CF = _with_ones(self.item_table_VE[block])
+            if self.is_safe:
+                items_CF *= self.bias_V[block].exp()[:, None]
+            total_RF += weights_RC @ items_CF.to(self.precision)
         total_R1 = total_RF[:, -1:]
-        scaled_RF = (self._with_ones(hidden_RE, None) / total_R1).to(self.precision)
+        scaled_RF = (_with_ones(hidden_RE) / total_R1).to(self.precision)
         for block, weights_RC in zip(blocks, weights, strict=True):
             gradient_CF = (weights_RC.T @ scaled_RF).to(hidden_RE.dtype)
             if self.is_safe:
-                gradient_CF *= self._factor(block)
+                gradient_CF *= self.bias_V[block].exp()[:, None]
             table_gradient_VE[block] += gradient_CF[:, :-1]
             bias_gradient_V[block] += gradient_CF[:, -1]
         return total_RF[:, :-1] / total_R1, (total_R1.log() + largest_R1)[:, 0]
 
     def _weights(self, hidden_RE: Tensor, blocks: list[slice]) -> tuple[list[Tensor], Tensor]:
         """Give the unnormalised softmax by block, (R, C) each, and what was taken off all scores, (R, 1)."""
-        hidden_RE = hidden_RE.to(self.precision)
+        # exp(x) as 2^(x log2 e): exp2() takes a third of the time, and the factor goes into the few hidden states.
+        hidden_RE = (hidden_RE * LOG2_E if self.is_safe else hidden_RE).to(self.precision)
         scores = [hidden_RE @ self.item_table_VE[block].to(self.precision).T for block in blocks]
         if self.is_safe:
-            return [scores_RC.exp_() for scores_RC in scores], hidden_RE.new_zeros(len(hidden_RE), 1)
+            return [scores_RC.exp2_() for scores_RC in scores], self.bias_V.new_zeros(len(hidden_RE), 1)
         scores = [
             scores_RC.to(self.bias_V.dtype) + self.bias_V[block]
             for block, scores_RC in zip(blocks, scores, strict=True)
@@ -150,14 +156,10 @@ class Softmax:
         largest_R1 = torch.stack([scores_RC.amax(1) for scores_RC in scores]).amax(0)[:, None]
         return [(scores_RC - largest_R1).exp_().to(self.precision) for scores_RC in scores], largest_R1
 
-    def _factor(self, block: slice) -> Tensor | None:
-        """exp(bias) where it is not in the weights already, (C, 1)."""
-        return self.bias_V[block].exp()[:, None] if self.is_safe else None
 
-    @staticmethod
-    def _with_ones(values_XE: Tensor, factor_X1: Tensor | None) -> Tensor:
-        with_ones_XF = torch.nn.functional.pad(values_XE, (0, 1), value=1.0)
-        return with_ones_XF if factor_X1 is None else with_ones_XF.mul_(factor_X1)
+def _with_ones(values_XE: Tensor) -> Tensor:
+    """Add a column of ones, (X, E + 1): a product with it also gives a sum."""
+    return torch.nn.functional.pad(values_XE, (0, 1), value=1.0)
 
 
 def _slices(size: int, step: int) -> Iterator[slice]:
