@@ -49,8 +49,6 @@ def train(data: DataArguments, model: ModelArguments, training: TrainingArgument
     # Joins the other processes of the run, if there are any; from here on one of them talks and writes.
     assert training.device
     show_log_lines()
-    if data.time_unit != "day":
-        raise InputError(f"--time_unit {data.time_unit}: not yet; leave it out")
     for note in [*training.notes, *without_effect(data, model, training)]:
         log.warning(note)
     schema = schema_of(data)
@@ -65,7 +63,7 @@ def train(data: DataArguments, model: ModelArguments, training: TrainingArgument
         log.warning("--%s has no effect here: the encoder %s has no use for it", name, encoder_name(model))
 
     output_dir, resumed_from, progress = _output_of(training)
-    settings = _all_settings(data, model, training) | {"days_skipped": [f"{day:%Y-%m-%d}" for day in days.missing]}
+    settings = _all_settings(data, model, training) | {"days_skipped": [days.unit.name(day) for day in days.missing]}
     _write_model_settings(output_dir, data, model, schema)
     bar = TrainingProgress()
     loggers = _loggers_of(training, settings, first_step=progress.num_steps if progress else 0)
@@ -89,6 +87,7 @@ def train(data: DataArguments, model: ModelArguments, training: TrainingArgument
         reporter=reporter,
         progress=bar,
         output_dir=output_dir,
+        name_of=days.unit.name,
         eval_split=_eval_split(training),
         does_train=training.do_train,
         does_evaluate=training.do_eval,
@@ -113,12 +112,13 @@ def _days_of(data: DataArguments, training: TrainingArguments) -> DayFiles:
         data.data_path or "",
         data.start_date or "",
         data.end_date or "",
+        time_unit=data.time_unit,
         eval_split=_eval_split(training),
         skip_missing=data.missing_days == "skip",
     )
     for day in days.missing:
-        log.warning("%s: files are missing; the run goes on without this day", f"{day:%Y-%m-%d}")
-    log.info("checking the files of %d days", len(days.present))
+        log.warning("%s: files are missing; the run goes on without them", days.unit.name(day))
+    log.info("checking the files of %d %ss", len(days.present), data.time_unit)
     return days
 
 
