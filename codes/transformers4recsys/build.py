@@ -193,6 +193,8 @@ def _library_arguments(training: TrainingArguments) -> TrainingArguments:
     # What we do ourselves is switched off there: its loggers, its label smoothing.
     arguments = copy.copy(training)
     arguments.report_to, arguments.label_smoothing_factor = [], 0.0
+    # Encoders freeze what gets no gradient; a search for it would make Reformer's nested backward passes fail.
+    arguments.ddp_find_unused_parameters = bool(training.ddp_find_unused_parameters)
     return arguments
 
 
