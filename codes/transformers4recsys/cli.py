@@ -17,7 +17,7 @@ import transformers
 import yaml
 from transformers import HfArgumentParser
 
-from transformers4recsys import build, build_preprocessing, distributed
+from transformers4recsys import build, build_preprocessing
 from transformers4recsys.config import (
     DataArguments,
     ModelArguments,
@@ -26,6 +26,7 @@ from transformers4recsys.config import (
     TrainingArguments,
 )
 from transformers4recsys.errors import InputError
+from transformers4recsys.launch import failing_together
 from transformers4recsys.terminal import show_log_lines
 
 PROGRAM = "transformers4recsys"
@@ -163,9 +164,9 @@ def main(arguments: list[str] | None = None) -> int:
             sys.stdout.write(help_page(name, command))
             return 0
         show_log_lines()
-        command.run(*FlagParser(command.settings, add_help=False).settings_of(rest))
+        with failing_together():
+            command.run(*FlagParser(command.settings, add_help=False).settings_of(rest))
     except InputError as error:
-        if distributed.is_main():
-            sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {error}\n")
         return 2
     return 0

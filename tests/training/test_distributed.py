@@ -108,17 +108,18 @@ def test_the_documented_launch_lines_equal_one_process_with_the_doubled_batch(la
 
 
 def test_each_row_is_trained_on_once_an_epoch_whatever_the_days_hold(toy_days, tmp_path, write_day):
-    """One day's rows are no multiple of the batch, one has fewer rows than ranks, one has none."""
-    ODD = {"2019-10-01": 7, "2019-10-02": 1, "2019-10-03": 0, "2019-10-04": 33}
-    sessions = {day: [[i % 30 + 1, (i + 1) % 30 + 1, i // 30 + 1] for i in range(size)] for day, size in ODD.items()}
+    # No multiple of the batch; fewer than processes: no training; none at all.
+    num_rows = {"2019-10-01": 7, "2019-10-02": 1, "2019-10-03": 0, "2019-10-04": 33}
+    sessions = {
+        day: [[i % 30 + 1, (i + 1) % 30 + 1, i // 30 + 1] for i in range(size)] for day, size in num_rows.items()
+    }
     for day, rows in sessions.items():
         write_day(day, "train", rows)
         write_day(day, "valid", rows)
     write_day("2019-10-05", "valid", sessions["2019-10-04"])
-    one, two = tmp_path / "one", tmp_path / "two"
-    flags = {"end_date": "2019-10-05", "num_train_epochs": 3}
-    in_turn([], [line(toy_days, one, batch_size=8, **flags)], tmp_path)
-    in_turn(LAUNCHERS["torchrun"], [line(toy_days, two, batch_size=4, **flags)], tmp_path)
+    two = tmp_path / "two"
+    command = line(toy_days, two, batch_size=4, end_date="2019-10-05", num_train_epochs=3)
+    in_turn(LAUNCHERS["torchrun"], [command], tmp_path)
     trained = [json.dumps(row) for day in ("2019-10-01", "2019-10-04") for row in sessions[day]]
     assert rows_trained_on(two) == Counter(trained * 3)
     assert numbers(two)["2019-10-05", "eval_num_targets"] == 66
