@@ -3,9 +3,11 @@
 import csv
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -131,6 +133,26 @@ def test_an_error_of_the_user_is_told_once_and_ends_all(toy_days, tmp_path):
     done = start(*LAUNCHERS["launch"], MAIN, *line(toy_days, tmp_path / "out", batch_size=10), folder=tmp_path)
     assert done.returncode != 0
     assert done.stderr.count("error: ") == 1 and "2019-10-02-train.parquet" in done.stderr
+
+
+@pytest.mark.slow
+def test_two_machines_that_meet_at_an_address_equal_one_process(toy_days, tmp_path):
+    """Stand in for two machines by two agents of torchrun, each with a process of its own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        meeting = f"--rdzv_backend=c10d --rdzv_endpoint=127.0.0.1:{free.getsockname()[1]} --rdzv_id=1"
+    launcher = ["-m", "torch.distributed.run", "--nnodes=2", "--nproc_per_node=1", *meeting.split()]
+    one, two = tmp_path / "one", tmp_path / "two"
+    commands = [
+        [*launcher, MAIN, *line(toy_days, two, batch_size=10)],
+        [*launcher, MAIN, *line(toy_days, two, batch_size=10)],
+        [MAIN, *line(toy_days, one, batch_size=20)],
+    ]
+    with ThreadPoolExecutor() as threads:
+        for done in threads.map(lambda words: start(*words, folder=tmp_path), commands):
+            assert done.returncode == 0, done.stderr
+    assert numbers(two) == pytest.approx(numbers(one), rel=1e-6, abs=1e-6)
+    assert (two / "log.json").read_text().count("PARAMETER") == 1
 
 
 @pytest.mark.slow
