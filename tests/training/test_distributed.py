@@ -161,6 +161,7 @@ def test_every_encoder_and_loss_ends_where_one_process_with_the_doubled_batch_do
     masked = {"mlm": True, "train_on_last_item_seq_only": True}
     runs = {name: {"model_type": name, **(masked if name in BIDIRECTIONAL else {})} for name in ENCODERS}
     runs |= {flags["loss_type"]: flags for flags in LOSSES}
+    runs["accumulated"] = {"gradient_accumulation_steps": 2}
     shared = {"num_train_epochs": 1, "end_date": "2019-10-02"}
     for launcher, size in (([], 20), (LAUNCHERS["torchrun"], 10)):
         folders = {name: tmp_path / f"{name}_{size}" for name in runs}
