@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from datetime import datetime
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -20,7 +19,7 @@ from transformers4recsys.metrics.streaming import StreamingMean, StreamingMetric
 from transformers4recsys.outputs import Predictions, Report
 from transformers4recsys.reporting.reporter import SINKS, Reporter
 
-DAYS = [datetime(2019, 10, 2), datetime(2019, 10, 3), datetime(2019, 10, 4)]
+DAYS = ["2019-10-02", "2019-10-03", "2019-10-04"]
 NUM_ABOVE_BY_RANK = [[0, 3, 8, 20, 200], [1]]
 LABELS_BY_DAY_AND_RANK = [[[11, 12], [21]], [[], [22, 23]], [[], []]]
 

@@ -50,8 +50,6 @@ def train(data: DataArguments, model: ModelArguments, training: TrainingArgument
     # Joins the other processes of the run, if there are any; from here on one of them talks and writes.
     assert training.device
     show_log_lines()
-    if data.time_unit != "day":
-        raise InputError(f"--time_unit {data.time_unit}: not yet; leave it out")
     for note in [*training.notes, *without_effect(data, model, training)]:
         log.warning(note)
     schema = schema_of(data)
@@ -66,7 +64,7 @@ def train(data: DataArguments, model: ModelArguments, training: TrainingArgument
         log.warning("--%s has no effect here: the encoder %s has no use for it", name, encoder_name(model))
 
     output_dir, resumed_from, progress = _output_of(training)
-    settings = _all_settings(data, model, training) | {"days_skipped": [f"{day:%Y-%m-%d}" for day in days.missing]}
+    settings = _all_settings(data, model, training) | {"days_skipped": [days.unit.name(day) for day in days.missing]}
     _write_model_settings(output_dir, data, model, schema)
     bar = TrainingProgress()
     loggers = _loggers_of(training, settings, first_step=progress.num_steps if progress else 0)
@@ -90,6 +88,7 @@ def train(data: DataArguments, model: ModelArguments, training: TrainingArgument
         reporter=reporter,
         progress=bar,
         output_dir=output_dir,
+        name_of=days.unit.name,
         eval_split=_eval_split(training),
         does_train=training.do_train,
         does_evaluate=training.do_eval,
@@ -114,12 +113,13 @@ def _days_of(data: DataArguments, training: TrainingArguments) -> DayFiles:
         data.data_path or "",
         data.start_date or "",
         data.end_date or "",
+        time_unit=data.time_unit,
         eval_split=_eval_split(training),
         skip_missing=data.missing_days == "skip",
     )
     for day in days.missing:
-        log.warning("%s: files are missing; the run goes on without this day", f"{day:%Y-%m-%d}")
-    log.info("checking the files of %d days", len(days.present))
+        log.warning("%s: files are missing; the run goes on without them", days.unit.name(day))
+    log.info("checking the files of %d %ss", len(days.present), data.time_unit)
     return days
 
 
@@ -195,6 +195,8 @@ def _library_arguments(training: TrainingArguments) -> TrainingArguments:
     # What we do ourselves is switched off there: its loggers, its label smoothing.
     arguments = copy.copy(training)
     arguments.report_to, arguments.label_smoothing_factor = [], 0.0
+    # Encoders freeze what gets no gradient; a search for it would make Reformer's nested backward passes fail.
+    arguments.ddp_find_unused_parameters = bool(training.ddp_find_unused_parameters)
     return arguments
 
 
@@ -224,6 +226,9 @@ def _require(data: DataArguments, model: ModelArguments, training: TrainingArgum
     required(training, "output_dir")
     if not (training.do_train or training.do_eval):
         raise InputError("nothing to do: give --do_train, --do_eval or both")
+    if training.fsdp:
+        # On the CPU the library would leave it out without a word; elsewhere sharded weights cannot be saved yet.
+        raise InputError("--fsdp: not yet; leave it out, several processes then hold the whole model each")
     if training.do_train or training.resume_from_checkpoint:
         return
     if not (model.model_name_or_path and is_saved_run(model.model_name_or_path)):

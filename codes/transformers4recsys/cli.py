@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import logging
+import os
 import sys
 import textwrap
 from argparse import Action
@@ -13,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+import torch
 import transformers
 import yaml
 from transformers import HfArgumentParser
 
-from transformers4recsys import build, build_preprocessing, distributed
+from transformers4recsys import build, build_preprocessing
 from transformers4recsys.config import (
     DataArguments,
     ModelArguments,
@@ -26,7 +29,10 @@ from transformers4recsys.config import (
     TrainingArguments,
 )
 from transformers4recsys.errors import InputError
+from transformers4recsys.launch import failing_together, processes_to_start, run_processes
 from transformers4recsys.terminal import show_log_lines
+
+log = logging.getLogger(__name__)
 
 PROGRAM = "transformers4recsys"
 LIBRARY_FLAGS = {field.name for field in dataclasses.fields(transformers.TrainingArguments)}
@@ -39,6 +45,7 @@ class Command:
     summary: str
     settings: tuple[Any, ...]
     run: Callable[..., None]
+    uses_gpus: bool = False
 
 
 COMMANDS = {
@@ -52,6 +59,7 @@ COMMANDS = {
         "train on day t, evaluate on day t+1, move on",
         (DataArguments, ModelArguments, TrainingArguments),
         build.train,
+        uses_gpus=True,
     ),
 }
 
@@ -69,9 +77,7 @@ class FlagParser(HfArgumentParser):
 
     def settings_of(self, arguments: list[str]) -> tuple[Any, ...]:
         """Parse flags, or the one JSON or YAML file that holds them."""
-        if len(arguments) == 1 and arguments[0].endswith((".json", ".yaml", ".yml")):
-            arguments = flags_of_file(Path(arguments[0]))
-        *settings, unknown = self.parse_args_into_dataclasses(arguments, return_remaining_strings=True)
+        *settings, unknown = self.parse_args_into_dataclasses(spelt_out(arguments), return_remaining_strings=True)
         for word in unknown:
             self._refuse(word)
         return tuple(settings)
@@ -81,6 +87,12 @@ class FlagParser(HfArgumentParser):
         near = difflib.get_close_matches(word.split("=")[0].replace("-", "_").replace("__", "--", 1), names, n=1)
         hint = f"; did you mean {near[0]}?" if near else "; --help lists the known ones"
         raise InputError(f"{word!r} is not a flag of this command{hint}")
+
+
+def spelt_out(arguments: list[str]) -> list[str]:
+    """Put the flags that a JSON or YAML file holds in its place."""
+    is_file = len(arguments) == 1 and arguments[0].endswith((".json", ".yaml", ".yml"))
+    return flags_of_file(Path(arguments[0])) if is_file else arguments
 
 
 def flags_of_file(path: Path) -> list[str]:
@@ -163,9 +175,17 @@ def main(arguments: list[str] | None = None) -> int:
             sys.stdout.write(help_page(name, command))
             return 0
         show_log_lines()
-        command.run(*FlagParser(command.settings, add_help=False).settings_of(rest))
+        number = processes_to_start(spelt_out(rest), os.environ, torch.cuda.device_count()) if command.uses_gpus else 1
+        if number > 1:
+            log.info("%d GPUs are visible: one process each, as torchrun --nproc_per_node %d would do", number, number)
+            return run_processes(number, arguments)
+        with failing_together():
+            command.run(*FlagParser(command.settings, add_help=False).settings_of(rest))
     except InputError as error:
-        if distributed.is_main():
-            sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {error}\n")
         return 2
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -55,7 +55,7 @@ class DataArguments:
     """Data: where the sessions are and how they are read"""
 
     data_path: str | None = flag(None, "folder or URI of the day files session_start_date=YYYY-MM-DD-train.parquet ...")
-    start_date: str | None = flag(None, "first day, YYYY-MM-DD")
+    start_date: str | None = flag(None, "first day, YYYY-MM-DD (-HH with --time_unit hour)")
     end_date: str | None = flag(None, "last day, inclusive")
     time_unit: str = flag("day", "what one file holds", ("day", "hour"))
     missing_days: str = flag(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from torch import Tensor
 
@@ -52,8 +51,8 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Report:
-    """Numbers of one day: `split` is train or eval; None stands for no data."""
+    """Numbers of one day, named as its files are: `split` is train or eval; None stands for no data."""
 
-    day: datetime
+    day: str
     split: str
     numbers: Mapping[str, float | None] = field(default_factory=dict)

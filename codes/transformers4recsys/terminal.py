@@ -21,10 +21,10 @@ def console() -> Console:
 
 
 def show_log_lines() -> None:
-    """Send the program's own log lines to the console, warnings alone from all processes but the first."""
+    """Send the program's own log lines to the console, errors alone from all processes but the first."""
     logger = logging.getLogger("transformers4recsys")
     logger.handlers = [RichHandler(console=console(), show_path=False, show_level=False, log_time_format="%H:%M:%S")]
-    logger.setLevel(logging.INFO if distributed.is_main() else logging.WARNING)
+    logger.setLevel(logging.INFO if distributed.is_main() else logging.ERROR)
     logger.propagate = False
 
 

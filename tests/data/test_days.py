@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from transformers4recsys.data.days import day_files, days_between, file_name, usable_days
+from transformers4recsys.data.days import TIME_UNITS, day_files, usable_days
 from transformers4recsys.errors import InputError
 
 DAYS = [datetime(2019, 10, number) for number in range(1, 6)]
@@ -28,7 +28,7 @@ def all_but(*left_out: str) -> list[str]:
 
 
 def test_days_include_both_ends_and_cross_a_month():
-    assert days_between("2020-02-28", "2020-03-01") == [
+    assert TIME_UNITS["day"].between("2020-02-28", "2020-03-01") == [
         datetime(2020, 2, 28),
         datetime(2020, 2, 29),
         datetime(2020, 3, 1),
@@ -39,7 +39,7 @@ def test_days_include_both_ends_and_cross_a_month():
     ("start", "end", "said"),
     [
         ("2019-10-05", "2019-10-01", "--start_date 2019-10-05 is after --end_date 2019-10-01"),
-        ("2019-10-01", "2019-10-01", "at least two days"),
+        ("2019-10-01", "2019-10-01", "at least two dates"),
         ("2019-13-01", "2019-10-01", "--start_date '2019-13-01' is no date; write YYYY-MM-DD"),
         ("2019-10-01", "soon", "--end_date 'soon' is no date"),
         ("", "2019-10-01", "--start_date '' is no date"),
@@ -47,11 +47,11 @@ def test_days_include_both_ends_and_cross_a_month():
 )
 def test_dates_that_make_no_run_are_refused(start: str, end: str, said: str):
     with pytest.raises(InputError, match=said):
-        days_between(start, end)
+        TIME_UNITS["day"].between(start, end)
 
 
 def test_file_name_is_the_documented_one():
-    assert file_name(DAYS[0], "valid") == "session_start_date=2019-10-01-valid.parquet"
+    assert TIME_UNITS["day"].file_name(DAYS[0], "valid") == "session_start_date=2019-10-01-valid.parquet"
 
 
 def test_files_of_each_day_and_of_the_whole_run(tmp_path: Path):
@@ -129,6 +129,36 @@ def test_usable_days(trains: str, valids: str, expected: str):
         (DAYS[int(day) - 1], "valid"): () for day in valids
     }
     assert usable_days(DAYS, found, "valid") == [DAYS[int(day) - 1] for day in expected]
+
+
+def test_hours_cross_midnight_and_are_named_with_their_hour():
+    hour = TIME_UNITS["hour"]
+    hours = hour.between("2019-12-31-22", "2020-01-01-01")
+    assert [hour.name(each) for each in hours] == ["2019-12-31-22", "2019-12-31-23", "2020-01-01-00", "2020-01-01-01"]
+    assert hour.file_name(hours[2], "train") == "session_start_date=2020-01-01-00-train.parquet"
+
+
+@pytest.mark.parametrize(
+    ("unit", "start", "said"),
+    [
+        ("hour", "2019-10-01", "YYYY-MM-DD-HH"),
+        ("hour", "2019-10-01-24", "no date"),
+        ("day", "2019-10-01-13", "no date"),
+    ],
+)
+def test_dates_of_the_other_unit_are_refused(unit: str, start: str, said: str):
+    with pytest.raises(InputError, match=said):
+        TIME_UNITS[unit].between(start, "2019-10-02")
+
+
+def test_files_of_the_other_unit_are_pointed_out(tmp_path: Path):
+    for hour in ("08", "09"):
+        (tmp_path / f"session_start_date=2019-10-01-{hour}-train.parquet").touch()
+    with pytest.raises(InputError, match="has files of 2 hours, .*Those need --time_unit hour"):
+        day_files(str(tmp_path), "2019-10-01", "2019-10-02")
+    with pytest.raises(InputError) as refusal:
+        day_files(str(tmp_path), "2019-10-01-08", "2019-10-01-10", time_unit="hour")
+    assert "2019-10-01-09-valid.parquet" in str(refusal.value) and "--time_unit" not in str(refusal.value)
 
 
 def test_a_folder_of_parts_stands_for_a_file(tmp_path: Path):

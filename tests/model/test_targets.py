@@ -16,6 +16,16 @@ def test_causal_targets_are_the_next_items():
     assert targets.is_target.tolist() == [[True, True, False, False], [True, False, False, False], [False] * 4]
 
 
+@pytest.mark.parametrize("rule", [CausalTargets(), CausalLastTarget(), MaskedLastTarget()])
+def test_counts_are_those_of_the_targets_chosen(rule):
+    sessions = ITEMS[:2]
+    assert rule.count((sessions != 0).sum(1)) == rule.select(sessions, NO_PAST[:2]).is_target.sum()
+
+
+def test_masked_targets_count_what_they_are_drawn_from():
+    assert MaskedTargets().count(torch.tensor([3, 2])) == 5
+
+
 def test_a_past_position_predicts_nothing():
     targets = CausalTargets().select(ITEMS, IS_PAST)
     assert targets.item_ids.tolist() == [[0, 9, 0, 0], [5, 0, 0, 0], [0, 0, 0, 0]]

@@ -1,7 +1,5 @@
 """Attention weights: a safetensors file a step."""
 
-from datetime import datetime
-
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -14,9 +12,9 @@ def test_a_file_a_step_with_inputs_and_a_tensor_a_layer(tmp_path):
     item_ids = torch.tensor([[4, 2, 0], [7, 0, 0]])
     # Not contiguous, and one memory under two names, as models hand them out.
     weights = torch.rand(2, 3, 3, 5, dtype=torch.float32).transpose(1, 3)[:, :4]
-    files.write(datetime(2019, 10, 2), item_ids, (weights, weights))
-    files.write(datetime(2019, 10, 2), item_ids[:1], (weights[:1],))
-    files.write(datetime(2019, 10, 3), item_ids, (weights.bfloat16(),))
+    files.write("2019-10-02", item_ids, (weights, weights))
+    files.write("2019-10-02", item_ids[:1], (weights[:1],))
+    files.write("2019-10-03", item_ids, (weights.bfloat16(),))
     names = sorted(path.name for path in (tmp_path / "attention_weights").iterdir())
     assert names == [
         "date_2019-10-02_step_000000.safetensors",

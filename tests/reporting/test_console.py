@@ -1,7 +1,5 @@
 """The table at the end: what it shows, and that it fits."""
 
-from datetime import datetime
-
 from rich.console import Console
 
 from transformers4recsys.outputs import Report
@@ -60,9 +58,9 @@ def test_files_that_are_there_are_named(tmp_path):
 
 
 def test_a_run_that_goes_on_shows_all_its_days(tmp_path, capsys):
-    ResultFiles(tmp_path).numbers(Report(datetime(2019, 10, 2), "eval", numbers(0.5)))
+    ResultFiles(tmp_path).numbers(Report("2019-10-02", "eval", numbers(0.5)))
     table = ResultTable(tmp_path)
-    table.numbers(Report(datetime(2019, 10, 3), "eval", numbers(0.25)))
+    table.numbers(Report("2019-10-03", "eval", numbers(0.25)))
     table.close()
     lines = capsys.readouterr().out.splitlines()
     assert [cells(lines, day)[2] for day in ("2019-10-02", "2019-10-03")] == ["0.5000", "0.2500"]

@@ -1,11 +1,8 @@
 """The numbers of all days, and their mean over days."""
 
 import math
-from datetime import datetime
 
-import pytest
-
-from transformers4recsys.reporting.days import DayBook, average_over_days, day_name
+from transformers4recsys.reporting.days import DayBook, average_over_days
 
 
 def test_mean_over_days_skips_days_without_data():
@@ -42,10 +39,3 @@ def test_a_day_done_again_replaces_itself_and_days_are_in_order():
         ("2019-10-03", {"eval_loss": 3.0}),
     ]
     assert book.of_all_splits()["2019-10-02"] == {"eval_loss": 1.0, "train_loss": 7.0}
-
-
-@pytest.mark.parametrize(
-    ("day", "name"), [(datetime(2019, 10, 2), "2019-10-02"), (datetime(2019, 10, 2, 13), "2019-10-02-13")]
-)
-def test_days_are_named_as_the_day_files(day, name):
-    assert day_name(day) == name

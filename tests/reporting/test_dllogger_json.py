@@ -30,9 +30,9 @@ def test_the_format_to_the_letter():
 def test_steps_are_arguments_then_days_then_the_mean(tmp_path):
     log = DLLoggerJson(tmp_path / "new")
     log.start({"d_model": 64, "output_dir": Path("out"), "betas": [0.9, float("inf")], "none": None})
-    log.numbers(Report(datetime(2019, 10, 2), "train", {"train_loss": 2.0}))
-    log.numbers(Report(datetime(2019, 10, 2), "eval", {"eval_loss": float("nan"), "eval_recall@5": 0.5}))
-    log.numbers(Report(datetime(2019, 10, 3), "eval", {"eval_loss": None, "eval_recall@5": 0.25}))
+    log.numbers(Report("2019-10-02", "train", {"train_loss": 2.0}))
+    log.numbers(Report("2019-10-02", "eval", {"eval_loss": float("nan"), "eval_recall@5": 0.5}))
+    log.numbers(Report("2019-10-03", "eval", {"eval_loss": None, "eval_recall@5": 0.25}))
     log.close()
     found = entries(tmp_path / "new")
     assert [entry["step"] for entry in found] == ["PARAMETER", ["2019-10-02"], ["2019-10-02"], ["2019-10-03"], []]
@@ -50,7 +50,7 @@ def test_each_line_is_on_the_disk_at_once(tmp_path):
     log = DLLoggerJson(tmp_path)
     log.start({})
     assert len(entries(tmp_path)) == 1
-    log.numbers(Report(datetime(2019, 10, 2), "eval", {"eval_loss": 1.0}))
+    log.numbers(Report("2019-10-02", "eval", {"eval_loss": 1.0}))
     assert len(entries(tmp_path)) == 2
 
 

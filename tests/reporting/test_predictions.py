@@ -1,7 +1,5 @@
 """Predictions in parquet: every value as it was, and a file only when the day has ended."""
 
-from datetime import datetime
-
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -11,7 +9,7 @@ from transformers4recsys.outputs import Predictions, Report
 from transformers4recsys.reporting import predictions as module
 from transformers4recsys.reporting.predictions import PredictionFiles, as_table
 
-DAY = datetime(2019, 10, 2)
+DAY = "2019-10-02"
 ENDS_DAY = Report(DAY, "eval", {"eval_loss": 1.0})
 
 
@@ -97,6 +95,6 @@ def test_days_do_not_mix(tmp_path):
     files = PredictionFiles(tmp_path)
     files.predictions(predictions_of(1), DAY)
     with pytest.raises(AssertionError, match="has not ended"):
-        files.predictions(predictions_of(3), datetime(2019, 10, 3))
+        files.predictions(predictions_of(3), "2019-10-03")
     with pytest.raises(AssertionError, match="no eval numbers"):
         files.close()

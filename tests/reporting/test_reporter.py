@@ -1,7 +1,6 @@
 """The reporter hands all on to all sinks, in order."""
 
 import json
-from datetime import datetime
 
 import torch
 
@@ -10,7 +9,7 @@ from transformers4recsys.outputs import Predictions, Report
 from transformers4recsys.reporting.reporter import SINKS, Reporter
 from transformers4recsys.reporting.sink import Sink
 
-DAY = datetime(2019, 10, 2)
+DAY = "2019-10-02"
 NOTHING = torch.zeros(0)
 PREDICTIONS = Predictions(NOTHING, NOTHING, NOTHING, NOTHING, NOTHING, {}, {})
 

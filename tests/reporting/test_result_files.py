@@ -1,7 +1,6 @@
 """Result files: what they say after each day, after a kill, and when a run goes on."""
 
 import csv
-from datetime import datetime
 
 import pytest
 
@@ -11,7 +10,7 @@ from transformers4recsys.reporting.result_files import ResultFiles, read_days
 
 
 def report(day: int, split: str, **numbers) -> Report:
-    return Report(datetime(2019, 10, day), split, {f"{split}_{name}": value for name, value in numbers.items()})
+    return Report(f"2019-10-{day:02d}", split, {f"{split}_{name}": value for name, value in numbers.items()})
 
 
 def rows_of(folder) -> list[dict[str, str]]:
@@ -22,13 +21,9 @@ def rows_of(folder) -> list[dict[str, str]]:
 def test_files_of_two_days(tmp_path):
     files = ResultFiles(tmp_path / "new")
     files.numbers(report(2, "train", loss=3.0))
-    files.numbers(
-        Report(datetime(2019, 10, 2), "eval", {"eval_recall@5": 0.25, "eval_loss": 1 / 3, "eval_num_targets": 12})
-    )
+    files.numbers(Report("2019-10-02", "eval", {"eval_recall@5": 0.25, "eval_loss": 1 / 3, "eval_num_targets": 12}))
     files.numbers(report(3, "train", loss=2.0))
-    files.numbers(
-        Report(datetime(2019, 10, 3), "eval", {"eval_recall@5": None, "eval_loss": None, "eval_num_targets": 0})
-    )
+    files.numbers(Report("2019-10-03", "eval", {"eval_recall@5": None, "eval_loss": None, "eval_num_targets": 0}))
     folder = tmp_path / "new"
     assert (folder / "eval_results_dates.txt").read_text() == (
         "***** eval results (2019-10-02) *****\n"
@@ -87,7 +82,7 @@ def test_a_run_that_goes_on_keeps_the_days_and_replaces_the_one_done_again(tmp_p
 
 def test_every_number_is_read_back_as_it_was(tmp_path):
     numbers = {"eval_a": 0.1 + 0.2, "eval_b": None, "eval_c": 3, "eval_d@1000": 1e-300}
-    ResultFiles(tmp_path).numbers(Report(datetime(2019, 10, 2, 13), "eval", numbers))
+    ResultFiles(tmp_path).numbers(Report("2019-10-02-13", "eval", numbers))
     assert read_days(tmp_path).of_split("eval") == {"2019-10-02-13": numbers}
 
 

@@ -1,57 +1,184 @@
 """Two processes train and measure as one does with the doubled batch."""
 
+import csv
+import json
 import os
+import socket
 import subprocess
 import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-MAIN = Path(__file__).parents[2] / "codes" / "recsys_main.py"
+from transformers4recsys.model.encoders import ENCODERS
+
+CODES = Path(__file__).parents[2] / "codes"
+MAIN, IN_TURN = CODES / "recsys_main.py", Path(__file__).with_name("in_turn.py")
+LAUNCHERS = {
+    "launch": ["-m", "torch.distributed.launch", "--standalone", "--nproc_per_node", "2"],
+    "torchrun": ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"],
+}
+BIDIRECTIONAL = ("longformer", "bert", "albert", "electra", "roberta", "modernbert")
+LOSSES = (
+    {"loss_type": "bpr_max", "negative_sampling": True},
+    {"loss_type": "sampled_softmax", "num_sampled_negatives": 8},
+    {"loss_type": "gbce", "num_sampled_negatives": 8},
+    {"loss_type": "margin_hinge_a", "neg_rescale_factor": 1, "margin_loss": 0.1},
+    {"loss_type": "cross_entropy_neg", "neg_rescale_factor": 1, "all_rescale_factor": 0},
+)
 
 
-def numbers(folder):
-    lines = (folder / "eval_results_dates.txt").read_text().splitlines()
-    return [(name, float(value)) for name, equals, value in (line.partition(" = ") for line in lines) if equals]
+def line(days: Path, folder: Path, *, batch_size: int, **flags: object) -> list[str]:
+    """Write a training command of the toy days, without `train`; flags override or add."""
+    settings: dict[str, object] = {
+        "do_train": True,
+        "do_eval": True,
+        "data_path": days,
+        "feature_config": days / "features.yaml",
+        "start_date": "2019-10-01",
+        "end_date": "2019-10-03",
+        "model_type": "gru",
+        "d_model": 16,
+        "n_layer": 1,
+        "n_head": 2,
+        "dropout": 0,
+        "learning_rate": 0.01,
+        "num_train_epochs": 2,
+        "per_device_train_batch_size": batch_size,
+        "per_device_eval_batch_size": batch_size,
+        "save_steps": 0,
+        "report_to": "none",
+        "use_cpu": True,
+        "workers_count": 0,
+        "shuffle_buffer_size": 100,
+        "output_dir": folder,
+    } | flags
+    return [word for key, value in settings.items() if value is not None for word in (f"--{key}", str(value))]
 
 
-def run(launcher, days, folder, *flags, batch_size):
-    line = f"""
-        --do_train --do_eval --data_path {days} --feature_config {days / "features.yaml"} --start_date 2019-10-01
-        --end_date 2019-10-03 --model_type gru --d_model 16 --n_layer 1 --dropout 0 --learning_rate 0.01
-        --num_train_epochs 2 --per_device_train_batch_size {batch_size} --save_steps 0 --report_to none --use_cpu
-        --workers_count 0 --shuffle_buffer_size 100 --log_predictions --output_dir {folder}"""
-    words = [sys.executable, *launcher, str(MAIN), *line.split(), *flags]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(words, cwd=folder.parent, env=environment, capture_output=True, text=True, timeout=120)
+def start(*words: object, folder: Path, timeout: int = 120) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(CODES)}
+    command = [sys.executable, *map(str, words)]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout)
 
 
-TWO = ["-m", "torch.distributed.launch", "--standalone", "--nproc_per_node", "2"]
+def in_turn(launcher: list[str], commands: list[list[str]], folder: Path, timeout: int = 120) -> None:
+    (folder / "commands.json").write_text(json.dumps(commands))
+    done = start(*launcher, IN_TURN, folder / "commands.json", folder=folder, timeout=timeout)
+    assert done.returncode == 0, done.stderr
 
 
-def test_two_processes_equal_one_with_the_doubled_batch(toy_days, tmp_path):
-    one = run([], toy_days, tmp_path / "one", batch_size=20)
-    two = run(TWO, toy_days, tmp_path / "two", "--model_parallel", batch_size=10)
-    assert one.returncode == 0, one.stderr
-    assert two.returncode == 0, two.stderr
-    assert [name for name, _ in numbers(tmp_path / "two")] == [name for name, _ in numbers(tmp_path / "one")]
-    for (name, expected), (_, found) in zip(numbers(tmp_path / "one"), numbers(tmp_path / "two"), strict=True):
-        assert found == pytest.approx(expected, rel=1e-5, abs=1e-6), name
-    log = (tmp_path / "two" / "log.json").read_text()
-    assert log.count('"PARAMETER"') == 1
-    assert two.stderr.count("2019-10-02: training on") == 1
+def numbers(folder: Path) -> dict[tuple[str, str], float | None]:
+    with (folder / "eval_train_results_dates.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    return {
+        (row["index"], name): float(text) if text else None
+        for row in rows
+        for name, text in row.items()
+        if name != "index"
+    }
+
+
+def rows_trained_on(folder: Path) -> Counter[str]:
+    return Counter(row for file in folder.glob("rows_*.txt") for row in file.read_text().splitlines())
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_the_documented_launch_lines_equal_one_process_with_the_doubled_batch(launcher, toy_days, tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    alone = start(MAIN, *line(toy_days, one, batch_size=20, log_predictions=True), folder=tmp_path)
+    flags = line(toy_days, two, batch_size=10, log_predictions=True)
+    both = start(*LAUNCHERS[launcher], MAIN, *flags, "--model_parallel", folder=tmp_path)
+    assert alone.returncode == 0, alone.stderr
+    assert both.returncode == 0, both.stderr
+    assert numbers(two) == pytest.approx(numbers(one), rel=1e-5, abs=1e-6)
+    # Each file is written once: a line a step, a row a prediction.
+    log = [(folder / "log.json").read_text().splitlines() for folder in (one, two)]
+    assert [json.loads(entry.removeprefix("DLLL "))["step"] for entry in log[1]] == [
+        json.loads(entry.removeprefix("DLLL "))["step"] for entry in log[0]
+    ]
+    assert {file.name for file in one.rglob("*")} == {file.name for file in two.rglob("*")}
+    assert both.stderr.count("2019-10-02: training on") == 1
     rows = [
         sorted(zip(*table.select(["relevant_item_ids", "position", "length"]).to_pydict().values(), strict=True))
-        for table in (
-            pq.read_table(tmp_path / n / "pred_logs" / "preds_date_2019-10-02.parquet") for n in ("one", "two")
-        )
+        for table in (pq.read_table(folder / "pred_logs" / "preds_date_2019-10-02.parquet") for folder in (one, two))
     ]
     assert rows[0] == rows[1]
 
 
+def test_each_row_is_trained_on_once_an_epoch_whatever_the_days_hold(toy_days, tmp_path, write_day):
+    # No multiple of the batch; fewer than processes: no training; none at all.
+    num_rows = {"2019-10-01": 7, "2019-10-02": 1, "2019-10-03": 0, "2019-10-04": 33}
+    sessions = {
+        day: [[i % 30 + 1, (i + 1) % 30 + 1, i // 30 + 1] for i in range(size)] for day, size in num_rows.items()
+    }
+    for day, rows in sessions.items():
+        write_day(day, "train", rows)
+        write_day(day, "valid", rows)
+    write_day("2019-10-05", "valid", sessions["2019-10-04"])
+    two = tmp_path / "two"
+    command = line(toy_days, two, batch_size=4, end_date="2019-10-05", num_train_epochs=3)
+    in_turn(LAUNCHERS["torchrun"], [command], tmp_path)
+    trained = [json.dumps(row) for day in ("2019-10-01", "2019-10-04") for row in sessions[day]]
+    assert rows_trained_on(two) == Counter(trained * 3)
+    assert numbers(two)["2019-10-05", "eval_num_targets"] == 66
+    assert (two / "rows_0.txt").exists() and (two / "rows_1.txt").exists()
+
+
 def test_an_error_of_the_user_is_told_once_and_ends_all(toy_days, tmp_path):
     (toy_days / "session_start_date=2019-10-02-train.parquet").unlink()
-    done = run(TWO, toy_days, tmp_path / "out", batch_size=10)
+    done = start(*LAUNCHERS["launch"], MAIN, *line(toy_days, tmp_path / "out", batch_size=10), folder=tmp_path)
     assert done.returncode != 0
     assert done.stderr.count("error: ") == 1 and "2019-10-02-train.parquet" in done.stderr
+
+
+@pytest.mark.slow
+def test_two_machines_that_meet_at_an_address_equal_one_process(toy_days, tmp_path):
+    """Stand in for two machines by two agents of torchrun, each with a process of its own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        meeting = f"--rdzv_backend=c10d --rdzv_endpoint=127.0.0.1:{free.getsockname()[1]} --rdzv_id=1"
+    launcher = ["-m", "torch.distributed.run", "--nnodes=2", "--nproc_per_node=1", *meeting.split()]
+    one, two = tmp_path / "one", tmp_path / "two"
+    commands = [
+        [*launcher, MAIN, *line(toy_days, two, batch_size=10)],
+        [*launcher, MAIN, *line(toy_days, two, batch_size=10)],
+        [MAIN, *line(toy_days, one, batch_size=20)],
+    ]
+    with ThreadPoolExecutor() as threads:
+        for done in threads.map(lambda words: start(*words, folder=tmp_path), commands):
+            assert done.returncode == 0, done.stderr
+    assert numbers(two) == pytest.approx(numbers(one), rel=1e-6, abs=1e-6)
+    assert (two / "log.json").read_text().count("PARAMETER") == 1
+
+
+@pytest.mark.slow
+def test_every_encoder_and_loss_ends_where_one_process_with_the_doubled_batch_does(toy_days, tmp_path):
+    with_negatives(toy_days)
+    masked = {"mlm": True, "train_on_last_item_seq_only": True}
+    runs = {name: {"model_type": name, **(masked if name in BIDIRECTIONAL else {})} for name in ENCODERS}
+    runs |= {flags["loss_type"]: flags for flags in LOSSES}
+    runs["accumulated"] = {"gradient_accumulation_steps": 2}
+    shared = {"num_train_epochs": 1, "end_date": "2019-10-02"}
+    for launcher, size in (([], 20), (LAUNCHERS["torchrun"], 10)):
+        folders = {name: tmp_path / f"{name}_{size}" for name in runs}
+        commands = [line(toy_days, folders[name], batch_size=size, **shared, **runs[name]) for name in runs]
+        in_turn(launcher, commands, tmp_path, timeout=300)
+    for name in runs:
+        one, two = numbers(tmp_path / f"{name}_20"), numbers(tmp_path / f"{name}_10")
+        # Negatives that are the other sessions of the batch are those of a process.
+        assert name == "bpr_max" or two == pytest.approx(one, rel=1e-6, abs=1e-6), name
+
+
+def with_negatives(days: Path) -> None:
+    """Give each position of the day files two negative items."""
+    for file in days.glob("*.parquet"):
+        table = pq.read_table(file)
+        negatives = [[item * 7 % 30 + 1 for item in row for _ in range(2)] for row in table["item_id"].to_pylist()]
+        pq.write_table(table.append_column("_neg_item_id", [negatives]), file)
+    features = "_neg_item_id: {dtype: categorical, cardinality: 31, emb_table: item_id}\n"
+    with (days / "features.yaml").open("a") as file:
+        file.write(features)

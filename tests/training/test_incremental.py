@@ -1,6 +1,7 @@
 """The promises of evaluation and of the day-after-day protocol, held on whole runs."""
 
 import csv
+import json
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -119,6 +120,25 @@ def test_a_day_without_sessions_of_two_items_has_null_metrics(run_train, write_d
     assert "eval_recall@20 = null" in text and "nan" not in text.lower()
     means = (folder / "eval_results_avg_over_days.txt").read_text()
     assert f"eval_recall@20 = {numbers['2019-10-03']['eval_recall@20']}" in means
+
+
+def test_hours_run_as_days_do_across_midnight_and_go_on_after_a_stop(run_train, toy_days):
+    hours = ["2019-10-01-22", "2019-10-01-23", "2019-10-02-00", "2019-10-02-01"]
+    for number, hour in enumerate(hours, start=1):
+        for split in ("train", "valid"):
+            file = toy_days / f"session_start_date=2019-10-0{number}-{split}.parquet"
+            file.rename(toy_days / f"session_start_date={hour}-{split}.parquet")
+    flags = {"time_unit": "hour", "start_date": hours[0], "log_predictions": True, "dropout": 0.2}
+    whole = run_train("whole", end_date=hours[3], **flags)
+    assert list(results(whole)) == hours[1:]
+    assert sorted(file.name for file in (whole / "pred_logs").iterdir()) == [
+        f"preds_date_{hour}.parquet" for hour in hours[1:]
+    ]
+    steps = [json.loads(line.removeprefix("DLLL "))["step"] for line in (whole / "log.json").open()]
+    assert steps == ["PARAMETER", *([hour] for hour in hours[1:] for _ in ("train", "eval")), []]
+    run_train("parts", end_date=hours[1], **flags)
+    parts = run_train("parts", end_date=hours[3], resume_from_checkpoint="true", **flags)
+    assert results(parts) == results(whole)
 
 
 def test_session_aware_runs_read_the_past(run_train):

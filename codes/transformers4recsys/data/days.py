@@ -12,10 +12,51 @@ from pyarrow import fs
 from transformers4recsys.data.files import folder_entries, inside, parquet_parts
 from transformers4recsys.errors import InputError
 
-DAY_FORMAT, DAY_STEP = "%Y-%m-%d", timedelta(days=1)
-FILE_NAME = re.compile(r"session_start_date=(\d{4}-\d{2}-\d{2})-(?:train|valid|test)\.parquet")
+FILE_NAME = re.compile(r"session_start_date=(\d{4}-\d{2}-\d{2}(?P<hour>-\d{2})?)-(?:train|valid|test)\.parquet")
 
 DayAndSplit = tuple[datetime, str]
+
+
+@dataclass(frozen=True)
+class TimeUnit:
+    """How long the sessions of one file go on starting, and how such a stretch of time is called."""
+
+    step: timedelta
+    name_format: str
+    shape: str
+    example: str
+
+    def name(self, day: datetime) -> str:
+        """Name a day, or an hour, as its files do."""
+        return day.strftime(self.name_format)
+
+    def file_name(self, day: datetime, split: str) -> str:
+        return f"session_start_date={self.name(day)}-{split}.parquet"
+
+    def between(self, start_date: str, end_date: str) -> list[datetime]:
+        """List the days from start to end, both inclusive: at least two, to train on one and evaluate on the next."""
+        start, end = self._parsed(start_date, "--start_date"), self._parsed(end_date, "--end_date")
+        if start > end:
+            raise InputError(f"--start_date {start_date} is after --end_date {end_date}; swap them")
+        if start == end:
+            raise InputError(
+                f"--start_date and --end_date are both {start_date}: a run trains on one file and evaluates on the "
+                "next; give at least two dates"
+            )
+        return [start + number * self.step for number in range((end - start) // self.step + 1)]
+
+    def _parsed(self, text: str, flag: str) -> datetime:
+        try:
+            return datetime.strptime(str(text), self.name_format)
+        except ValueError as error:
+            raise InputError(f"{flag} {text!r} is no date; write {self.shape}, such as {self.example}") from error
+
+
+# What --time_unit says of the files.
+TIME_UNITS = {
+    "day": TimeUnit(timedelta(days=1), "%Y-%m-%d", "YYYY-MM-DD", "2019-10-01"),
+    "hour": TimeUnit(timedelta(hours=1), "%Y-%m-%d-%H", "YYYY-MM-DD-HH (--time_unit hour)", "2019-10-01-13"),
+}
 
 
 @dataclass(frozen=True)
@@ -24,6 +65,7 @@ class DayFiles:
 
     present: tuple[datetime, ...]
     missing: tuple[datetime, ...]
+    unit: TimeUnit
     eval_split: str
     parts: Mapping[DayAndSplit, tuple[str, ...]]
 
@@ -37,47 +79,37 @@ class DayFiles:
 
 
 def day_files(
-    data_path: str, start_date: str, end_date: str, *, eval_split: str = "valid", skip_missing: bool = False
+    data_path: str,
+    start_date: str,
+    end_date: str,
+    *,
+    time_unit: str = "day",
+    eval_split: str = "valid",
+    skip_missing: bool = False,
 ) -> DayFiles:
-    """Find the files of all days from start to end, both inclusive.
+    """Find the files of all days (or hours: what is said of days here holds for either) from start to end, inclusive.
 
     Raise InputError that lists every missing file; with `skip_missing`, leave days without their files out.
     """
-    days = days_between(start_date, end_date)
+    unit = TIME_UNITS[time_unit]
+    days = unit.between(start_date, end_date)
     if not data_path:
         raise InputError("--data_path is missing: give the folder that holds the day files")
     entries = folder_entries(data_path)
     parts = {}
     for needed in [(day, split) for day in days for split in ("train", eval_split)]:
-        name = file_name(*needed)
+        name = unit.file_name(*needed)
         if name in entries:
             path = inside(data_path, name)
             is_folder = entries[name].type == fs.FileType.Directory
             parts[needed] = parquet_parts(path) if is_folder else (path,)
     parts = {needed: files for needed, files in parts.items() if files}
 
-    absent = [inside(data_path, file_name(*each)) for each in needed_files(days, eval_split) if each not in parts]
+    absent = [inside(data_path, unit.file_name(*each)) for each in needed_files(days, eval_split) if each not in parts]
     present = usable_days(days, parts, eval_split)
     if absent and (not skip_missing or len(present) < 2):
-        raise InputError(_missing_message(data_path, absent, list(entries), skip_missing=skip_missing))
-    return DayFiles(tuple(present), tuple(day for day in days if day not in present), eval_split, parts)
-
-
-def days_between(start_date: str, end_date: str) -> list[datetime]:
-    """List the days from start to end, both inclusive; there must be two to train on one and evaluate on the next."""
-    start, end = _parsed(start_date, "--start_date"), _parsed(end_date, "--end_date")
-    if start > end:
-        raise InputError(f"--start_date {start_date} is after --end_date {end_date}; swap them")
-    if start == end:
-        raise InputError(
-            f"--start_date and --end_date are both {start_date}: a run trains on one day and evaluates on the next; "
-            "give at least two days"
-        )
-    return [start + number * DAY_STEP for number in range((end - start) // DAY_STEP + 1)]
-
-
-def file_name(day: datetime, split: str) -> str:
-    return f"session_start_date={day.strftime(DAY_FORMAT)}-{split}.parquet"
+        raise InputError(_missing_message(data_path, absent, list(entries), time_unit, skip_missing=skip_missing))
+    return DayFiles(tuple(present), tuple(day for day in days if day not in present), unit, eval_split, parts)
 
 
 def needed_files(days: Sequence[datetime], eval_split: str) -> list[DayAndSplit]:
@@ -101,16 +133,13 @@ def usable_days(days: Sequence[datetime], found: Mapping[DayAndSplit, object], e
     ]
 
 
-def _parsed(text: str, flag: str) -> datetime:
-    try:
-        return datetime.strptime(str(text), DAY_FORMAT)
-    except ValueError as error:
-        raise InputError(f"{flag} {text!r} is no date; write YYYY-MM-DD, such as 2019-10-01") from error
-
-
-def _missing_message(data_path: str, absent: list[str], names: list[str], *, skip_missing: bool) -> str:
-    held = sorted({match[1] for match in map(FILE_NAME.fullmatch, names) if match})
-    there = f"has files of {len(held)} days, {held[0]} to {held[-1]}" if held else "has no day files at all"
+def _missing_message(data_path: str, absent: list[str], names: list[str], time_unit: str, *, skip_missing: bool) -> str:
+    matches = [match for match in map(FILE_NAME.fullmatch, names) if match]
+    held = {
+        unit: sorted({match[1] for match in matches if bool(match["hour"]) == (unit == "hour")}) for unit in TIME_UNITS
+    }
+    there = [f"has files of {len(of)} {unit}s, {of[0]} to {of[-1]}" for unit, of in held.items() if of]
+    others = [f"Those need --time_unit {unit}." for unit, of in held.items() if of and not held[time_unit]]
     way_out = (
         "With --missing_days skip, fewer than two days are left to use: add files, or choose other dates."
         if skip_missing
@@ -118,5 +147,6 @@ def _missing_message(data_path: str, absent: list[str], names: list[str], *, ski
     )
     return (
         "\n  ".join([f"{len(absent)} missing day file(s), folders without parquet parts included:", *absent])
-        + f"\n{data_path} {there}. {way_out}"
+        + "\n"
+        + " ".join([f"{data_path} {' and '.join(there) or f'has no {time_unit} files at all'}.", *others, way_out])
     )

@@ -22,6 +22,10 @@ class TargetRule(Protocol):
 
     def select(self, item_ids_BL: Tensor, is_past_BL: Tensor, generator: torch.Generator | None = None) -> Targets: ...
 
+    def count(self, lengths_B: Tensor) -> Tensor:
+        """Count the targets of sessions of two or more items or, where they are drawn, what they are drawn from."""
+        ...
+
 
 @dataclass(frozen=True)
 class CausalTargets:
@@ -34,6 +38,9 @@ class CausalTargets:
         is_target_BL = (next_ids_BL != 0) & ~is_past_BL
         return Targets(is_target_BL, next_ids_BL * is_target_BL)
 
+    def count(self, lengths_B: Tensor) -> Tensor:
+        return (lengths_B - 1).sum()
+
 
 @dataclass(frozen=True)
 class CausalLastTarget:
@@ -45,6 +52,9 @@ class CausalLastTarget:
         every = CausalTargets().select(item_ids_BL, is_past_BL)
         is_last_BL = _last(every.is_target)
         return Targets(is_last_BL, every.item_ids * is_last_BL)
+
+    def count(self, lengths_B: Tensor) -> Tensor:
+        return torch.ones_like(lengths_B).sum()
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,9 @@ class MaskedTargets:
         is_target_BL = can_be_BL & ((rank_BL == 0) | ((draws_BL < self.probability) & ~is_largest_BL))
         return Targets(is_target_BL, item_ids_BL * is_target_BL)
 
+    def count(self, lengths_B: Tensor) -> Tensor:
+        return lengths_B.sum()
+
 
 @dataclass(frozen=True)
 class MaskedLastTarget:
@@ -77,6 +90,9 @@ class MaskedLastTarget:
     def select(self, item_ids_BL: Tensor, is_past_BL: Tensor, generator: torch.Generator | None = None) -> Targets:
         is_last_BL = _last((item_ids_BL != 0) & ~is_past_BL)
         return Targets(is_last_BL, item_ids_BL * is_last_BL)
+
+    def count(self, lengths_B: Tensor) -> Tensor:
+        return torch.ones_like(lengths_B).sum()
 
 
 def _last(is_candidate_BL: Tensor) -> Tensor:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 
 from safetensors.torch import save_file
 from torch import Tensor
 
 from transformers4recsys import distributed
-from transformers4recsys.reporting.days import day_name
 
 
 class AttentionFiles:
@@ -25,17 +23,16 @@ class AttentionFiles:
         self._folder = output_dir / "attention_weights"
         self._num_steps: Counter[str] = Counter()
 
-    def write(self, day: datetime, item_ids_BL: Tensor, attentions: Sequence[Tensor]) -> None:
+    def write(self, day: str, item_ids_BL: Tensor, attentions: Sequence[Tensor]) -> None:
         """Write the next step of a day; a day that is done again starts from step 0."""
         if not distributed.is_main():
             return
-        name = day_name(day)
-        step = self._num_steps[name]
-        self._num_steps[name] += 1
+        step = self._num_steps[day]
+        self._num_steps[day] += 1
         layers = {f"layer_{layer}": weights.contiguous() for layer, weights in enumerate(attentions)}
         tensors = {"inputs": item_ids_BL.contiguous()} | layers
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / f"date_{name}_step_{step:06d}.safetensors"
+        path = self._folder / f"date_{day}_step_{step:06d}.safetensors"
         aside = path.with_name(f".{path.name}.tmp")
-        save_file(tensors, aside, {"day": name, "step": str(step)})
+        save_file(tensors, aside, {"day": day, "step": str(step)})
         os.replace(aside, path)

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from transformers4recsys.outputs import Report
-from transformers4recsys.reporting.days import Numbers, average_over_days, day_name
+from transformers4recsys.reporting.days import Numbers, average_over_days
 from transformers4recsys.reporting.result_files import read_days
 from transformers4recsys.reporting.sink import Sink
 
@@ -48,7 +48,7 @@ class ResultTable(Sink):
         self._days = read_days(output_dir)
 
     def numbers(self, report: Report) -> None:
-        self._days.record(day_name(report.day), report.split, report.numbers)
+        self._days.record(report.day, report.split, report.numbers)
 
     def close(self) -> None:
         rich.print(summary(self._days.of_split("eval"), self._folder.resolve()))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 
 Numbers = Mapping[str, float | None]
 
@@ -38,11 +37,6 @@ def average_over_days(days: Iterable[Numbers]) -> dict[str, float | None]:
         values = [value for numbers in days if (value := numbers.get(name)) is not None]
         means[name] = math.fsum(values) / len(values) if values else None
     return means
-
-
-def day_name(day: datetime) -> str:
-    """Name a day as the day files do: YYYY-MM-DD, with -HH for an hour of it."""
-    return f"{day:%Y-%m-%d-%H}" if day.hour else f"{day:%Y-%m-%d}"
 
 
 def _counts(numbers: Numbers) -> bool:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from transformers4recsys.outputs import Report
-from transformers4recsys.reporting.days import average_over_days, day_name
+from transformers4recsys.reporting.days import average_over_days
 from transformers4recsys.reporting.result_files import read_days
 from transformers4recsys.reporting.sink import Sink
 
@@ -27,9 +27,8 @@ class DLLoggerJson(Sink):
         self._append(PARAMETER, settings)
 
     def numbers(self, report: Report) -> None:
-        day = day_name(report.day)
-        self._days.record(day, report.split, report.numbers)
-        self._append([day], report.numbers)
+        self._days.record(report.day, report.split, report.numbers)
+        self._append([report.day], report.numbers)
 
     def close(self) -> None:
         self._append([], average_over_days(self._days.of_all_splits().values()))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,6 @@ from torch import Tensor
 from transformers4recsys import distributed
 from transformers4recsys.errors import InputError
 from transformers4recsys.outputs import Predictions, Report
-from transformers4recsys.reporting.days import day_name
 from transformers4recsys.reporting.sink import Sink
 
 # Rows wait until they make a row group worth writing.
@@ -35,7 +33,7 @@ class PredictionFiles(Sink):
         self._folder = output_dir / "pred_logs"
         self._open: _Part | None = None
 
-    def predictions(self, predictions: Predictions, day: datetime) -> None:
+    def predictions(self, predictions: Predictions, day: str) -> None:
         path = self._part_path(day, distributed.rank())
         if self._open is None:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -55,13 +53,13 @@ class PredictionFiles(Sink):
         ranks = distributed.sum_over_ranks(has_part_by_rank).nonzero().flatten().tolist()
         if ranks and distributed.is_main():
             parts = [self._part_path(report.day, rank) for rank in ranks]
-            _put_together(parts, self._folder / f"preds_date_{day_name(report.day)}.parquet")
+            _put_together(parts, self._folder / f"preds_date_{report.day}.parquet")
 
     def close(self) -> None:
         assert self._open is None, f"no eval numbers ended the day of {self._open.path}"
 
-    def _part_path(self, day: datetime, rank: int) -> Path:
-        return self._folder / f".preds_date_{day_name(day)}.parquet.part{rank}"
+    def _part_path(self, day: str, rank: int) -> Path:
+        return self._folder / f".preds_date_{day}.parquet.part{rank}"
 
 
 def as_table(predictions: Predictions) -> pa.Table:

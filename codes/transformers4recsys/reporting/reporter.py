@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 
 from transformers4recsys import distributed
@@ -38,7 +37,7 @@ class Reporter:
         for sink in self._sinks:
             sink.numbers(report)
 
-    def predictions(self, predictions: Predictions, day: datetime) -> None:
+    def predictions(self, predictions: Predictions, day: str) -> None:
         for sink in self._sinks:
             sink.predictions(predictions, day)
 

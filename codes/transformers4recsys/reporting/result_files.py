@@ -16,7 +16,7 @@ from pathlib import Path
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.outputs import Report
-from transformers4recsys.reporting.days import DayBook, Numbers, average_over_days, day_name
+from transformers4recsys.reporting.days import DayBook, Numbers, average_over_days
 from transformers4recsys.reporting.sink import Sink
 
 SPLITS = ("train", "eval")
@@ -39,7 +39,7 @@ class ResultFiles(Sink):
         self._remarks = {name: settings[name] for name, usual in REMARKS.items() if settings.get(name, usual) != usual}
 
     def numbers(self, report: Report) -> None:
-        self._days.record(day_name(report.day), report.split, report.numbers)
+        self._days.record(report.day, report.split, report.numbers)
         days_of_split = self._days.of_split(report.split)
         blocks = [_block(f"{report.split} results ({day})", numbers) for day, numbers in days_of_split.items()]
         all_days = self._days.of_all_splits()

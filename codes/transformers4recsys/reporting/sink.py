@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import ClassVar, Protocol
 
 from transformers4recsys.outputs import Predictions, Report
@@ -23,7 +22,7 @@ class Sink(Protocol):
     def numbers(self, report: Report) -> None:
         """Take the numbers of one split of a day; those of `eval` end the day."""
 
-    def predictions(self, predictions: Predictions, day: datetime) -> None:
+    def predictions(self, predictions: Predictions, day: str) -> None:
         """Take some predictions of a day that has not ended."""
 
     def close(self) -> None:

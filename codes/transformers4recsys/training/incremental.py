@@ -16,7 +16,6 @@ from transformers4recsys import distributed
 from transformers4recsys.data.engine import Engine
 from transformers4recsys.outputs import Report
 from transformers4recsys.reporting.attention import AttentionFiles
-from transformers4recsys.reporting.days import day_name
 from transformers4recsys.reporting.reporter import Reporter
 from transformers4recsys.training import checkpoint
 from transformers4recsys.training.callbacks import TrainingProgress
@@ -36,13 +35,14 @@ class DayEngines:
 
 @dataclass(frozen=True)
 class Incremental:
-    """Runs the days one after the other; `eval_split` is valid or test."""
+    """Runs the days one after the other; `eval_split` is valid or test, `name_of` says what a day is called."""
 
     trainer: RecSysTrainer
     engines: DayEngines
     reporter: Reporter
     progress: TrainingProgress
     output_dir: Path
+    name_of: Callable[[datetime], str]
     eval_split: str = "valid"
     does_train: bool = True
     does_evaluate: bool = True
@@ -70,16 +70,16 @@ class Incremental:
     def _train(self, day: datetime, next_day: datetime) -> None:
         engine = self.engines.to_train(day)
         self._count_items(day)
-        log.info("%s: training on %d sessions", day_name(day), engine.num_rows)
+        log.info("%s: training on %d sessions", self.name_of(day), engine.num_rows)
         # A rank without a row would wait for the others forever.
         if not len(engine) or engine.num_rows < distributed.world_size():
-            log.warning("%s: too few sessions for a batch; the model stays as it is", day_name(day))
+            log.warning("%s: too few sessions for a batch; the model stays as it is", self.name_of(day))
             self.trainer.state.global_step = 0
             return
         self.trainer.train_engine = engine
         if self.validates:
             self.trainer.eval_engine = self.engines.to_evaluate(next_day, self.eval_split)
-        self.progress.description = f"train    {day_name(day)}"
+        self.progress.description = f"train    {self.name_of(day)}"
         self.trainer.train()
 
     def _count_items(self, day: datetime) -> None:
@@ -91,25 +91,26 @@ class Incremental:
         model.item_counts += distributed.sum_over_ranks(counts_V)
 
     def _evaluate(self, day: datetime, next_day: datetime) -> None:
+        name = self.name_of(next_day)
         engine = self.engines.to_evaluate(next_day, self.eval_split)
         eval_numbers = self.trainer.measure(
             engine,
             split="eval",
-            description=f"evaluate {day_name(next_day)}",
-            on_predictions=(lambda p: self.reporter.predictions(p, next_day)) if self.logs_predictions else None,
-            on_attentions=partial(self.attention_files.write, next_day) if self.attention_files else None,
+            description=f"evaluate {name}",
+            on_predictions=(lambda p: self.reporter.predictions(p, name)) if self.logs_predictions else None,
+            on_attentions=partial(self.attention_files.write, name) if self.attention_files else None,
         )
         train_numbers = self.trainer.measure(
             self.engines.to_evaluate(day, "train"),
             split="train",
-            description=f"evaluate {day_name(day)} train",
+            description=f"evaluate {self.name_of(day)} train",
             max_batches=self.eval_steps_on_train_set,
         )
         self.trainer.log(logged(eval_numbers) | logged(train_numbers))
-        self.reporter.numbers(Report(next_day, "train", train_numbers))
-        self.reporter.numbers(Report(next_day, "eval", eval_numbers))
+        self.reporter.numbers(Report(name, "train", train_numbers))
+        self.reporter.numbers(Report(name, "eval", eval_numbers))
         recall, ndcg = eval_numbers["eval_recall@20"], eval_numbers["eval_ndcg@20"]
         if recall is None or ndcg is None:
-            log.warning("%s: no session of two or more items; its metrics are null", day_name(next_day))
+            log.warning("%s: no session of two or more items; its metrics are null", name)
         else:
-            log.info("%s: recall@20 %.4f, ndcg@20 %.4f", day_name(next_day), recall, ndcg)
+            log.info("%s: recall@20 %.4f, ndcg@20 %.4f", name, recall, ndcg)

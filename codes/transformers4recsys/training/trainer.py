@@ -63,6 +63,8 @@ class EpochLoader:
 class RecSysTrainer(Trainer):
     """Trains on `train_engine` when told to; model and optimizer carry over from one `train()` to the next."""
 
+    loss_is_scaled_for_ga = True
+
     def __init__(
         self,
         model: NextItemModel,
@@ -76,6 +78,7 @@ class RecSysTrainer(Trainer):
         for shows_progress in (PrinterCallback, ProgressCallback):
             self.remove_callback(shows_progress)
         self.schedule, self.evaluation = schedule, evaluation
+        self.item_column, self.target_rule = model.schema.item_id.name, model.training_targets
         self.train_engine: Engine | None = None
         self.eval_engine: Engine | None = None
 
@@ -104,15 +107,25 @@ class RecSysTrainer(Trainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
         output = model(**inputs)
-        loss = output.loss * self._share_of_targets(len(output.labels))
+        loss = output.loss
+        if num_items_in_batch is not None:
+            # Processes are averaged and micro-batches are added up, so this makes the mean over all targets of a step.
+            own = self._count_targets(inputs["batch"])
+            loss = loss * (own * distributed.world_size() / num_items_in_batch)
         return (loss, output) if return_outputs else loss
 
-    def _share_of_targets(self, num_targets: int) -> Tensor | float:
-        """Weigh this process's mean loss so that the mean over processes is the mean over all their targets."""
-        if distributed.world_size() == 1:
-            return 1.0
-        own = torch.tensor(float(num_targets), device=self.args.device)
-        return own * distributed.world_size() / distributed.sum_over_ranks(own).clamp(min=1)
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], Tensor | int | None]:
+        """Read the micro-batches of one step and count the targets of all of them, over all processes."""
+        samples, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if distributed.world_size() == 1 and len(samples) == 1:
+            return samples, None
+        counts = torch.stack([self._count_targets(sample["batch"]) for sample in samples])
+        return samples, distributed.sum_over_ranks(counts.sum().float().to(device))
+
+    def _count_targets(self, batch: Batch) -> Tensor:
+        return self.target_rule.count(batch.columns[self.item_column].lengths)
 
     def _prepare_input(self, data: Any) -> Any:
         # The one value of our inputs is a Batch, which moves itself.
