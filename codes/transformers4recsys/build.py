@@ -29,6 +29,7 @@ from transformers4recsys.data.days import DayFiles, day_files
 from transformers4recsys.data.engine import Engine
 from transformers4recsys.errors import InputError
 from transformers4recsys.idle_flags import without_effect
+from transformers4recsys.memory import keep_freed_memory
 from transformers4recsys.reporting.attention import AttentionFiles
 from transformers4recsys.reporting.loggers import chosen_loggers, close_wandb, open_logger
 from transformers4recsys.reporting.output_folder import start_anew
@@ -50,6 +51,7 @@ def train(data: DataArguments, model: ModelArguments, training: TrainingArgument
     # Joins the other processes of the run, if there are any; from here on one of them talks and writes.
     assert training.device
     show_log_lines()
+    keep_freed_memory()
     for note in [*training.notes, *without_effect(data, model, training)]:
         log.warning(note)
     schema = schema_of(data)

@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import TrainerCallback, TrainingArguments
 
 from transformers4recsys.benchmarking.workload import write_sessions
 from transformers4recsys.data.arrow_engine import ArrowEngine
+from transformers4recsys.memory import keep_freed_memory
 from transformers4recsys.model.encoders import encoder_of
 from transformers4recsys.model.encoders.settings import EncoderSettings
 from transformers4recsys.model.features import FeatureEmbedder
@@ -77,6 +78,7 @@ class StepTimes(TrainerCallback):
 
 def measure(set_up: SetUp) -> dict[str, Any]:
     """Give sessions and events a second of loading, training and evaluation, and what they took."""
+    keep_freed_memory()
     torch.set_num_threads(set_up.threads)
     with tempfile.TemporaryDirectory() as folder:
         train_file, eval_file, num_items = split_workload(set_up, Path(folder))
@@ -93,7 +95,7 @@ def measure(set_up: SetUp) -> dict[str, Any]:
         trainer, times = build_trainer(set_up, schema, folder)
         engine = ArrowEngine([train_file], shuffle=True, **reading)
         eval_engine = ArrowEngine([eval_file], **reading)
-        num_events = int(engine.columns[0].offsets[-1])
+        num_events = sum(len(batch.columns["items"].values) for batch in engine.batches(0))
         trainer.train_engine = engine
         trainer.train()
         evaluated = [clocked(lambda: trainer.measure(eval_engine, split="eval", description="evaluate"))]
@@ -113,7 +115,8 @@ def measure(set_up: SetUp) -> dict[str, Any]:
     eval_s, eval_cpu_s = (statistics.median(each) for each in zip(*evaluated, strict=True))
     load_s = statistics.median(wall for wall, _ in loading)
     events_of_session = num_events / engine.num_rows
-    flops = step_flops(trainer.model, set_up, events_of_session)
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    flops = step_flops(model.encoder, model.item_table, set_up, events_of_session)
     rate = matrix_rate(set_up.precision, set_up.device)
     trained_events = (set_up.num_steps + set_up.num_warmup_steps) * set_up.batch_size * events_of_session
     return dataclasses.asdict(set_up) | {
@@ -186,7 +189,7 @@ def split_workload(set_up: SetUp, folder: Path) -> tuple[str, str, int]:
     pq.write_table(table.slice(0, cut), files[0])
     pq.write_table(table.slice(cut, set_up.eval_sessions), files[1])
     largest = int(max(chunk.flatten().to_numpy().max() for chunk in table["items"].chunks))
-    return *files, max(largest, 0 if set_up.workload else set_up.num_items)
+    return files[0], files[1], max(largest, 0 if set_up.workload else set_up.num_items)
 
 
 def clocked(work: Callable[[], Any]) -> tuple[float, float]:
@@ -211,12 +214,11 @@ def plain_loading(file: str, longest: int, num_rows: int = 5_000) -> float:
     return len(frame) / min(clocked(read)[0] for _ in range(3))
 
 
-def step_flops(model: nn.Module, set_up: SetUp, events_of_session: float) -> float:
+def step_flops(encoder: nn.Module, item_table_VE: Tensor, set_up: SetUp, events_of_session: float) -> float:
     """Count the products of a step: 6 x weights for each event in the encoder, 6 x E x V for each target."""
-    assert isinstance(model, NextItemModel)
     events, targets = set_up.batch_size * events_of_session, set_up.batch_size * (events_of_session - 1)
-    weights = sum(weight.numel() for weight in model.encoder.parameters() if weight.requires_grad)  # pyright: ignore
-    return 6 * (events * weights + targets * set_up.d_model * len(model.item_table))
+    weights = sum(weight.numel() for weight in encoder.parameters() if weight.requires_grad)
+    return 6 * (events * weights + targets * item_table_VE.numel())
 
 
 def matrix_rate(precision: str, device: str, size: int = 2048) -> float:
@@ -225,7 +227,7 @@ def matrix_rate(precision: str, device: str, size: int = 2048) -> float:
     one = torch.randn(size, size, device=device, dtype=dtype)
 
     def multiply() -> None:
-        one @ one
+        torch.mm(one, one)
         if device != "cpu":
             torch.cuda.synchronize()
 
