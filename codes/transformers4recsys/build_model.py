@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import torch
 
+from transformers4recsys import distributed
 from transformers4recsys.config import DataArguments, ModelArguments, TrainingArguments, changed
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.encoders import Encoder, encoder_of
@@ -91,7 +92,16 @@ def model_of(data: DataArguments, model: ModelArguments, training: TrainingArgum
     )
     if model.model_name_or_path and is_saved_run(model.model_name_or_path):
         load_weights(built, Path(model.model_name_or_path).expanduser())
+    if can_be_sparse(training) and not built.objective.reads_all_items:
+        built.make_gradients_sparse()
     return built
+
+
+def can_be_sparse(training: TrainingArguments) -> bool:
+    """Say whether gradients may hold a few rows of a table: what others must add up, clip or scale is whole."""
+    is_adamw = training.optim in ("adamw_torch", "adamw_torch_fused")
+    clips = training.max_grad_norm is not None and training.max_grad_norm > 0
+    return is_adamw and clips and distributed.world_size() == 1 and not training.fp16 and not training.torch_compile
 
 
 def objective_of(model: ModelArguments, training: TrainingArguments, schema: Schema, *, width: int) -> Objective:

@@ -154,6 +154,8 @@ def build_trainer(set_up: SetUp, schema: Schema, folder: str) -> tuple[RecSysTra
         training_targets=CausalTargets(),
         evaluation_targets=CausalLastTarget(),
     )
+    if not model.objective.reads_all_items:
+        model.make_gradients_sparse()
     arguments = TrainingArguments(
         folder,
         max_steps=set_up.num_steps + set_up.num_warmup_steps,

@@ -48,17 +48,18 @@ class NegativeStore:
         self.sampler, self.alpha, self.size = sampler, alpha, size
         self.ids = torch.empty(0, dtype=torch.long)
         self.log_probabilities_V = torch.empty(0)
-        self.num_used, self.total_count = 0, -1
+        self.num_used, self.version = 0, -1
 
     def take(self, num: int, item_counts_V: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Deal out `num` ids, (num,), on the device of the counts."""
-        total_count = int(item_counts_V.sum())
-        is_current = total_count == self.total_count and self.ids.device == item_counts_V.device
+        # Counts change in place once a day; to sum them up at each step would cost as much as the step.
+        version = item_counts_V._version
+        is_current = version == self.version and self.ids.device == item_counts_V.device
         if not is_current or self.num_used + num > len(self.ids):
             weights_V = self.sampler(item_counts_V, self.alpha)
             self.ids = draw(weights_V, max(self.size, num), generator)
             self.log_probabilities_V = (weights_V / weights_V.sum()).log().float()
-            self.num_used, self.total_count = 0, total_count
+            self.num_used, self.version = 0, version
         self.num_used += num
         return self.ids[self.num_used - num : self.num_used]
 

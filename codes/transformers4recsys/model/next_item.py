@@ -49,6 +49,16 @@ class NextItemModel(nn.Module):
         """The output weights, (V, E)."""
         return self.features.item_table.weight if self.scorer.table is None else self.scorer.table
 
+    @property
+    def has_sparse_gradients(self) -> bool:
+        """Whether gradients of item tables and bias hold the rows of a batch alone."""
+        return self.features.item_table.sparse
+
+    def make_gradients_sparse(self) -> None:
+        """Let them from now on; the objective must not read all items."""
+        assert not self.objective.reads_all_items
+        self.features.item_table.sparse = True
+
     def forward(self, batch: Batch) -> ModelOutput:
         """Encode a batch; with a loss in training, without one in evaluation, where scores are wanted."""
         as_read, own_lengths_B = batch, batch.columns[self.schema.item_id.name].lengths
@@ -89,9 +99,10 @@ class NextItemModel(nn.Module):
                 labels_P=labels_P,
                 row_P=row_P,
                 item_table_VE=self.item_table,
-                bias_V=self.scorer.bias,
+                item_bias_V=self.scorer.item_bias,
                 item_counts_V=self.item_counts,
                 negatives_PK=negatives_PK,
+                has_sparse_gradients=self.has_sparse_gradients,
             )
         )
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cosine_similarity, linear
+from torch.nn.functional import cosine_similarity, embedding, linear
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.losses import (
@@ -27,6 +27,7 @@ from transformers4recsys.model.losses import (
     wide,
 )
 from transformers4recsys.model.negatives import SAMPLERS, NegativeStore, of_other_sessions
+from transformers4recsys.model.scoring import without_padding
 
 log = logging.getLogger(__name__)
 
@@ -39,32 +40,51 @@ class LossInputs:
     labels_P: Tensor
     row_P: Tensor  # the session of each prediction
     item_table_VE: Tensor
-    bias_V: Tensor  # -inf for padding
+    item_bias_V: Tensor
     item_counts_V: Tensor  # how often each item stood in the training sessions so far
     negatives_PK: Tensor | None = None  # ids of the negative column at each label, 0 where there is none
+    has_sparse_gradients: bool = False  # of table and bias: of the rows that were read alone
+
+    @property
+    def bias_V(self) -> Tensor:
+        """The bias of every item, -inf for padding."""
+        return without_padding(self.item_bias_V)
+
+    def items(self, ids: Tensor) -> Tensor:
+        """Read rows of the item table, (..., E)."""
+        return embedding(ids, self.item_table_VE, sparse=self.has_sparse_gradients)
+
+    def biases(self, ids_K: Tensor) -> Tensor:
+        """Read the biases of some items, none of them padding, (K,)."""
+        return embedding(ids_K, self.item_bias_V[:, None], sparse=self.has_sparse_gradients)[:, 0]
 
     def label_scores(self) -> Tensor:
         """Score the labels alone, (P,)."""
-        of_items_P = (wide(self.hidden_PE) * wide(self.item_table_VE[self.labels_P])).sum(dim=1)
-        return of_items_P + self.bias_V[self.labels_P]
+        of_items_P = (wide(self.hidden_PE) * wide(self.items(self.labels_P))).sum(dim=1)
+        return of_items_P + self.biases(self.labels_P)
 
     def scores_of(self, ids_K: Tensor) -> Tensor:
         """Score the same K items for each prediction, (P, K), touching only their rows of the table."""
-        return linear(self.hidden_PE, self.item_table_VE[ids_K], self.bias_V[ids_K].to(self.hidden_PE.dtype))
+        return linear(self.hidden_PE, self.items(ids_K), self.biases(ids_K).to(self.hidden_PE.dtype))
 
     def nothing(self) -> Tensor:
         """Give 0, with a gradient of 0 for all that a loss would reach."""
-        return (self.hidden_PE.sum() + self.item_table_VE[:1].sum() + self.bias_V[1:2].sum()) * 0
+        some_id = self.labels_P.new_ones(1)
+        return (self.hidden_PE.sum() + self.items(some_id).sum() + self.biases(some_id).sum()) * 0
 
 
 class Objective(Protocol):
-    """Gives the loss of a training batch."""
+    """Gives the loss of a training batch; says whether it reads the rows of all items for it, or of some."""
+
+    reads_all_items: bool
 
     def __call__(self, inputs: LossInputs) -> Tensor: ...
 
 
 class CatalogObjective(nn.Module):
     """A loss over the whole catalogue."""
+
+    reads_all_items = True
 
     def __init__(self, loss: CatalogLoss):
         super().__init__()
@@ -78,6 +98,8 @@ class CatalogObjective(nn.Module):
 
 class InBatchObjective(nn.Module):
     """A pairwise loss against the targets of the other sessions in the batch, and extra items from a store."""
+
+    reads_all_items = False
 
     def __init__(self, loss: PairwiseLoss, store: NegativeStore, *, num_extra: int):
         super().__init__()
@@ -100,6 +122,8 @@ class SampledObjective(nn.Module):
     the K drawn ones estimates the sum over the catalogue (Bengio and Senecal 2008; Jean 2015). `offset` is added to
     all scores: it changes no ranking, but where the loss wants them to begin.
     """
+
+    reads_all_items = False
 
     def __init__(
         self,
@@ -168,6 +192,8 @@ SIMILARITIES: dict[str, Callable[[int], nn.Module]] = {
 class NegativeColumnObjective(nn.Module):
     """A loss on the similarities of a hidden state with its label and with the items of the negative column."""
 
+    reads_all_items = False
+
     def __init__(self, loss: PairwiseLoss, similarity: nn.Module):
         super().__init__()
         self.loss, self.similarity = loss, similarity
@@ -175,7 +201,7 @@ class NegativeColumnObjective(nn.Module):
     def forward(self, inputs: LossInputs) -> Tensor:
         assert inputs.negatives_PK is not None, "make_objective() asks for a negative column"
         ids_PK = torch.cat([inputs.labels_P[:, None], inputs.negatives_PK], dim=1)
-        similarity_PK = self.similarity(inputs.hidden_PE[:, None], inputs.item_table_VE[ids_PK])
+        similarity_PK = self.similarity(inputs.hidden_PE[:, None], inputs.items(ids_PK))
         is_negative_PK = (inputs.negatives_PK != 0) & (inputs.negatives_PK != inputs.labels_P[:, None])
         return self.loss(similarity_PK[:, 0], similarity_PK[:, 1:], is_negative_PK) + inputs.nothing()
 
@@ -186,6 +212,7 @@ class WeightedSum(nn.Module):
     def __init__(self, objectives: Sequence[nn.Module], weights: Sequence[float]):
         super().__init__()
         self.objectives, self.weights = nn.ModuleList(objectives), tuple(weights)
+        self.reads_all_items = any(each.reads_all_items for each in objectives)
 
     def forward(self, inputs: LossInputs) -> Tensor:
         losses = [weight * of(inputs) for of, weight in zip(self.objectives, self.weights, strict=True)]

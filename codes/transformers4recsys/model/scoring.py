@@ -30,14 +30,15 @@ class ItemScorer(nn.Module):
         self.projection = nn.Sequential(nn.Linear(hidden_width, table_width), activation())
         self.table = None if is_tied else nn.Parameter(torch.randn(num_items, table_width) * initializer_range)
         self.item_bias = nn.Parameter(torch.zeros(num_items))
-        self.padding: Tensor
-        padding = torch.zeros(num_items)
-        padding[0] = -torch.inf
-        self.register_buffer("padding", padding, persistent=False)
 
     @property
     def bias(self) -> Tensor:
-        return self.item_bias + self.padding
+        return without_padding(self.item_bias)
 
     def project(self, hidden_PD: Tensor) -> Tensor:
         return self.projection(hidden_PD)
+
+
+def without_padding(item_bias_V: Tensor) -> Tensor:
+    """Set the bias of item 0 to -inf."""
+    return item_bias_V.index_fill(0, item_bias_V.new_zeros(1, dtype=torch.long), -torch.inf)

@@ -27,6 +27,7 @@ from transformers4recsys.batch import Batch
 from transformers4recsys.data.engine import Engine
 from transformers4recsys.model.next_item import NextItemModel
 from transformers4recsys.training.evaluation import Evaluation, OnAttentions, OnPredictions
+from transformers4recsys.training.sparse_adamw import SparseAdamW, clip_gradients
 
 SCHEDULES = {
     "constant_with_warmup": lambda optimizer, warmup, _, __: get_constant_schedule_with_warmup(optimizer, warmup),
@@ -74,7 +75,10 @@ class RecSysTrainer(Trainer):
         evaluation: Evaluation,
         callbacks: list[TrainerCallback],
     ):
-        super().__init__(model=model, args=args, callbacks=callbacks)
+        optimizer = self.get_optimizer_cls_and_kwargs(args)
+        if model.has_sparse_gradients:
+            optimizer = (SparseAdamW, optimizer[1])
+        super().__init__(model=model, args=args, callbacks=callbacks, optimizer_cls_and_kwargs=optimizer)
         for shows_progress in (PrinterCallback, ProgressCallback):
             self.remove_callback(shows_progress)
         self.schedule, self.evaluation = schedule, evaluation
@@ -130,6 +134,12 @@ class RecSysTrainer(Trainer):
     def _prepare_input(self, data: Any) -> Any:
         # The one value of our inputs is a Batch, which moves itself.
         return data.to(self.args.device, non_blocking=True) if type(data) is Batch else super()._prepare_input(data)
+
+    def _clip_grad_norm(self, model: torch.nn.Module) -> Tensor:
+        # The library has no norm of sparse gradients.
+        if self.optimizer_cls_and_kwargs is not None and self.optimizer_cls_and_kwargs[0] is SparseAdamW:
+            return clip_gradients(model.parameters(), self.args.max_grad_norm)
+        return super()._clip_grad_norm(model)
 
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
