@@ -14,6 +14,7 @@ import pytest
 
 from transformers4recsys.batch import Batch
 from transformers4recsys.data import ENGINES
+from transformers4recsys.data.engine import Engine
 from transformers4recsys.schema import Schema
 
 SCHEMA = Schema.from_entries(
@@ -48,7 +49,7 @@ def write(tmp_path: Path) -> Callable[..., str]:
 
 
 def ragged_table(num_rows: int, seed: int, *, has_past: bool = True) -> pa.Table:
-    """Sessions of 0 to 9 items in columns of many types: whole and broken numbers, times, single values, dictionaries."""
+    """Sessions of 0 to 9 items in columns of many types: numbers, times, single values, a dictionary."""
     draw = np.random.default_rng(seed)
     lengths = draw.integers(0, 10, num_rows)
     past_lengths = draw.integers(0, 7, num_rows) * has_past
@@ -66,7 +67,7 @@ def ragged_table(num_rows: int, seed: int, *, has_past: bool = True) -> pa.Table
         "price": floats(pa.float32(), lengths),
         "weight": floats(pa.float64(), lengths),
         "time": lists(pa.timestamp("us", "UTC"), lengths, big, big + 1000),
-        "begin": pa.array([datetime(9999, 1, 1)] * num_rows, pa.timestamp("ms")),
+        "begin": pa.array([datetime(2200, 1, 1)] * num_rows, pa.timestamp("ms")),
         "shop": pa.array(draw.integers(0, 200, num_rows), pa.int32()).dictionary_encode(),
         "user": pa.array([big + row for row in range(num_rows)], pa.uint64()),
         "bef_item": lists(pa.int64(), past_lengths, 1, 10_000),
@@ -86,9 +87,14 @@ def as_lists(batches: Iterable[Batch]) -> list[dict[str, tuple]]:
     ]
 
 
+def items_of(engine: Engine) -> list[list[int]]:
+    columns = [batch.columns["item"] for batch in engine.batches(0)]
+    return [part.tolist() for column in columns for part in column.values.split(column.lengths.tolist())]
+
+
 @pytest.fixture
 def compare(write: Callable[..., str]) -> Callable[..., None]:
-    """Compare an engine's batches with those of pyarrow, of two ranks and two shuffled epochs, and with the file's rows.
+    """Compare an engine's batches with those of pyarrow, also of two ranks and shuffled, and with the files.
 
     The first file holds `first`, the second one 25 sessions; its name comes earlier in the alphabet.
     """
@@ -107,10 +113,10 @@ def compare(write: Callable[..., str]) -> Callable[..., None]:
             assert (len(engine), engine.num_rows) == (len(expected), expected.num_rows)
             for epoch in (0, 1):
                 assert as_lists(engine.batches(epoch)) == as_lists(expected.batches(epoch))
-        items = [row for table in tables.values() for row in table.column("item").to_pylist() if len(row) > 1]
-        columns = [batch.columns["item"] for batch in ENGINES[name](files, reading=reading, **settings).batches(0)]
-        read = [part.tolist() for column in columns for part in column.values.split(column.lengths.tolist())]
-        assert read == [row[-5:] for row in items]
+            if not more:
+                assert items_of(engine) == [
+                    items[-5:] for table in tables.values() for items in table["item"].to_pylist() if len(items) > 1
+                ]
 
     return compare_batches
 

@@ -25,7 +25,7 @@ def locate(path: str) -> tuple[fs.FileSystem, str]:
 
 
 def is_local(path: str) -> bool:
-    return isinstance(locate(path)[0], fs.LocalFileSystem)
+    return not _is_uri(path) or path.startswith("file://")
 
 
 def inside(folder: str, name: str) -> str:

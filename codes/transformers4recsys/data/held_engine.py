@@ -61,15 +61,16 @@ class HeldEngine:
         groups = row_groups(files, schema)
         _require_room(files, sum(group.num_bytes for group in groups), memory_bytes // SHARES_OF_MEMORY)
         names = [feature.name for feature in schema.columns]
-        pieces = [
-            to_rows(
-                completed(table, read, names),
-                schema,
-                session_length_max=session_length_max,
-                past_length_max=past_length_max,
-            )
-            for read, table in (read_tables(groups, names, **reading) if groups else ())
-        ]
+        as_rows = partial(
+            to_rows, schema=schema, session_length_max=session_length_max, past_length_max=past_length_max
+        )
+        try:
+            tables = read_tables(groups, names, **reading) if groups else ()
+            pieces = [as_rows(completed(table, read, names)) for read, table in tables]
+        except pa.ArrowException as error:
+            raise InputError(
+                f"this engine's library cannot read {', '.join(files)}: {error}; choose --data_loader_engine pyarrow"
+            ) from error
         self.columns = [joined(same_columns) for same_columns in zip(*pieces, strict=True)]
         self.order = partial(row_order, self.num_rows, shuffle=shuffle, seed=seed, day=day)
         self.bounds = batch_bounds(
@@ -90,6 +91,7 @@ class HeldEngine:
 
 def completed(table: pa.Table, groups: Sequence[RowGroup], names: Sequence[str]) -> pa.Table:
     """Read the columns that a table of these row groups lacks with pyarrow."""
+    assert not table.num_columns or len(table) == sum(group.num_rows for group in groups), "libraries keep all rows"
     lacking = [name for name in names if name not in table.column_names]
     if not lacking:
         return table
@@ -132,5 +134,6 @@ def _require_room(files: Sequence[str], num_bytes: int, room: int) -> None:
     if num_bytes > room:
         raise InputError(
             f"the rows of {', '.join(files)} may take {num_bytes / 1e9:.3g} GB, but this engine holds them all "
-            f"and may hold {room / 1e9:.3g} GB, a fifth of --loader_memory; raise it, or choose  --data_loader_engine pyarrow, which streams"
+            f"and may hold {room / 1e9:.3g} GB, a fifth of --loader_memory; raise it, "
+            "or choose --data_loader_engine pyarrow, which streams"
         )

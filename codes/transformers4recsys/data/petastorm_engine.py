@@ -39,14 +39,11 @@ def read_tables(
 ) -> Iterator[tuple[Sequence[RowGroup], pa.Table]]:
     """Read the row groups of all files in so many threads or processes; a dummy pool, or no worker, reads here.
 
-    Each worker is a reader of its own with its share of the row groups: only there do they come in order.
+    Each worker is a reader of its own with every n-th row group: only one worker gives them in order.
     Columns that any of the files has in a type unknown to petastorm are left out.
     """
     types = {file: _types_of(file, names) for file in dict.fromkeys(group.file for group in groups)}
     readable = [name for name in names if all(_is_readable(of_file[name]) for of_file in types.values())]
-    # Its own order of the row groups: by the path of the file.
-    places = sorted(range(len(groups)), key=lambda place: (_path_of(groups[place].file), groups[place].number))
-    tables: dict[int, pa.Table] = {}
     with warnings.catch_warnings(), ExitStack() as stack:
         # It calls parts of pyarrow that are deprecated.
         warnings.simplefilter("ignore")
@@ -54,11 +51,9 @@ def read_tables(
             pool_type, workers_count = "dummy", 1
         shares = min(workers_count, len(groups)) if readable else 0
         readers = [_open_reader(stack, list(types), readable, pool_type, (each, shares)) for each in range(shares)]
-        for turn, place in enumerate(places):
+        for turn, group in enumerate(groups):
             columns = next(readers[turn % shares]) if readable else ()
-            tables[place] = _unpacked(columns, readable, types[groups[place].file])
-    for place, group in enumerate(groups):
-        yield [group], tables.pop(place)
+            yield [group], _unpacked(columns, readable, types[group.file])
 
 
 def packed(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
