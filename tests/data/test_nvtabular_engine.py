@@ -19,6 +19,7 @@ def test_a_file_without_rows_can_be_read(compare, ragged):
     compare("nvtabular", ragged(5, 0).slice(0, 0))
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_the_share_of_memory_decides_how_much_is_read_at_once(ragged, write):
     from merlin.io import Dataset
 
