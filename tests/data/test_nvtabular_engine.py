@@ -4,6 +4,8 @@ import pytest
 
 pytest.importorskip("merlin.loader.torch", reason="needs the package: make engine-nvtabular", exc_type=ImportError)
 
+from merlin.io import Dataset
+
 
 @pytest.mark.parametrize("part_mem_fraction", [0.1, 1e-9])
 @pytest.mark.parametrize("row_group_size", [None, 7])
@@ -19,10 +21,16 @@ def test_a_file_without_rows_can_be_read(compare, ragged):
     compare("nvtabular", ragged(5, 0).slice(0, 0))
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_the_share_of_memory_decides_how_much_is_read_at_once(ragged, write):
-    from merlin.io import Dataset
+@pytest.mark.parametrize(("part_mem_fraction", "num_partitions"), [(0.1, 1), (1e-9, 9)])
+def test_the_share_of_memory_decides_how_much_is_read_at_once(
+    part_mem_fraction, num_partitions, compare, ragged, monkeypatch
+):
+    opened = []
 
-    path = write(row_group_size=7, item=ragged(60, 0).column("item"))
-    parts = [Dataset(path, engine="parquet", part_mem_fraction=share).npartitions for share in (0.1, 1e-9)]
-    assert parts == [1, 9]
+    def open_dataset(*arguments, **settings):
+        opened.append(Dataset(*arguments, **settings))
+        return opened[-1]
+
+    monkeypatch.setattr("merlin.io.Dataset", open_dataset)
+    compare("nvtabular", ragged(60, 0), row_group_size=7, part_mem_fraction=part_mem_fraction)
+    assert opened[0].npartitions == num_partitions
