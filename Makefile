@@ -67,11 +67,12 @@ test-slow: $(VENV)/dev ## tests of learning and of large input
 smoke: $(VENV)/dev ## the documented commands, as written
 	$(BIN)/python -m pytest -m smoke
 
-check: $(VENV)/dev ## format, lint, types, layers, house rules
+check: $(VENV)/dev ## format, lint, types, layers, images, house rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright --warnings
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/hadolint container/Dockerfile.dev container/Dockerfile.dev_nvt
 	$(BIN)/python -m pytest tests/test_house_rules.py
 
 bench: $(VENV)/dev ## speed of loading, training and evaluation
