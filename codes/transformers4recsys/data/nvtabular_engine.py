@@ -74,4 +74,4 @@ def _is_readable(groups: Sequence[RowGroup], name: str, column_type: pa.DataType
         return True
     # Any value is enough, so most often the first slice tells.
     slices = (rows for group in groups for rows in group.read_slices([name], 8_192))
-    return any(len(chunk.flatten()) for rows in slices for chunk in rows.column(name).chunks)
+    return any(len(rows.column(name).flatten()) for rows in slices)
