@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,12 +25,9 @@ from transformers4recsys.schema import Schema
 PACKAGES = {"nvtabular": "merlin.loader.torch", "petastorm": "petastorm"}
 
 
-class ReadTables(Protocol):
-    """Reads all row groups through a library: in order, some of them at a time, with the columns that it can give."""
-
-    def __call__(
-        self, groups: Sequence[RowGroup], names: Sequence[str], **settings: Any
-    ) -> Iterator[tuple[Sequence[RowGroup], pa.Table]]: ...
+# Reads row groups with a library, given column names and its settings: in order, some row groups at a time, each time
+# with the columns that it can give.
+ReadTables = Callable[..., Iterator[tuple[Sequence[RowGroup], pa.Table]]]
 
 
 class HeldEngine:
