@@ -2,14 +2,21 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+INSTALL := bin/pip install --quiet --disable-pip-version-check --constraint
+PIP := $(VENV)/$(INSTALL) constraints.txt
+# Tests skip an engine that cannot be imported, so that is tried first.
+define TRY_ENGINE
+	$(<D)/bin/python -c 'from transformers4recsys.data.held_engine import check_usable; check_usable("$(@:engine-%=%)", ".")'
+	OMP_NUM_THREADS=1 $(<D)/bin/python -m pytest -m 'not slow' -k 'not documented or $(@:engine-%=%)' \
+		tests/smoke/test_readme.py::test_the_documented_command tests/data --ignore tests/data/test_remote_files.py
+endef
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help setup demo test test-slow smoke check bench clean
+.PHONY: help setup demo test test-slow smoke check bench clean engine-nvtabular engine-petastorm
 
 help: ## list what there is
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 setup: $(VENV)/dev ## environment for work on the code
 
@@ -28,6 +35,23 @@ $(VENV)/dev: $(VENV)/run
 	@$(PIP) --editable '.[dev,wandb]'
 	@touch $@
 
+# The packages of two engines need an older pyarrow, numpy and pandas: each has an environment of its own.
+.venv-%/run: pyproject.toml constraints-%.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+		{ echo "This engine needs Python 3.11, $(PYTHON) is another: make PYTHON=python3.11 ..."; exit 1; }
+	@echo "Installing into .venv-$* (minutes)"
+	@$(PYTHON) -m venv .venv-$*
+	@.venv-$*/$(INSTALL) constraints-$*.txt $(shell grep '^torch==' constraints-$*.txt)
+	@.venv-$*/$(INSTALL) constraints-$*.txt --editable '.[$*]' pytest
+	@.venv-$*/$(INSTALL) constraints-$*.txt --no-deps $(shell grep '^$*==' constraints-$*.txt)
+	@touch $@
+
+engine-nvtabular: .venv-nvtabular/run ## the nvtabular engine: set-up, the documented command, tests
+	$(TRY_ENGINE)
+
+engine-petastorm: .venv-petastorm/run ## the petastorm engine: the same
+	$(TRY_ENGINE)
+
 demo: $(VENV)/run ## the main job on a made-up shop: simulate, preprocess, train day by day
 	@rm -rf demo/days demo/log
 	$(BIN)/transformers4recsys simulate --output demo/log --days 6 --sessions_per_day 4000 --items 2000
@@ -43,15 +67,16 @@ test-slow: $(VENV)/dev ## tests of learning and of large input
 smoke: $(VENV)/dev ## the documented commands, as written
 	$(BIN)/python -m pytest -m smoke
 
-check: $(VENV)/dev ## format, lint, types, layers, house rules
+check: $(VENV)/dev ## format, lint, types, layers, images, house rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright --warnings
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/hadolint container/Dockerfile.dev container/Dockerfile.dev_nvt
 	$(BIN)/python -m pytest tests/test_house_rules.py
 
 bench: $(VENV)/dev ## speed of loading, training and evaluation
 	$(BIN)/python benchmarks/main_job.py
 
 clean: ## remove the environment and all output
-	rm -rf $(VENV) demo .pytest_cache .ruff_cache codes/*.egg-info
+	rm -rf $(VENV) $(VENV)-nvtabular $(VENV)-petastorm demo .pytest_cache .ruff_cache codes/*.egg-info

@@ -1,5 +1,7 @@
 """The edge: what is refused, warned of and written before the first step."""
 
+import sys
+
 import pytest
 
 RESULTS = "eval_train_results_dates.csv"
@@ -19,7 +21,8 @@ def test_bad_input_stops_a_run_before_anything_is_written(run_train, toy_days, w
     [
         ({"model_type": "gpt5"}, ["--model_type 'gpt5' is unknown", "gru"]),
         ({"loss_type": "crossentropy"}, ["--loss_type 'crossentropy' is unknown", "cross_entropy"]),
-        ({"data_loader_engine": "nvtabular"}, ["--data_loader_engine nvtabular"]),
+        ({"data_loader_engine": "arrow"}, ["--data_loader_engine", "'arrow'", "nvtabular", "petastorm"]),
+        ({"nvt_part_mem_fraction": 1.5}, ["--nvt_part_mem_fraction 1.5", "above 0 and below 1"]),
         ({"time_unit": "hour"}, ["--start_date '2019-10-01' is no date", "YYYY-MM-DD-HH"]),
         ({"fsdp": "full_shard"}, ["--fsdp: not yet"]),
         ({"data_path": None, "end_date": None}, ["--data_path, --end_date must be given"]),
@@ -46,6 +49,16 @@ def test_a_day_that_memory_cannot_hold_trains_as_one_that_it_can(run_train, caps
     tables = [[line.split(",") for line in (out / RESULTS).read_text().splitlines()] for out in (held, streamed)]
     losses = [[row[table[0].index("eval_loss")] for row in table[1:]] for table in tables]
     assert losses[0] == losses[1] and len(losses[0]) == 2
+
+
+@pytest.mark.parametrize(("engine", "package"), [("nvtabular", "merlin.loader.torch"), ("petastorm", "petastorm")])
+def test_an_engine_that_is_not_installed_is_told_before_anything_is_written(
+    engine, package, run_train, capsys, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, package, None)
+    folder = run_train(exit_code=2, data_loader_engine=engine)
+    message = capsys.readouterr().err
+    assert f"`make engine-{engine}` installs it" in message and "Traceback" not in message and not folder.exists()
 
 
 def test_a_second_run_in_a_folder_needs_to_be_asked_for(run_train, capsys):

@@ -23,9 +23,9 @@ def test_which_model_flags_are_idle(flags, idle, tmp_path):
 
 
 def test_which_data_flags_are_idle(tmp_path):
-    data = DataArguments(data_loader_engine="petastorm", loader_memory="1GB", workers_count=2)
+    data = DataArguments(data_loader_engine="nvtabular", loader_memory="1GB", workers_count=2)
     notes = without_effect(data, ModelArguments(), TrainingArguments(output_dir=str(tmp_path)))
-    assert notes == ["--loader_memory has no effect here: --data_loader_engine is not pyarrow"]
+    assert notes == ["--workers_count has no effect here: nvtabular reads by itself"]
 
 
 def test_flags_without_effect_are_named_once(run_train, capsys):

@@ -27,6 +27,7 @@ from transformers4recsys.data import ENGINES
 from transformers4recsys.data.checks import check_files
 from transformers4recsys.data.days import DayFiles, day_files
 from transformers4recsys.data.engine import Engine
+from transformers4recsys.data.held_engine import check_usable
 from transformers4recsys.errors import InputError
 from transformers4recsys.idle_flags import without_effect
 from transformers4recsys.memory import keep_freed_memory
@@ -44,6 +45,15 @@ from transformers4recsys.training.trainer import RecSysTrainer, Schedule
 
 log = logging.getLogger(__name__)
 
+# What one engine alone is told.
+ENGINE_SETTINGS: dict[str, Callable[[DataArguments], dict[str, Any]]] = {
+    "pyarrow": lambda data: {"workers_count": data.workers_count},
+    "nvtabular": lambda data: {"reading": {"part_mem_fraction": data.nvt_part_mem_fraction}},
+    "petastorm": lambda data: {
+        "reading": {"pool_type": data.petastorm_reader_pool_type, "workers_count": data.workers_count}
+    },
+}
+
 
 def train(data: DataArguments, model: ModelArguments, training: TrainingArguments) -> None:
     """Check the input, build the program and run all days."""
@@ -58,7 +68,8 @@ def train(data: DataArguments, model: ModelArguments, training: TrainingArgument
     if schema.ignored:
         prefix = data.session_aware_features_prefix
         log.warning("%d columns %s... hold past sessions: ignored without --session_aware", len(schema.ignored), prefix)
-    engine = choose(ENGINES, data.data_loader_engine, "--data_loader_engine", to_come=("nvtabular", "petastorm"))
+    engine = choose(ENGINES, data.data_loader_engine, "--data_loader_engine")
+    check_usable(data.data_loader_engine, data.data_path or "")
     days = _days_of(data, training)
     check_files(days.all_files(), schema)
     next_item_model = model_of(data, model, training, schema)
@@ -136,8 +147,8 @@ def _engines_of(
         seed=training.seed,
         rank=distributed.rank(),
         world_size=distributed.world_size(),
-        workers_count=data.workers_count,
         memory_bytes=bytes_of(data, "loader_memory"),
+        **ENGINE_SETTINGS[data.data_loader_engine](data),
     )
     to_evaluate = partial(open_files, batch_size=training.per_device_eval_batch_size, shuffle=False, drop_last=False)
     window = training.training_time_window_size

@@ -157,12 +157,10 @@ def is_saved_run(name: str) -> bool:
     return (folder / WEIGHTS).is_file() and (folder / PROGRESS).is_file()
 
 
-def choose(table: Mapping[str, Choice], name: str, flag: str, *, to_come: tuple[str, ...] = ()) -> Choice:
+def choose(table: Mapping[str, Choice], name: str, flag: str) -> Choice:
     """Look a choice up; InputError names what there is."""
     if name in table:
         return table[name]
-    if name in to_come:
-        raise InputError(f"{flag} {name}: not yet; choose one of {', '.join(sorted(table))}")
     raise InputError(f"{flag} {name!r} is unknown; choose one of {', '.join(sorted(table))}")
 
 

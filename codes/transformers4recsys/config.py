@@ -64,11 +64,13 @@ class DataArguments:
     feature_config: str | None = flag(None, "YAML or JSON that names the columns")
     feature_prefix_neg_sample: str = flag("_neg_", "prefix of columns that hold negative samples")
     data_loader_engine: str = flag("pyarrow", "reader", ("pyarrow", "nvtabular", "petastorm"))
-    nvt_part_mem_fraction: float = flag(0.1, "share of GPU memory for an NVTabular partition")
+    nvt_part_mem_fraction: float = flag(
+        0.1, "share of the GPU's memory for an NVTabular partition, of the host's without cuDF"
+    )
     petastorm_reader_pool_type: str = flag("thread", "petastorm's pool", ("thread", "process", "dummy"))
     workers_count: int = flag(8, "reading workers of pyarrow and petastorm; 0 reads in the process itself")
     loader_memory: str = flag(
-        "4GB", "memory in which the pyarrow engine reads, a process; what takes more is streamed block by block"
+        "4GB", "memory to read in, a process; what takes more is streamed by pyarrow, refused by the other engines"
     )
     shuffle_buffer_size: int = flag(0, "> 0 shuffles the training rows, a full permutation where they fit in memory")
     session_seq_length_max: int = flag(20, "longest session; longer ones keep their most recent items")
@@ -83,6 +85,8 @@ class DataArguments:
         at_least(1, self, "session_aware_past_seq_length_max")
         at_least(0, self, "workers_count", "shuffle_buffer_size")
         bytes_of(self, "loader_memory")
+        if not 0 < self.nvt_part_mem_fraction < 1:
+            raise InputError(f"--nvt_part_mem_fraction {self.nvt_part_mem_fraction}: must be above 0 and below 1")
         for name in ("pad_token", "mask_token"):
             if getattr(self, name) != 0:
                 raise InputError(f"--{name} {getattr(self, name)}: item id 0 is padding everywhere; leave the flag out")

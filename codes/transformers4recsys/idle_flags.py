@@ -36,7 +36,7 @@ WITHOUT_EFFECT: dict[str, tuple[str, Callable[[DataArguments, ModelArguments], b
         "--data_loader_engine is not nvtabular",
         lambda data, model: data.data_loader_engine != "nvtabular",
     ),
-    "loader_memory": ("--data_loader_engine is not pyarrow", lambda data, model: data.data_loader_engine != "pyarrow"),
+    "workers_count": ("nvtabular reads by itself", lambda data, model: data.data_loader_engine == "nvtabular"),
     "petastorm_reader_pool_type": (
         "--data_loader_engine is not petastorm",
         lambda data, model: data.data_loader_engine != "petastorm",

@@ -13,20 +13,22 @@ from transformers4recsys.data.columns import as_input, flattened, is_list, to_nu
 LISTS = [[1, 2], [], [3]]
 
 
-@pytest.mark.parametrize(
-    "array",
-    [
-        pa.array(LISTS, pa.list_(pa.int32())),
-        pa.array(LISTS, pa.large_list(pa.uint8())),
-        pa.array(LISTS, pa.list_view(pa.int64())),
-        pa.array(LISTS, pa.large_list_view(pa.int64())),
-        pa.ListViewArray.from_arrays([1, 0, 0], [2, 0, 1], pa.array([3, 1, 2])),
-        pa.array([[9, 9], *LISTS, [9]], pa.list_(pa.int64())).slice(1, 3),
-        pa.ListArray.from_arrays([0, 2, 2, 3], pa.array([1, 2, 3]).dictionary_encode()),
-    ],
-    ids=["list", "large list", "list view", "large list view", "list view out of order", "slice", "dictionary"],
-)
-def test_list_columns_are_flat(array: pa.Array):
+ARRAYS = {
+    "list": lambda: pa.array(LISTS, pa.list_(pa.int32())),
+    "large list": lambda: pa.array(LISTS, pa.large_list(pa.uint8())),
+    "list view": lambda: pa.array(LISTS, pa.list_view(pa.int64())),
+    "large list view": lambda: pa.array(LISTS, pa.large_list_view(pa.int64())),
+    "list view out of order": lambda: pa.ListViewArray.from_arrays([1, 0, 0], [2, 0, 1], pa.array([3, 1, 2])),
+    "slice": lambda: pa.array([[9, 9], *LISTS, [9]], pa.list_(pa.int64())).slice(1, 3),
+    "dictionary": lambda: pa.ListArray.from_arrays([0, 2, 2, 3], pa.array([1, 2, 3]).dictionary_encode()),
+}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_list_columns_are_flat(name: str):
+    if "view" in name and not hasattr(pa, "list_view"):
+        pytest.skip("this pyarrow has no list views")
+    array = ARRAYS[name]()
     values, offsets = flattened(array)
     assert to_numpy(values).tolist() == [1, 2, 3]
     assert offsets is not None and offsets.tolist() == [0, 2, 2, 3] and offsets.dtype == np.int64

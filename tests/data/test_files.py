@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from transformers4recsys.data.files import inside, locate, open_parquet, parquet_parts
+from transformers4recsys.data.files import inside, is_local, locate, open_parquet, parquet_parts
 from transformers4recsys.errors import InputError
 
 
@@ -48,3 +48,10 @@ def test_uris_that_lead_nowhere_are_refused(uri: str):
 def test_a_file_that_is_not_there_is_named(tmp_path: Path):
     with pytest.raises(InputError, match="none.parquet cannot be opened: .*[Nn]o such file"):
         open_parquet(str(tmp_path / "none.parquet"))
+
+
+def test_which_paths_are_local():
+    assert [is_local(path) for path in ("~/days", "days", "file:///days", "s3://days", "hdfs://host/days")] == [
+        *[True] * 3,
+        *[False] * 2,
+    ]

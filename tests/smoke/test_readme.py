@@ -10,6 +10,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from transformers4recsys.data import ENGINES
+from transformers4recsys.data.held_engine import check_usable
+from transformers4recsys.errors import InputError
+
 ROOT = Path(__file__).parent.parent.parent
 BLOCKS = re.findall(r"^```\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 pytestmark = pytest.mark.smoke
@@ -37,12 +41,18 @@ def run(tmp_path):
     return run
 
 
-def test_the_documented_command(run, tmp_path):
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_documented_command(run, tmp_path, engine):
+    try:
+        check_usable(engine, str(tmp_path))
+    except InputError as error:
+        pytest.skip(str(error))
     recipe = ROOT / "datasets/ecommerce-large/preprocessing.yaml"
     run("transformers4recsys simulate --output log --days 3 --sessions_per_day 700 --items 3000")
     run(f"transformers4recsys preprocess --input log --output dataset_path --recipe {recipe}")
     # Three days in place of fifteen: a step over 390,000 items takes its time on a CPU.
     line = block_with("CUDA_VISIBLE_DEVICES").replace("--end_date 2019-10-15", "--end_date 2019-10-03")
+    line = line.replace("--data_loader_engine pyarrow", f"--data_loader_engine {engine}")
     output = run(line, "codes")
     assert "2019-10-03" in output and "popular" in output
     results = tmp_path / "codes" / "tmp"

@@ -5,15 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+LIST_TYPES = ("list", "large_list", "fixed_size_list", "list_view", "large_list_view")
+# An older pyarrow does not know all of them.
+IS_LIST = [test for name in LIST_TYPES if (test := getattr(pa.types, f"is_{name}", None))]
+
 
 def is_list(column_type: pa.DataType) -> bool:
-    return (
-        pa.types.is_list(column_type)
-        or pa.types.is_large_list(column_type)
-        or pa.types.is_fixed_size_list(column_type)
-        or pa.types.is_list_view(column_type)
-        or pa.types.is_large_list_view(column_type)
-    )
+    return any(test(column_type) for test in IS_LIST)
 
 
 def value_type(column_type: pa.DataType) -> pa.DataType:

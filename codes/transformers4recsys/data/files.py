@@ -24,6 +24,10 @@ def locate(path: str) -> tuple[fs.FileSystem, str]:
         ) from error
 
 
+def is_local(path: str) -> bool:
+    return not _is_uri(path) or path.startswith("file://")
+
+
 def inside(folder: str, name: str) -> str:
     """Give the path or URI of `name` in a folder; the options of a URI stay behind it."""
     if not _is_uri(folder):
