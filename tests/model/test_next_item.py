@@ -6,6 +6,7 @@ import torch
 
 from transformers4recsys.batch import Batch, Jagged
 from transformers4recsys.model.encoders import ENCODERS
+from transformers4recsys.model.objectives import ObjectiveSettings, make_objective
 from transformers4recsys.model.targets import MaskedLastTarget, MaskedTargets
 from transformers4recsys.schema import Schema
 
@@ -178,3 +179,20 @@ def test_saved_and_loaded_weights_score_alike_when_masked(name, schema, make_bat
     assert not torch.equal(scores_by_target(other, batch)[0, 3], scores_by_target(model, batch)[0, 3])
     other.load_state_dict(safetensors.torch.load_file(tmp_path / "model.safetensors"))
     assert torch.equal(scores_by_target(other, batch)[0, 3], scores_by_target(model, batch)[0, 3])
+
+
+def test_sparse_gradients_are_those_of_the_dense_tables(schema, make_batch, make_model):
+    settings = ObjectiveSettings(width=16, num_items=31, neg_sampling_store_size=50, num_sampled_negatives=8)
+    gradients = []
+    for is_sparse in (False, True):
+        model = make_model(schema, "gru").train()
+        model.encoder.eval()
+        model.objective = make_objective("sampled_softmax", settings)
+        if is_sparse:
+            model.make_gradients_sparse()
+        torch.manual_seed(7)
+        model(make_batch([[3, 7, 9], [4, 5]])).loss.backward()
+        gradients.append([model.features.item_table.weight.grad, model.scorer.table.grad, model.scorer.item_bias.grad])
+    for dense, sparse in zip(*gradients, strict=True):
+        assert sparse.is_sparse and len(sparse.coalesce().indices()[0]) < 31
+        torch.testing.assert_close(sparse.to_dense(), dense)

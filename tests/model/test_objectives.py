@@ -50,7 +50,7 @@ def inputs(labels=(1, 5, 2, 5, 7), rows=(0, 0, 1, 2, 2), negatives=None, dtype=t
     def drawn(*shape):
         return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype).requires_grad_()
 
-    item_bias = drawn(NUM_ITEMS)
+    item_bias = drawn(NUM_ITEMS, 1)
     if negatives is None:
         negatives = torch.randint(0, NUM_ITEMS, (len(labels), 3), generator=generator)
     return LossInputs(
@@ -58,7 +58,7 @@ def inputs(labels=(1, 5, 2, 5, 7), rows=(0, 0, 1, 2, 2), negatives=None, dtype=t
         labels_P=torch.tensor(labels, dtype=torch.long),
         row_P=torch.tensor(rows, dtype=torch.long),
         item_table_VE=drawn(NUM_ITEMS, WIDTH),
-        item_bias_V=item_bias,
+        item_bias_V1=item_bias,
         item_counts_V=torch.tensor([0, 3, 1, 0, 2, 6, 0, 1, 4]),
         negatives_PK=negatives,
     )

@@ -99,7 +99,7 @@ class NextItemModel(nn.Module):
                 labels_P=labels_P,
                 row_P=row_P,
                 item_table_VE=self.item_table,
-                item_bias_V=self.scorer.item_bias,
+                item_bias_V1=self.scorer.item_bias,
                 item_counts_V=self.item_counts,
                 negatives_PK=negatives_PK,
                 has_sparse_gradients=self.has_sparse_gradients,

@@ -40,7 +40,7 @@ class LossInputs:
     labels_P: Tensor
     row_P: Tensor  # the session of each prediction
     item_table_VE: Tensor
-    item_bias_V: Tensor
+    item_bias_V1: Tensor
     item_counts_V: Tensor  # how often each item stood in the training sessions so far
     negatives_PK: Tensor | None = None  # ids of the negative column at each label, 0 where there is none
     has_sparse_gradients: bool = False  # of table and bias: of the rows that were read alone
@@ -48,7 +48,7 @@ class LossInputs:
     @property
     def bias_V(self) -> Tensor:
         """The bias of every item, -inf for padding."""
-        return without_padding(self.item_bias_V)
+        return without_padding(self.item_bias_V1[:, 0])
 
     def items(self, ids: Tensor) -> Tensor:
         """Read rows of the item table, (..., E)."""
@@ -56,7 +56,7 @@ class LossInputs:
 
     def biases(self, ids_K: Tensor) -> Tensor:
         """Read the biases of some items, none of them padding, (K,)."""
-        return embedding(ids_K, self.item_bias_V[:, None], sparse=self.has_sparse_gradients)[:, 0]
+        return embedding(ids_K, self.item_bias_V1, sparse=self.has_sparse_gradients)[:, 0]
 
     def label_scores(self) -> Tensor:
         """Score the labels alone, (P,)."""

@@ -29,11 +29,12 @@ class ItemScorer(nn.Module):
         super().__init__()
         self.projection = nn.Sequential(nn.Linear(hidden_width, table_width), activation())
         self.table = None if is_tied else nn.Parameter(torch.randn(num_items, table_width) * initializer_range)
-        self.item_bias = nn.Parameter(torch.zeros(num_items))
+        # A column: its rows can have sparse gradients, as those of the table.
+        self.item_bias = nn.Parameter(torch.zeros(num_items, 1))
 
     @property
     def bias(self) -> Tensor:
-        return without_padding(self.item_bias)
+        return without_padding(self.item_bias[:, 0])
 
     def project(self, hidden_PD: Tensor) -> Tensor:
         return self.projection(hidden_PD)
