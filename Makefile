@@ -75,8 +75,8 @@ check: $(VENV)/dev ## format, lint, types, layers, images, house rules
 	$(BIN)/hadolint container/Dockerfile.dev container/Dockerfile.dev_nvt
 	$(BIN)/python -m pytest tests/test_house_rules.py
 
-bench: $(VENV)/dev ## speed of loading, training and evaluation
-	$(BIN)/python benchmarks/main_job.py
+bench: $(VENV)/dev ## speed and memory; BASELINE=script.py measures a baseline beside it
+	$(BIN)/transformers4recsys benchmark $(if $(BASELINE),--baseline $(BASELINE))
 
 clean: ## remove the environment and all output
 	rm -rf $(VENV) $(VENV)-nvtabular $(VENV)-petastorm demo .pytest_cache .ruff_cache codes/*.egg-info

@@ -14,6 +14,7 @@ LONGER = {("training/evaluation.py", "run"): 80}
 # Modules whose optional dependency is imported where it is needed.
 MAY_IMPORT_LATE = {
     "reporting/loggers.py",
+    "benchmarking/picture.py",
     "data/nvtabular_engine.py",
     "data/petastorm_engine.py",
 }
@@ -53,4 +54,11 @@ def test_tests_mirror_the_package():
 
 def test_only_the_edge_knows_the_settings():
     readers = {name_of(path) for path in MODULES if "transformers4recsys.config import" in path.read_text()}
-    assert readers == {"build.py", "build_model.py", "build_preprocessing.py", "cli.py", "idle_flags.py"}
+    assert readers == {
+        "build.py",
+        "build_benchmark.py",
+        "build_model.py",
+        "build_preprocessing.py",
+        "cli.py",
+        "idle_flags.py",
+    }

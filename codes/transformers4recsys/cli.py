@@ -20,8 +20,9 @@ import transformers
 import yaml
 from transformers import HfArgumentParser
 
-from transformers4recsys import build, build_preprocessing
+from transformers4recsys import build, build_benchmark, build_preprocessing
 from transformers4recsys.config import (
+    BenchmarkArguments,
     DataArguments,
     ModelArguments,
     PreprocessArguments,
@@ -61,6 +62,7 @@ COMMANDS = {
         build.train,
         uses_gpus=True,
     ),
+    "benchmark": Command("measure speed and memory on this machine", (BenchmarkArguments,), build_benchmark.benchmark),
 }
 
 

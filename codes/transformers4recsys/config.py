@@ -303,6 +303,37 @@ class PreprocessArguments:
         at_least(0, self, "threads")
 
 
+@dataclass
+class BenchmarkArguments:
+    """Benchmark: speed and memory of loading, training and evaluation on made-up sessions, a process a run"""
+
+    output: str | None = flag("benchmark", "folder of benchmark.csv, which gets a line a run, and benchmark.png")
+    items: list[int] = field(default_factory=lambda: [10_000, 50_000], metadata={"help": "catalogue sizes"})
+    lengths: list[float] = field(default_factory=lambda: [5.5], metadata={"help": "mean session lengths, up to 20"})
+    sessions: list[int] = field(default_factory=lambda: [100_000], metadata={"help": "sessions in the file"})
+    losses: list[str] = field(default_factory=lambda: ["cross_entropy"], metadata={"help": "as --loss_type of train"})
+    precisions: list[str] = field(
+        default_factory=lambda: ["fp32", "bf16"], metadata={"help": "of products: fp32, bf16, fp16 (GPU)"}
+    )
+    model_type: str = flag("gpt2", "encoder")
+    d_model: int = flag(128, "width of the encoder and of the item tables")
+    n_layer: int = flag(2, "layers")
+    n_head: int = flag(4, "attention heads")
+    batch_size: int = flag(256, "sessions a step")
+    steps: int = flag(30, "measured steps of a run")
+    repeats: int = flag(3, "runs of each set-up; medians are shown")
+    threads: int = flag(0, "threads; 0 for one a core")
+    workload: str | None = flag(None, "parquet file with a list column `items`, in place of made-up sessions")
+    baseline: str | None = flag(None, "script to run beside each run, which takes the same sizes and prints JSON")
+
+    def __post_init__(self) -> None:
+        at_least(1, self, "batch_size", "steps", "repeats")
+        at_least(0, self, "threads")
+        unknown = set(self.precisions) - {"fp32", "bf16", "fp16"}
+        if unknown:
+            raise InputError(f"--precisions {', '.join(sorted(unknown))}: choose among fp32, bf16, fp16")
+
+
 def changed(settings: Any) -> dict[str, Any]:
     """Give the fields that differ from their defaults."""
     return {

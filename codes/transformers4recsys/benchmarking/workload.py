@@ -27,5 +27,9 @@ def write_sessions(path: Path, *, num_items: int, num_sessions: int, length: flo
         places = starts[:-1][lengths > step] + step
         places = places[follows[places]]
         items[places] = followers[items[places - 1], which[places]]
-    column = pa.ListArray.from_arrays(pa.array(starts, pa.int32()), pa.array(items + 1))
-    pq.write_table(pa.table({"items": column}), path, row_group_size=65_536)
+    seconds = generator.integers(5, 120, starts[-1]).cumsum()
+    columns = {
+        name: pa.ListArray.from_arrays(pa.array(starts, pa.int32()), pa.array(values))
+        for name, values in (("items", items + 1), ("times", seconds))
+    }
+    pq.write_table(pa.table(columns), path, row_group_size=65_536)
