@@ -175,6 +175,7 @@ class TrainingArguments(transformers.TrainingArguments):
     report_to: None | str | list[str] = flag(
         "auto", "tensorboard, wandb, none; auto: TensorBoard, and W&B where it is installed and set up"
     )
+    logging_nan_inf_filter: bool = flag(False, "leave NaN out of the logged mean loss; waits for a GPU")
     pyprof: bool = flag(False, "write a torch.profiler trace of the steps below")
     pyprof_start_step: int = flag(0, "first profiled step of the first day")
     pyprof_stop_step: int = flag(0, "last profiled step of the first day")
