@@ -54,15 +54,14 @@ def write(database: DuckDB, rows: ir.Table, folder: Path, label: str, names: Map
 
     `names` tells which columns are written, and under which name.
     """
-    for split in SPLITS:
-        part = rows if split == "train" else rows.filter(rows["_half"] == split)
-        write_one(database, part, folder / file_name(label, split), names)
+    parts = {split: rows if split == "train" else rows.filter(rows["_half"] == split) for split in SPLITS}
+    database.write({folder / file_name(label, split): laid_out(part, names) for split, part in parts.items()})
 
 
-def write_one(database: DuckDB, rows: ir.Table, path: Path, names: Mapping[str, str]) -> None:
-    """Write rows, by start and key, and by `_target` if they have one."""
+def laid_out(rows: ir.Table, names: Mapping[str, str]) -> ir.Table:
+    """Put rows in the order of the files, by start and key, and by `_target` if they have one."""
     in_order = rows.order_by(["_row", *({"_target"} & set(rows.columns))])
-    database.write(in_order.select(**{output: in_order[name] for name, output in names.items()}), path)
+    return in_order.select(**{output: in_order[name] for name, output in names.items()})
 
 
 def read(
