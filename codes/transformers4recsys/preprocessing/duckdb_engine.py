@@ -14,6 +14,7 @@ import ibis
 from ibis.expr import types as ir
 
 from transformers4recsys.errors import InputError
+from transformers4recsys.preprocessing.engine import parts
 
 
 class DuckDB:
@@ -58,7 +59,7 @@ class DuckDB:
             "parquet": partial(self._ibis.read_parquet, union_by_name=True),
         }
         with _explained():
-            return readers[kind](list(files))
+            return readers[kind](parts(files) if kind == "parquet" else list(files))
 
     def keep(self, name: str, table: ir.Table) -> ir.Table:
         """Compute a table now, and keep it under `name` until the end or until it is kept anew."""

@@ -24,7 +24,7 @@ from transformers4recsys.preprocessing import (
     splits,
     vocabulary,
 )
-from transformers4recsys.preprocessing.duckdb_engine import DuckDB
+from transformers4recsys.preprocessing.engine import Engine
 from transformers4recsys.preprocessing.ledger import Ledger
 from transformers4recsys.preprocessing.recipe import ITEM, Recipe
 from transformers4recsys.preprocessing.vocabulary import Vocabulary
@@ -78,7 +78,7 @@ class Added:
 class Pipeline:
     """One call: earlier days are in `output`, new files go to `folder`, the ledger takes down what is fitted."""
 
-    database: DuckDB
+    database: Engine
     recipe: Recipe
     ledger: Ledger
     output: Path
