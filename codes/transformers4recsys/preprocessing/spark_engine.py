@@ -40,6 +40,7 @@ class Spark:
         self._ibis = ibis.pyspark.connect(self._session)
         self._folder, self._numbers = folder.absolute(), count()
         self._kept: dict[str, list[str]] = {}
+        self._tables: dict[str, ir.Table] = {}
 
     def read(
         self, kind: str, files: Sequence[str], *, separator: str | None = None, column_names: Sequence[str] = ()
@@ -52,7 +53,7 @@ class Spark:
             "parquet": lambda paths: self._session.read.option("mergeSchema", True).parquet(*parts(paths)),
         }
         with _explained():
-            return self._view(f"read {next(self._numbers)}", readers[kind](list(files)))
+            return self._view(readers[kind](list(files)))
 
     def keep(self, name: str, table: ir.Table) -> ir.Table:
         """Compute a table now, and keep it under `name` until the end or until it is kept anew."""
@@ -69,11 +70,12 @@ class Spark:
             frame = self._frame(table)
             frame.write.parquet(path)
             self._kept.setdefault(name, []).append(path)
-            return self._view(name, self._session.read.schema(frame.schema).parquet(*self._kept[name]))
+            self._tables[name] = self._view(self._session.read.schema(frame.schema).parquet(*self._kept[name]))
+        return self._tables[name]
 
     def find(self, name: str) -> ir.Table | None:
         """Give what is kept under `name`, if anything is."""
-        return self._ibis.table(name) if name in self._kept else None
+        return self._tables.get(name)
 
     def rows(self, table: ir.Table) -> list[dict[str, Any]]:
         """Fetch a small table."""
@@ -99,8 +101,9 @@ class Spark:
     def _frame(self, table: ir.Table):
         return self._session.sql(self._ibis.compile(table))
 
-    def _view(self, name: str, frame) -> ir.Table:
-        frame.createOrReplaceTempView(f"`{name}`")
+    def _view(self, frame) -> ir.Table:
+        name = f"view_{next(self._numbers)}"
+        frame.createOrReplaceTempView(name)
         return self._ibis.table(name)
 
     def _csv(self, files: list[str], *, separator: str | None, names: list[str]):
