@@ -87,19 +87,18 @@ class Spark:
         for path, table in tables.items():
             with _explained():
                 frame = self._frame(table)
-                kinds = {field.name: field.dataType.simpleString() for field in frame.schema.fields}
-                columns = [
-                    frame[f"`{name}`"].cast(kind.replace("timestamp", "timestamp_ntz")).alias(name)
-                    for name, kind in kinds.items()
-                ]
-                frame.select(*columns).write.parquet(str(path.absolute()))
+                kinds = [kind.replace("timestamp", "timestamp_ntz") for _, kind in _kinds(frame)]
+                _cast(frame, kinds).write.parquet(str(path.absolute()))
 
     def close(self) -> None:
         if self._is_own:
             self._session.stop()
 
     def _frame(self, table: ir.Table):
-        return self._session.sql(self._ibis.compile(table))
+        """Give the result the types that Ibis promises: Spark numbers rows in 32 bits."""
+        promised = self._ibis.compiler.type_mapper
+        kinds = [promised.to_string(kind) for kind in table.schema().types]
+        return _cast(self._session.sql(self._ibis.compile(table)), kinds)
 
     def _view(self, frame) -> ir.Table:
         name = f"view_{next(self._numbers)}"
@@ -130,12 +129,24 @@ def _started(builder, master: str):
     from pyspark.errors import PySparkException
 
     try:
-        settings = {"spark.ui.enabled": "false", "spark.sql.shuffle.partitions": "16"}
+        settings = {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false", "spark.sql.shuffle.partitions": "16"}
         return builder.master(master).appName("transformers4recsys").config(map=settings).getOrCreate()
     except (PySparkException, Py4JError) as error:
         if "JAVA_GATEWAY" in str(error):
             raise InputError(f"--engine spark: Java does not start; {INSTALL}") from error
         raise InputError(f"--spark_master {master}: {_first_line(error)}; give local[2] or a master's address") from error
+
+
+def _kinds(frame) -> list[tuple[str, str]]:
+    return [(field.name, field.dataType.simpleString()) for field in frame.schema.fields]
+
+
+def _cast(frame, kinds: Sequence[str]):
+    """Cast each column to its kind; a null type, of columns without a value, stays."""
+    pairs = zip(_kinds(frame), kinds, strict=True)
+    return frame.select(
+        *(frame[f"`{name}`"].cast(kind if before != "void" else before).alias(name) for (name, before), kind in pairs)
+    )
 
 
 @contextmanager
