@@ -1,7 +1,9 @@
 """Every test here compares Spark with DuckDB, the plain twin; it starts Spark once."""
 
 import shutil
+import sys
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,6 +13,7 @@ import pytest
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import spark_engine
 from transformers4recsys.preprocessing.run import preprocess
+from transformers4recsys.preprocessing.staging import WRITING
 
 pyspark_sql = pytest.importorskip("pyspark.sql", reason="pyspark is not installed: pip install '.[spark]'")
 pytestmark = [
@@ -29,6 +32,7 @@ def session():
         "spark.sql.session.timeZone": "America/New_York",
     }
     session = pyspark_sql.SparkSession.builder.master("local[2]").config(map=settings).getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
     yield session
     session.stop()
 
@@ -84,13 +88,24 @@ def test_csv_files_with_columns_in_another_order(tmp_path, recipe):
     (tmp_path / "logs").mkdir()
     times = [f"2024-01-05 10:00:0{i}.5" for i in range(4)]
     one = "visit,time,product\n" + "".join(f'007,{time},"é,{i}"\n' for i, time in enumerate(times))
-    other = "product,visit,time\n" + "".join(f"x,{i // 2},{time}\n,{i},{time}\ny,{i // 2},{time}\n" for i, time in enumerate(times))
+    other = "product,visit,time\n" + "".join(
+        f"x,{i // 2},{time}\n,{i},{time}\ny,{i // 2},{time}\n" for i, time in enumerate(times)
+    )
     (tmp_path / "logs" / "1.csv").write_text(one, encoding="utf-8")
     (tmp_path / "logs" / "2.csv").write_text(other, encoding="utf-8")
     both(tmp_path, tmp_path / "logs", recipe())
 
 
+def test_a_killed_call_leaves_no_half_written_day(tmp_path, recipe, write_events, kill_while_writing):
+    day = [{"visit": "w", "time": datetime(2024, 1, 9, 1, i), "product": f"n{i}"} for i in range(3)]
+    log = write_events(day, tmp_path / "logs" / "a.parquet")
+    kill_while_writing(log, tmp_path / "days", engine="spark")
+    assert (tmp_path / "days" / WRITING).is_dir() and not list((tmp_path / "days").glob("session*"))
+    assert preprocess(log, tmp_path / "days", recipe(), engine="spark")["days"] == ["2024-01-09"]
+    assert not (tmp_path / "days" / WRITING).exists()
+
+
 def test_without_pyspark_the_message_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "pyspark.sql", None)
+    monkeypatch.setitem(sys.modules, "pyspark.sql", None)
     with pytest.raises(InputError, match=r"pyspark is not installed; pip install 'transformers4recsys\[spark\]'"):
         spark_engine.Spark(tmp_path)

@@ -129,12 +129,20 @@ def _started(builder, master: str):
     from pyspark.errors import PySparkException
 
     try:
-        settings = {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false", "spark.sql.shuffle.partitions": "16"}
-        return builder.master(master).appName("transformers4recsys").config(map=settings).getOrCreate()
+        settings = {
+            "spark.ui.enabled": "false",
+            "spark.ui.showConsoleProgress": "false",
+            "spark.sql.shuffle.partitions": "16",
+        }
+        session = builder.master(master).appName("transformers4recsys").config(map=settings).getOrCreate()
+        session.sparkContext.setLogLevel("ERROR")
+        return session
     except (PySparkException, Py4JError) as error:
         if "JAVA_GATEWAY" in str(error):
             raise InputError(f"--engine spark: Java does not start; {INSTALL}") from error
-        raise InputError(f"--spark_master {master}: {_first_line(error)}; give local[2] or a master's address") from error
+        raise InputError(
+            f"--spark_master {master}: {_first_line(error)}; give local[2] or a master's address"
+        ) from error
 
 
 def _kinds(frame) -> list[tuple[str, str]]:
