@@ -16,6 +16,7 @@ MAY_IMPORT_LATE = {
     "reporting/loggers.py",
     "data/nvtabular_engine.py",
     "data/petastorm_engine.py",
+    "preprocessing/spark_engine.py",
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing.duckdb_engine import DuckDB
 from transformers4recsys.preprocessing.engine import Engine
 from transformers4recsys.preprocessing.spark_engine import Spark
@@ -22,6 +23,8 @@ class EngineChoice:
 
     def open(self, folder: Path) -> Engine:
         """Open the database; `folder` takes what it keeps outside of memory."""
+        if self.name not in ENGINES:
+            raise InputError(f"--engine {self.name!r}: allowed are {', '.join(ENGINES)}")
         return ENGINES[self.name](folder, self)
 
 

@@ -109,7 +109,7 @@ class Spark:
         """Read each file by its own header; missing columns are null, as they are on DuckDB."""
         frames = [
             self._session.read.csv(
-                file, sep=separator or self._separator(file), header=not names, quote='"', escape='"', multiLine=True
+                file, sep=separator or _separator(self._session, file), header=not names, quote='"', escape='"', multiLine=True
             )
             for file in files
         ]
@@ -118,9 +118,11 @@ class Spark:
         frames = [frame.toDF(*names) if names else frame for frame in frames]
         return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), frames)
 
-    def _separator(self, file: str) -> str:
-        first = self._session.read.text(file).first()
-        return max(SEPARATORS, key=(first[0] if first else "").count)
+
+def _separator(session, file: str) -> str:
+    """Find what separates the columns of the first line most often."""
+    first = session.read.text(file).first()
+    return max(SEPARATORS, key=(first[0] if first else "").count)
 
 
 def _started(builder, master: str):
