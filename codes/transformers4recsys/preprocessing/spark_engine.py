@@ -109,7 +109,12 @@ class Spark:
         """Read each file by its own header; missing columns are null, as they are on DuckDB."""
         frames = [
             self._session.read.csv(
-                file, sep=separator or _separator(self._session, file), header=not names, quote='"', escape='"', multiLine=True
+                file,
+                sep=separator or _separator(self._session, file),
+                header=not names,
+                quote='"',
+                escape='"',
+                multiLine=True,
             )
             for file in files
         ]
