@@ -13,7 +13,7 @@ endef
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help setup demo test test-slow smoke check bench clean engine-nvtabular engine-petastorm
+.PHONY: help setup demo test test-slow smoke check bench clean engine-nvtabular engine-petastorm engine-spark
 
 help: ## list what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -59,10 +59,14 @@ demo: $(VENV)/run ## the main job on a made-up shop: simulate, preprocess, train
 	cd demo && ../$(BIN)/transformers4recsys train ../datasets/simulated/train.yaml
 
 test: $(VENV)/dev ## tests, a few minutes on two cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m 'not slow and not smoke'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m 'not slow and not smoke and not spark'
 
 test-slow: $(VENV)/dev ## tests of learning and of large input
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m slow
+
+engine-spark: $(VENV)/dev ## preprocess on PySpark against DuckDB; skipped without Java
+	@$(PIP) --editable '.[spark]'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m spark
 
 smoke: $(VENV)/dev ## the documented commands, as written
 	$(BIN)/python -m pytest -m smoke

@@ -17,6 +17,7 @@ MAY_IMPORT_LATE = {
     "benchmarking/picture.py",
     "data/nvtabular_engine.py",
     "data/petastorm_engine.py",
+    "preprocessing/spark_engine.py",
 }
 
 

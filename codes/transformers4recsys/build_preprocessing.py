@@ -52,5 +52,7 @@ def preprocess(arguments: PreprocessArguments) -> None:
         memory_limit=arguments.memory_limit,
         threads=arguments.threads,
         temp_directory=arguments.temp_directory,
+        engine=arguments.engine,
+        spark_master=arguments.spark_master,
         with_report=arguments.report,
     )

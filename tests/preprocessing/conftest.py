@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -139,3 +143,32 @@ def write_events() -> Callable[[list[dict[str, Any]], Path], Path]:
         return path
 
     return write
+
+
+KILLED = """
+import os, signal, sys
+from transformers4recsys.preprocessing import day_files
+from transformers4recsys.preprocessing.recipe import Recipe
+from transformers4recsys.preprocessing.run import preprocess
+
+def write(database, rows, folder, label, names):
+    whole(database, rows, folder, label, names)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+whole, day_files.write = day_files.write, write
+recipe = Recipe(item_column="product", time_column="time", session_column="visit", user_column=sys.argv[4] or None)
+preprocess(sys.argv[1], sys.argv[2], recipe, engine=sys.argv[3])
+"""
+
+
+@pytest.fixture
+def kill_while_writing() -> Callable[..., None]:
+    """A call in a process of its own, which SIGKILL ends when the first day is written, and nothing else."""
+
+    def run(log: Path, output: Path, *, engine: str = "duckdb", user_column: str = "") -> None:
+        command = [sys.executable, "-c", KILLED, str(log), str(output), engine, user_column]
+        code = Path(__file__).parents[2] / "codes"
+        ended = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(code)}, check=False)
+        assert ended.returncode == -signal.SIGKILL
+
+    return run

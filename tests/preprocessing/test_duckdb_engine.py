@@ -57,7 +57,7 @@ def test_kept_tables_can_be_kept_anew_and_added_to(database, table):
 
 def test_a_table_is_written_in_its_order(database, table, tmp_path):
     made = table(a=[(i * 7919) % 10_007 for i in range(10_007)])
-    database.write(made.order_by("a"), tmp_path / "a.parquet")
+    database.write({tmp_path / "a.parquet": made.order_by("a")})
     assert pq.read_table(tmp_path / "a.parquet")["a"].to_pylist() == list(range(10_007))
 
 

@@ -11,6 +11,7 @@ from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import pipeline
 from transformers4recsys.preprocessing.recipe import Recipe, read_recipe
 from transformers4recsys.preprocessing.run import preprocess
+from transformers4recsys.preprocessing.staging import WRITING
 from transformers4recsys.schema import Schema
 
 REPOSITORY = Path(__file__).parents[2]
@@ -140,6 +141,25 @@ def test_a_killed_call_leaves_no_half_written_day(tmp_path, whole, monkeypatch, 
     assert {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()} == before
     monkeypatch.undo()
     assert preprocess(later, whole, shop, **SMALL)["days"] == ["2024-01-09"]
+
+
+def test_a_call_that_was_killed_while_writing_goes_on_when_started_again(
+    tmp_path, write_log, recipe, kill_while_writing
+):
+    days = [[("v", f"01-0{day} 10:00:0{i}", f"p{day}{i}") for i in range(3)] for day in (5, 6, 7)]
+    write_log(days[0], name="1.parquet")
+    output, chosen = tmp_path / "days", recipe(user_column=None)
+    preprocess(tmp_path / "logs", output, chosen, **SMALL)
+    stats = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in output.rglob("*") if path.is_file()}
+    rows = [(f"{visit}{time[:5]}", time, product) for visit, time, product in days[1] + days[2]]
+    log = write_log(rows, name="2.parquet")
+    kill_while_writing(log, output)
+    assert len(list((output / WRITING).glob("session_start_date=*"))) == 3
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in stats} == stats
+    assert preprocess(log, output, chosen, **SMALL)["days"] == ["2024-01-06", "2024-01-07"]
+    assert len(day_files(output)) == 9 and not list(output.glob(".preprocess-*"))
+    earlier = {path: stat for path, stat in stats.items() if path.name.startswith("session")}
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in earlier} == earlier
 
 
 def test_other_settings_for_the_same_output_are_an_error(tmp_path, whole):

@@ -47,3 +47,15 @@ def test_an_output_that_is_a_file_is_an_error(tmp_path):
     (tmp_path / "days").touch()
     with pytest.raises(InputError, match="--output .*days: "), staging.staged(tmp_path / "days"):
         pass
+
+
+def test_a_folder_of_parts_takes_the_place_of_a_file_and_of_another_folder(tmp_path):
+    for name in ("a.parquet", "deep/b.parquet"):
+        (tmp_path / staging.WRITTEN / name).mkdir(parents=True)
+        (tmp_path / staging.WRITTEN / name / "part-1.parquet").write_text("new")
+    (tmp_path / "a.parquet").write_text("old")
+    (tmp_path / "deep" / "b.parquet").mkdir(parents=True)
+    (tmp_path / "deep" / "b.parquet" / "part-0.parquet").write_text("old")
+    staging.finish(tmp_path)
+    files = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+    assert files == ["a.parquet/part-1.parquet", "deep/b.parquet/part-1.parquet"]

@@ -22,7 +22,7 @@ def test_ids_count_from_1_by_first_appearance_ties_by_raw_value_missing_last(dat
 def test_a_later_call_keeps_ids_and_adds_behind_them(database, table, tmp_path):
     first = vocabulary.extended(database, "kind", table(kind=["b", "a", None], _time=[2, 1, 3]), None)
     path = tmp_path / "kind.parquet"
-    database.write(vocabulary.to_file(first.table), path)
+    database.write({path: vocabulary.to_file(first.table)})
     later = table(kind=["z", "a", "y", None, "a"], _time=[9, 8, 8, 10, 7])
     made = vocabulary.extended(database, "kind", later, path)
     assert words(database, made) == {"a": (1, 1, 3), "b": (2, 2, 1), None: (3, 3, 2), "y": (4, 8, 1), "z": (5, 9, 1)}
@@ -35,7 +35,7 @@ def test_ids_do_not_depend_on_how_days_come(database, table, tmp_path):
     for start in (0, 3, 6):
         part = table(item_id=raws[start : start + 3], _time=list(range(start, min(start + 3, 8))))
         by_call = vocabulary.extended(database, "item_id", part, path if by_call else None)
-        database.write(vocabulary.to_file(by_call.table), path)
+        database.write({path: vocabulary.to_file(by_call.table)})
     assert words(database, by_call) == words(database, at_once)
 
 
@@ -52,7 +52,7 @@ def test_the_file_says_when_a_value_was_first_seen(database, table):
 
 def test_another_type_than_on_the_days_before_is_an_error(database, table, tmp_path):
     first = vocabulary.extended(database, "kind", table(kind=[1], _time=[1]), None)
-    database.write(vocabulary.to_file(first.table), tmp_path / "kind.parquet")
+    database.write({tmp_path / "kind.parquet": vocabulary.to_file(first.table)})
     with pytest.raises(InputError, match="kind is of type string, but int64 on the days before"):
         vocabulary.extended(database, "kind", table(kind=["1"], _time=[2]), tmp_path / "kind.parquet")
 

@@ -47,7 +47,8 @@ def until(sums: ir.Table, last_day: int) -> ir.Table:
     """Put the days up to `last_day` together, one row a category, for the next call."""
     known = sums.filter(sums["day"] <= last_day)
     totals = known.group_by("category").agg(
-        day=ibis.literal(last_day, type="int64"),
+        # A literal alone would be as narrow as its value on some engines.
+        day=ibis.literal(last_day, type="int32").cast("int64"),
         total=_sum(known["total"]),
         count=_sum(known["count"]),
     )

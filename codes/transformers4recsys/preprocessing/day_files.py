@@ -8,7 +8,7 @@ from pathlib import Path
 import ibis
 from ibis.expr import types as ir
 
-from transformers4recsys.preprocessing.duckdb_engine import DuckDB
+from transformers4recsys.preprocessing.engine import Engine
 from transformers4recsys.preprocessing.recipe import ITEM
 from transformers4recsys.preprocessing.sessions import day_of_row
 
@@ -49,29 +49,27 @@ def halves(rows: ir.Table) -> ir.Table:
     return rows.group_by(day=day_of_row(rows)).agg(sessions=ibis._.count(), **counts)
 
 
-def write(database: DuckDB, rows: ir.Table, folder: Path, label: str, names: Mapping[str, str]) -> None:
+def write(database: Engine, rows: ir.Table, folder: Path, label: str, names: Mapping[str, str]) -> None:
     """Write the sessions of one day, by start and key: all as train, and each as valid or as test.
 
     `names` tells which columns are written, and under which name.
     """
-    for split in SPLITS:
-        part = rows if split == "train" else rows.filter(rows["_half"] == split)
-        write_one(database, part, folder / file_name(label, split), names)
+    parts = {split: rows if split == "train" else rows.filter(rows["_half"] == split) for split in SPLITS}
+    database.write({folder / file_name(label, split): laid_out(part, names) for split, part in parts.items()})
 
 
-def write_one(database: DuckDB, rows: ir.Table, path: Path, names: Mapping[str, str]) -> None:
-    """Write rows, by start and key, and by `_target` if they have one."""
+def laid_out(rows: ir.Table, names: Mapping[str, str]) -> ir.Table:
+    """Put rows in the order of the files, by start and key, and by `_target` if they have one."""
     in_order = rows.order_by(["_row", *({"_target"} & set(rows.columns))])
-    database.write(in_order.select(**{output: in_order[name] for name, output in names.items()}), path)
+    return in_order.select(**{output: in_order[name] for name, output in names.items()})
 
 
 def read(
-    database: DuckDB, output: Path, days: Sequence[str], split: str, output_name: Callable[[str], str]
+    database: Engine, output: Path, days: Sequence[str], split: str, output_name: Callable[[str], str]
 ) -> ir.Table:
     """Open one split's files of all days: session_id, session_start, user_id (null if unknown), item_id, event_time."""
     paths = [path for day in days if (path := output / file_name(day, split)).exists()]
-    parts = [str(part) for path in paths for part in (sorted(path.glob("*.parquet")) if path.is_dir() else [path])]
-    table = database.read("parquet", parts)
+    table = database.read("parquet", list(map(str, paths)))
     names = {name: output_name(name) for name in ("session_id", "session_start", "user_id", ITEM, "event_time")}
     missing = ibis.null("int64")
     return table.select(**{name: table[own] if own in table.columns else missing for name, own in names.items()})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ import ibis
 from ibis.expr import types as ir
 
 from transformers4recsys.errors import InputError
+from transformers4recsys.preprocessing.engine import parts
 
 
 class DuckDB:
@@ -22,7 +24,8 @@ class DuckDB:
         """Open a database in `folder`, which also takes what does not fit in memory; threads 0: one a core."""
         self._kept: dict[str, ir.Table] = {}
         with _explained():
-            self._ibis = ibis.duckdb.connect(folder / "events.duckdb", temp_directory=str(folder / "spill"))
+            # A database in memory spills to the disk as well, and spends no time on compression as one in a file does.
+            self._ibis = ibis.duckdb.connect(temp_directory=str(folder / "spill"))
             settings = {
                 "TimeZone": "UTC",
                 # Ibis 12 writes lambdas with an arrow.
@@ -30,9 +33,10 @@ class DuckDB:
                 "preserve_insertion_order": False,
             }
             for name, value in settings.items():
-                self._ibis.con.execute(f"SET {name} = '{value}'")
+                self._ibis.con.execute(f"SET GLOBAL {name} = '{value}'")
             if threads:
                 self._ibis.con.execute(f"SET threads = {threads}")
+            [(self._threads,)] = self._ibis.con.execute("SELECT current_setting('threads')").fetchall()
             try:
                 self._ibis.con.execute(f"SET memory_limit = '{memory_limit}'")
             except duckdb.Error as error:
@@ -55,7 +59,7 @@ class DuckDB:
             "parquet": partial(self._ibis.read_parquet, union_by_name=True),
         }
         with _explained():
-            return readers[kind](list(files))
+            return readers[kind](parts(files) if kind == "parquet" else list(files))
 
     def keep(self, name: str, table: ir.Table) -> ir.Table:
         """Compute a table now, and keep it under `name` until the end or until it is kept anew."""
@@ -80,10 +84,13 @@ class DuckDB:
         with _explained():
             return table.to_pyarrow().to_pylist()
 
-    def write(self, table: ir.Table, path: Path) -> None:
-        """Write a table, in its order, as one parquet file."""
-        with _explained():
-            self._ibis.to_parquet(table, path)
+    def write(self, tables: Mapping[Path, ir.Table]) -> None:
+        """Write each table, in its order, as one parquet file; several side by side, since one takes one core."""
+        with _explained(), ThreadPoolExecutor(max_workers=self._threads) as pool:
+            list(pool.map(self._write_one, tables, tables.values()))
+
+    def _write_one(self, path: Path, table: ir.Table) -> None:
+        self._ibis.con.cursor().execute(f"COPY ({self._ibis.compile(table)}) TO {_quoted(path)} (FORMAT PARQUET)")
 
     def close(self) -> None:
         self._ibis.disconnect()
@@ -101,6 +108,10 @@ def _explained() -> Iterator[None]:
         line = _first_line(error)
         hint = "; check --separator and --column_names" if "sniffing" in line else ""
         raise InputError(f"a file cannot be read or written: {line}{hint}") from error
+
+
+def _quoted(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
 
 
 def _first_line(error: Exception) -> str:

@@ -11,7 +11,7 @@ from ibis.expr import types as ir
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import clock
-from transformers4recsys.preprocessing.duckdb_engine import DuckDB
+from transformers4recsys.preprocessing.engine import Engine
 from transformers4recsys.preprocessing.recipe import PRICE, Recipe
 
 FEW = 100
@@ -72,7 +72,7 @@ def numbers_of(recipe: Recipe, *, has_clock: bool) -> dict[str, Number]:
     return numbers | {name: Number(lambda t, name=name: t[name]) for name in recipe.numeric_columns}
 
 
-def fitted(database: DuckDB, events: ir.Table, numbers: Mapping[str, Number]) -> dict[str, Scale]:
+def fitted(database: Engine, events: ir.Table, numbers: Mapping[str, Number]) -> dict[str, Scale]:
     """Measure mean and deviation of each standardised feature on these events; raise InputError if there are none."""
     wanted = {name: number.value(events) for name, number in numbers.items() if number.is_standardised}
     if not wanted:

@@ -12,7 +12,7 @@ from ibis.expr import types as ir
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import clock
-from transformers4recsys.preprocessing.duckdb_engine import DuckDB
+from transformers4recsys.preprocessing.engine import Engine
 from transformers4recsys.preprocessing.features import Number, Scale, fitted
 from transformers4recsys.preprocessing.recipe import Recipe
 
@@ -57,7 +57,7 @@ class Ledger:
             )
         self.fitted_days = [clock.label(day, recipe.time_unit) for day in days[: recipe.fit_days]]
 
-    def fit(self, database: DuckDB, events: ir.Table, numbers: Mapping[str, Number]) -> None:
+    def fit(self, database: Engine, events: ir.Table, numbers: Mapping[str, Number]) -> None:
         """Take down mean and deviation of the features on these events."""
         scales = fitted(database, events, numbers)
         self.fitted = {name: asdict(scale) for name, scale in scales.items()}

@@ -8,7 +8,7 @@ import ibis
 from ibis.expr import types as ir
 
 from transformers4recsys.preprocessing import clock, sessions
-from transformers4recsys.preprocessing.duckdb_engine import DuckDB
+from transformers4recsys.preprocessing.engine import Engine
 from transformers4recsys.preprocessing.events import check_type
 from transformers4recsys.preprocessing.recipe import Recipe
 
@@ -16,7 +16,7 @@ PREFIX = "bef_"
 KNOWN = "sessions of users"
 
 
-def with_past(database: DuckDB, rows: ir.Table, recipe: Recipe) -> ir.Table:
+def with_past(database: Engine, rows: ir.Table, recipe: Recipe) -> ir.Table:
     """Add `_past` to rows of `day_files.as_rows`; bundles of days come one after the other, each known to the next."""
     numbers = database.keep("numbers", numbered(rows, database.find(KNOWN)))
     known = database.append(KNOWN, _listed(rows, numbers))
@@ -26,7 +26,7 @@ def with_past(database: DuckDB, rows: ir.Table, recipe: Recipe) -> ir.Table:
     return rows.join(past, "_row", how="left").select(*columns, _past=past["_past"].fill_null(nothing))
 
 
-def remember(database: DuckDB, rows: ir.Table) -> None:
+def remember(database: Engine, rows: ir.Table) -> None:
     """Make the sessions of earlier calls known (see `history`)."""
     rows = database.keep("history", rows)
     database.append(KNOWN, _listed(rows, numbered(rows, None)))
@@ -81,7 +81,7 @@ def past_of(numbers: ir.Table, known: ir.Table, *, length: int, longest: int) ->
 
 
 def history(
-    database: DuckDB, files: Sequence[str], users: ir.Table, columns: Sequence[str], recipe: Recipe
+    database: Engine, files: Sequence[str], users: ir.Table, columns: Sequence[str], recipe: Recipe
 ) -> ir.Table:
     """Read the sessions of `users` (column _user) back from the day files of earlier calls, as rows."""
     table = database.read("parquet", files)

@@ -24,7 +24,7 @@ from transformers4recsys.preprocessing import (
     splits,
     vocabulary,
 )
-from transformers4recsys.preprocessing.duckdb_engine import DuckDB
+from transformers4recsys.preprocessing.engine import Engine
 from transformers4recsys.preprocessing.ledger import Ledger
 from transformers4recsys.preprocessing.recipe import ITEM, Recipe
 from transformers4recsys.preprocessing.vocabulary import Vocabulary
@@ -78,7 +78,7 @@ class Added:
 class Pipeline:
     """One call: earlier days are in `output`, new files go to `folder`, the ledger takes down what is fitted."""
 
-    database: DuckDB
+    database: Engine
     recipe: Recipe
     ledger: Ledger
     output: Path
@@ -225,7 +225,7 @@ class Pipeline:
             label = clock.label(splits.DAYS[split], self.recipe.time_unit)
             finished = self.database.keep(f"rows of {split}", self._finished(part))
             path = self.folder / day_files.file_name(label, split)
-            day_files.write_one(self.database, finished, path, self._names)
+            self.database.write({path: day_files.laid_out(finished, self._names)})
             number = self.database.rows(finished.agg(rows=finished.count()))[0]["rows"]
             added.count_split(label, split, number)
             if not number:
@@ -238,9 +238,9 @@ class Pipeline:
         for name, words in found.vocabularies.items():
             path = self.folder / vocabulary.file_name(recipe.output_name(name))
             path.parent.mkdir(exist_ok=True)
-            database.write(vocabulary.to_file(words.table), path)
+            database.write({path: vocabulary.to_file(words.table)})
         if prices is not None:
-            database.write(category_prices.until(prices, last_day), self.folder / category_prices.FILE)
+            database.write({self.folder / category_prices.FILE: category_prices.until(prices, last_day)})
         self.ledger.grow({name: words.largest_id for name, words in found.vocabularies.items()}, recipe.spare_ids)
         kinds = {"session_id": found.starts["session_id"].type()}
         if recipe.user_column:

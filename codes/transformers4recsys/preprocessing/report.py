@@ -14,6 +14,7 @@ from ibis.expr import types as ir
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import clock, day_files, leaks, report_page, vocabulary
 from transformers4recsys.preprocessing.duckdb_engine import DuckDB
+from transformers4recsys.preprocessing.engine import Engine
 from transformers4recsys.preprocessing.ledger import Ledger, open_ledger
 from transformers4recsys.preprocessing.recipe import ITEM, Recipe
 from transformers4recsys.preprocessing.staging import ASIDE
@@ -37,7 +38,7 @@ def write(output: Path, recipe: Recipe, *, memory_limit: str, threads: int, temp
     (output / PAGE_FILE).write_text(report_page.page(found), encoding="utf-8")
 
 
-def report_of(database: DuckDB, output: Path, recipe: Recipe, ledger: Ledger) -> dict[str, Any]:
+def report_of(database: Engine, output: Path, recipe: Recipe, ledger: Ledger) -> dict[str, Any]:
     """Measure the training files, and check them against the evaluation files."""
     tables = {
         split: day_files.read(database, output, list(ledger.days), split, recipe.output_name)
@@ -79,7 +80,7 @@ def accounts(ledger: Ledger) -> dict[str, Any]:
     return sums | {"events_dropped": dropped, "adds_up": adds_up}
 
 
-def by_day(database: DuckDB, events: ir.Table, recipe: Recipe) -> list[dict[str, Any]]:
+def by_day(database: Engine, events: ir.Table, recipe: Recipe) -> list[dict[str, Any]]:
     """Count events, sessions, users, items, items never seen before, and repeats in a session, day by day."""
     first = events.group_by("item").agg(_first_day=events["_day"].min())
     known = events.join(first, "item")
@@ -135,13 +136,13 @@ def popularity(items_by_count: Mapping[int, int]) -> dict[str, Any]:
     }
 
 
-def _items_by_count(database: DuckDB, events: ir.Table) -> dict[int, int]:
+def _items_by_count(database: Engine, events: ir.Table) -> dict[int, int]:
     counts = events.group_by("item").agg(events=ibis._.count())
     rows = database.rows(counts.group_by("events").agg(items=counts.count()))
     return {row["events"]: row["items"] for row in rows}
 
 
-def _totals(database: DuckDB, sessions: ir.Table, events: ir.Table, ledger: Ledger) -> dict[str, Any]:
+def _totals(database: Engine, sessions: ir.Table, events: ir.Table, ledger: Ledger) -> dict[str, Any]:
     found = database.rows(
         events.agg(
             events=events.count(),
@@ -167,12 +168,12 @@ def _totals(database: DuckDB, sessions: ir.Table, events: ir.Table, ledger: Ledg
     }
 
 
-def _lengths(database: DuckDB, sessions: ir.Table) -> list[list[int]]:
+def _lengths(database: Engine, sessions: ir.Table) -> list[list[int]]:
     lengths = sessions.group_by(length=sessions[ITEM].length()).agg(sessions=ibis._.count())
     return [[row["length"], row["sessions"]] for row in database.rows(lengths.order_by("length"))]
 
 
-def _columns(database: DuckDB, output: Path, recipe: Recipe) -> dict[str, dict[str, int]]:
+def _columns(database: Engine, output: Path, recipe: Recipe) -> dict[str, dict[str, int]]:
     """Count, of each column that became ids, its values, those of a single event, and the events without one."""
     found = {}
     for name in recipe.categorical:

@@ -12,7 +12,7 @@ from ibis.expr import types as ir
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import clock, events, report, source
-from transformers4recsys.preprocessing.duckdb_engine import DuckDB
+from transformers4recsys.preprocessing.engines import EngineChoice
 from transformers4recsys.preprocessing.ledger import Ledger, open_ledger
 from transformers4recsys.preprocessing.pipeline import Added, Pipeline
 from transformers4recsys.preprocessing.recipe import Recipe
@@ -31,6 +31,8 @@ def preprocess(
     memory_limit: str = "3GB",
     threads: int = 0,
     temp_directory: str | Path | None = None,
+    engine: str = "duckdb",
+    spark_master: str = "local[2]",
     with_report: bool = False,
 ) -> dict[str, Any]:
     """Write day files, features.yaml, vocabulary and preprocessing.json to `output`; give what this call counted.
@@ -39,6 +41,7 @@ def preprocess(
     are left as they are. Raise InputError on input that cannot be used.
     """
     output = Path(output).expanduser()
+    chosen = EngineChoice(engine, memory_limit=memory_limit, threads=threads, spark_master=spark_master)
     temp_directory = Path(temp_directory).expanduser() if temp_directory else None
     if temp_directory and not temp_directory.is_dir():
         raise InputError(f"--temp_directory {temp_directory} is no folder; make it, or leave the flag out")
@@ -54,7 +57,7 @@ def preprocess(
             f"--output {output} holds a split already, and no day can be added to it; give another --output"
         )
     with staged(output) as folder, TemporaryDirectory(dir=temp_directory or output, prefix=ASIDE) as scratch:
-        database = DuckDB(Path(scratch), memory_limit=memory_limit, threads=threads)
+        database = chosen.open(Path(scratch))
         try:
             pipeline = Pipeline(database, recipe, ledger, output, folder)
             call = _add(pipeline, kind, files, first_day=days[0], last_day=days[1])

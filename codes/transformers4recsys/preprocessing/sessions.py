@@ -8,7 +8,7 @@ import ibis
 from ibis.expr import types as ir
 
 from transformers4recsys.preprocessing import clock
-from transformers4recsys.preprocessing.duckdb_engine import DuckDB
+from transformers4recsys.preprocessing.engine import Engine
 from transformers4recsys.preprocessing.events import check_type
 from transformers4recsys.preprocessing.recipe import ITEM, Recipe
 
@@ -16,7 +16,7 @@ ITEMS_MIN = 2
 SESSIONS_A_DAY_MAX = 1_000_000_000
 
 
-def of_new(database: DuckDB, events: ir.Table, files: Sequence[str], session_id: str) -> ir.Table:
+def of_new(database: Engine, events: ir.Table, files: Sequence[str], session_id: str) -> ir.Table:
     """Leave out what still comes of sessions that are in the day files of earlier calls."""
     written = database.read("parquet", files).select(_key=session_id)
     check_type("session_id", events["_key"], written["_key"], files[0])

@@ -44,9 +44,15 @@ def finish(output: Path) -> None:
     """Move what a call has written to its place; throw away what one has left unfinished."""
     written = output / WRITTEN
     for path in sorted(written.rglob("*")) if written.is_dir() else []:
-        if path.is_file():
+        # A folder of parquet parts moves as one.
+        is_whole = path.is_file() or path.suffix == ".parquet"
+        if is_whole and not any(folder.suffix == ".parquet" for folder in path.relative_to(written).parents):
             place = output / path.relative_to(written)
             place.parent.mkdir(parents=True, exist_ok=True)
+            if place.is_dir():
+                shutil.rmtree(place)
+            elif path.is_dir():
+                place.unlink(missing_ok=True)
             os.replace(path, place)
     for folder in output.glob(f"{ASIDE}*"):
         shutil.rmtree(folder, ignore_errors=True)

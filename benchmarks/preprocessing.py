@@ -1,0 +1,145 @@
+"""Speed of `preprocess` on each engine, beside a plain polars script that makes the sessions alone.
+
+    python benchmarks/preprocessing.py --events 1 10 --runs polars duckdb spark
+
+Millions of events of the simulated shop; every run is a process of its own, so that its peak memory is known.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import polars as pl
+
+from transformers4recsys.preprocessing import duckdb_engine, events, pipeline, spark_engine
+from transformers4recsys.preprocessing.recipe import read_recipe
+from transformers4recsys.preprocessing.run import preprocess
+from transformers4recsys.preprocessing.simulate import simulate
+
+REPOSITORY = Path(__file__).parents[1]
+RECIPE = REPOSITORY / "datasets" / "ecommerce-large" / "preprocessing.yaml"
+DAYS, EVENTS_A_SESSION = 14, 4.73
+
+
+def polars(log: Path, output: Path) -> dict[str, float]:
+    """Sessions alone: item ids, repeats left out, the last 20 events, lists, one train file a day."""
+    clicks = pl.read_parquet(log / "*.parquet", columns=["event_time", "product_id", "user_session", "price"])
+    clicks = clicks.sort("user_session", "event_time", "product_id")
+    is_repeat = (pl.col("product_id") == pl.col("product_id").shift()).over("user_session").fill_null(False)
+    clicks = clicks.filter(~is_repeat)
+    items = clicks["product_id"].unique(maintain_order=True)
+    ids = pl.DataFrame({"product_id": items, "item_id": range(1, len(items) + 1)})
+    clicks = clicks.join(ids, on="product_id", maintain_order="left")
+    lists = clicks.group_by("user_session").agg(
+        pl.col("item_id", "event_time", "price").tail(20), start=pl.col("event_time").first(), length=pl.len()
+    )
+    lists = lists.filter(pl.col("length") >= 2).sort("start")
+    output.mkdir()
+    for (day,), rows in lists.group_by(pl.col("start").dt.date(), maintain_order=True):
+        rows.write_parquet(output / f"{day}.parquet")
+    return {}
+
+
+def duckdb(log: Path, output: Path) -> dict[str, float]:
+    return _preprocess(log, output, "duckdb", past=20)
+
+
+def duckdb_without_past(log: Path, output: Path) -> dict[str, float]:
+    return _preprocess(log, output, "duckdb", past=0)
+
+
+def spark(log: Path, output: Path) -> dict[str, float]:
+    return _preprocess(log, output, "spark", past=20)
+
+
+RUNS = {run.__name__: run for run in (polars, duckdb, duckdb_without_past, spark)}
+
+
+def _preprocess(log: Path, output: Path, engine: str, *, past: int) -> dict[str, float]:
+    """Run preprocess; give the seconds of reading with ids and sessions, of the features and lists, and of writing."""
+    spent: Counter[str] = Counter()
+    _timed(pipeline.Pipeline, "_identified", "read", spent)
+    _timed(events, "audit", "read", spent)
+    for database in (duckdb_engine.DuckDB, spark_engine.Spark):
+        _timed(database, "write", "write", spent)
+    began = time.perf_counter()
+    preprocess(log, output, read_recipe(RECIPE, {"past_length_max": past}), engine=engine)
+    return {**spent, "sessionise": time.perf_counter() - began - sum(spent.values())}
+
+
+def _timed(owner: object, name: str, part: str, spent: Counter[str]) -> None:
+    whole = getattr(owner, name)
+
+    def timed(*arguments, **settings):
+        began = time.perf_counter()
+        try:
+            return whole(*arguments, **settings)
+        finally:
+            spent[part] += time.perf_counter() - began
+
+    setattr(owner, name, timed)
+
+
+def _measured(run: str, log: Path, output: Path) -> None:
+    """Print one run's seconds, CPU seconds, peak memory in GB, and its parts, as a line of JSON."""
+    began = time.perf_counter()
+    parts = RUNS[run](log, output)
+    seconds = time.perf_counter() - began
+    # A child is the Java process of Spark; it counts when it has ended.
+    kinds = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    found = {"seconds": seconds, "gb": max(kind.ru_maxrss for kind in kinds) / 1e6}
+    found |= {"cpu": sum(kind.ru_utime + kind.ru_stime for kind in kinds)}
+    sys.stdout.write(json.dumps(found | {"parts": parts}) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--events", type=float, nargs="+", default=[1], help="millions of events")
+    parser.add_argument("--runs", nargs="+", choices=RUNS, default=["polars", "duckdb"])
+    parser.add_argument("--folder", type=Path, help="where logs and day files lie; deleted at the end")
+    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        run, log, output = arguments.one
+        return _measured(run, Path(log), Path(output))
+    sys.stdout.write("| events | run | seconds | CPU s | GB | events/s | read, ids | lists, features | write |\n")
+    sys.stdout.write("|" + "---|" * 9 + "\n")
+    for millions in arguments.events:
+        with TemporaryDirectory(dir=arguments.folder) as folder:
+            log = Path(folder) / "log"
+            sessions = round(millions * 1e6 / DAYS / EVENTS_A_SESSION)
+            counts: list[int] = []
+            simulate(
+                log,
+                days=DAYS,
+                sessions_per_day=sessions,
+                items=max(1000, min(sessions, 100_000)),
+                start_date="2019-10-01",
+                seed=0,
+                on_day=lambda _, number, counts=counts: counts.append(number),
+            )
+            for run in arguments.runs:
+                _report(run, log, Path(folder) / run, sum(counts))
+
+
+def _report(run: str, log: Path, output: Path, num_events: int) -> None:
+    command = [sys.executable, __file__, "--one", run, str(log), str(output)]
+    found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    shares = [f"{found['parts'].get(part, 0) / found['seconds']:.0%}" for part in ("read", "sessionise", "write")]
+    shares = shares if found["parts"] else ["", "", ""]
+    cells = [f"{num_events:,}", run, f"{found['seconds']:.1f}", f"{found['cpu']:.0f}", f"{found['gb']:.2f}"]
+    cells += [f"{num_events / found['seconds']:,.0f}", *shares]
+    sys.stdout.write(f"| {' | '.join(cells)} |\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""PySpark: runs the same expressions on any master; keeps tables as parquet folders, writes folders of parts."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial, reduce
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import ibis
+from ibis.expr import types as ir
+
+from transformers4recsys.errors import InputError
+from transformers4recsys.preprocessing.engine import parts
+
+INSTALL = "pip install 'transformers4recsys[spark]', and Java 17 (apt-get install openjdk-17-jre-headless)"
+SEPARATORS = ",\t;|"
+# Conditions of Spark's errors that tell of the input.
+OF_INPUT = ("FAILED_READ_FILE", "PATH_NOT_FOUND", "CANNOT_READ", "UNABLE_TO_INFER_SCHEMA", "CAST_INVALID_INPUT")
+
+
+class Spark:
+    """An `engine.Engine` on Spark; `folder` must be one that the driver and all workers see."""
+
+    def __init__(self, folder: Path, *, master: str = "local[2]") -> None:
+        """Start Spark on `master`; a session that is active is taken as it is, and left so."""
+        try:
+            from pyspark.sql import SparkSession
+
+            active = SparkSession.getActiveSession()
+            self._session, self._is_own = (active or _started(SparkSession.builder, master)), not active
+        except ImportError as error:
+            raise InputError(f"--engine spark: pyspark is not installed; {INSTALL}") from error
+        # A session of its own on the same Spark: settings and views do not show outside.
+        self._session = self._session.newSession()
+        self._session.conf.set("spark.sql.parquet.inferTimestampNTZ.enabled", "false")
+        self._ibis = ibis.pyspark.connect(self._session)
+        self._folder, self._numbers = folder.absolute(), count()
+        self._kept: dict[str, list[str]] = {}
+        self._tables: dict[str, ir.Table] = {}
+
+    def read(
+        self, kind: str, files: Sequence[str], *, separator: str | None = None, column_names: Sequence[str] = ()
+    ) -> ir.Table:
+        """Open raw files as one table; values of CSV and JSON stay text, so that 007 stays an id of its own."""
+        names = list(column_names)
+        readers = {
+            "csv": partial(self._csv, separator=separator, names=names),
+            "json": self._session.read.schema(", ".join(f"`{name}` STRING" for name in names) or "none STRING").json,
+            "parquet": lambda paths: self._session.read.option("mergeSchema", True).parquet(*parts(paths)),
+        }
+        with _explained():
+            return self._view(readers[kind](list(files)))
+
+    def keep(self, name: str, table: ir.Table) -> ir.Table:
+        """Compute a table now, and keep it under `name` until the end or until it is kept anew."""
+        before = self._kept.pop(name, [])
+        kept = self.append(name, table)
+        for path in before:
+            shutil.rmtree(path)
+        return kept
+
+    def append(self, name: str, table: ir.Table) -> ir.Table:
+        """Add rows to what is kept under `name`, or begin it; give all of it."""
+        path = str(self._folder / f"kept-{next(self._numbers)}")
+        with _explained():
+            frame = self._frame(table)
+            frame.write.parquet(path)
+            self._kept.setdefault(name, []).append(path)
+            self._tables[name] = self._view(self._session.read.schema(frame.schema).parquet(*self._kept[name]))
+        return self._tables[name]
+
+    def find(self, name: str) -> ir.Table | None:
+        """Give what is kept under `name`, if anything is."""
+        return self._tables.get(name)
+
+    def rows(self, table: ir.Table) -> list[dict[str, Any]]:
+        """Fetch a small table."""
+        with _explained():
+            return [row.asDict(recursive=True) for row in self._frame(table).collect()]
+
+    def write(self, tables: Mapping[Path, ir.Table]) -> None:
+        """Write each table, in its order, as a folder of parquet parts; times without a zone, as all are UTC."""
+        for path, table in tables.items():
+            with _explained():
+                frame = self._frame(table)
+                kinds = [kind.replace("timestamp", "timestamp_ntz") for _, kind in _kinds(frame)]
+                _cast(frame, kinds).write.parquet(str(path.absolute()))
+
+    def close(self) -> None:
+        if self._is_own:
+            self._session.stop()
+
+    def _frame(self, table: ir.Table):
+        """Give the result the types that Ibis promises: Spark numbers rows in 32 bits."""
+        promised = self._ibis.compiler.type_mapper
+        kinds = [promised.to_string(kind) for kind in table.schema().types]
+        return _cast(self._session.sql(self._ibis.compile(table)), kinds)
+
+    def _view(self, frame) -> ir.Table:
+        name = f"view_{next(self._numbers)}"
+        frame.createOrReplaceTempView(name)
+        return self._ibis.table(name)
+
+    def _csv(self, files: list[str], *, separator: str | None, names: list[str]):
+        """Read each file by its own header; missing columns are null, as they are on DuckDB."""
+        frames = [
+            self._session.read.csv(
+                file,
+                sep=separator or _separator(self._session, file),
+                header=not names,
+                quote='"',
+                escape='"',
+                multiLine=True,
+            )
+            for file in files
+        ]
+        if names and any(len(frame.columns) != len(names) for frame in frames):
+            raise InputError(f"--input: the files have not {len(names)} columns; check --separator and --column_names")
+        frames = [frame.toDF(*names) if names else frame for frame in frames]
+        return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), frames)
+
+
+def _separator(session, file: str) -> str:
+    """Find what separates the columns of the first line most often."""
+    first = session.read.text(file).first()
+    return max(SEPARATORS, key=(first[0] if first else "").count)
+
+
+def _started(builder, master: str):
+    """Start Spark; raise InputError that says what is missing."""
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
+    try:
+        settings = {
+            "spark.ui.enabled": "false",
+            "spark.ui.showConsoleProgress": "false",
+            "spark.sql.shuffle.partitions": "16",
+        }
+        session = builder.master(master).appName("transformers4recsys").config(map=settings).getOrCreate()
+        session.sparkContext.setLogLevel("ERROR")
+        return session
+    except (PySparkException, Py4JError) as error:
+        if "JAVA_GATEWAY" in str(error):
+            raise InputError(f"--engine spark: Java does not start; {INSTALL}") from error
+        raise InputError(
+            f"--spark_master {master}: {_first_line(error)}; give local[2] or a master's address"
+        ) from error
+
+
+def _kinds(frame) -> list[tuple[str, str]]:
+    return [(field.name, field.dataType.simpleString()) for field in frame.schema.fields]
+
+
+def _cast(frame, kinds: Sequence[str]):
+    """Cast each column to its kind; a null type, of columns without a value, stays."""
+    pairs = zip(_kinds(frame), kinds, strict=True)
+    return frame.select(
+        *(frame[f"`{name}`"].cast(kind if before != "void" else before).alias(name) for (name, before), kind in pairs)
+    )
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except PySparkException as error:
+        if not (error.getCondition() or "").startswith(OF_INPUT):
+            raise
+        raise InputError(f"a file cannot be read: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

@@ -1,0 +1,111 @@
+"""Every test here compares Spark with DuckDB, the plain twin; it starts Spark once."""
+
+import shutil
+import sys
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from transformers4recsys.errors import InputError
+from transformers4recsys.preprocessing import spark_engine
+from transformers4recsys.preprocessing.run import preprocess
+from transformers4recsys.preprocessing.staging import WRITING
+
+pyspark_sql = pytest.importorskip("pyspark.sql", reason="pyspark is not installed: pip install '.[spark]'")
+pytestmark = [
+    pytest.mark.spark,
+    pytest.mark.skipif(not shutil.which("java"), reason="Java, which Spark runs on, is not installed"),
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def session():
+    """An active session, which the engine takes as it is and leaves running."""
+    settings = {
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.shuffle.partitions": "2",
+        "spark.sql.session.timeZone": "America/New_York",
+    }
+    session = pyspark_sql.SparkSession.builder.master("local[2]").config(map=settings).getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    yield session
+    session.stop()
+
+
+def same(one: pa.Table, other: pa.Table) -> bool:
+    """Whether names, types and values agree; the name that parquet gives to a list's elements does not count."""
+    types = [[(f.name, str(f.type).replace("<item:", "<element:")) for f in table.schema] for table in (one, other)]
+    return types[0] == types[1] and one.to_pylist() == other.to_pylist()
+
+
+def contents(output: Path) -> dict[str, pa.Table]:
+    """Tables by path; a folder of parts is one table, as for `train`."""
+    paths = [path for path in sorted(output.rglob("*.parquet")) if path.parent.suffix != ".parquet"]
+    return {str(path.relative_to(output)): pq.ParquetDataset(path, partitioning=None).read() for path in paths}
+
+
+def both(folder: Path, log: Path, recipe) -> None:
+    """Run both engines on a log, each on its own output, and compare all that they have written."""
+    outputs = [folder / engine for engine in ("duckdb", "spark")]
+    calls = [preprocess(log, output, recipe, engine=output.name) for output in outputs]
+    assert calls[0] == calls[1]
+    assert all((outputs[0] / name).read_text() == (outputs[1] / name).read_text() for name in TEXTS)
+    one, other = map(contents, outputs)
+    assert one.keys() == other.keys() and len(one) > 3
+    assert [name for name in one if not same(one[name], other[name])] == []
+
+
+TEXTS = ("features.yaml", "preprocessing.json")
+
+
+def test_days_with_past_and_one_more_day_in_a_second_call(tmp_path, session, shop, random_log, write_events):
+    log = random_log(1)
+    first = [event for event in log if event["time"] is None or event["time"].day < 8]
+    both(tmp_path, write_events(first, tmp_path / "logs" / "a.parquet"), shop)
+    stats = {path: path.stat().st_mtime_ns for path in (tmp_path / "spark").rglob("session_start_date=*/*")}
+    both(tmp_path, write_events(log, tmp_path / "logs" / "a.parquet"), shop)
+    assert stats and {path: path.stat().st_mtime_ns for path in stats} == stats
+    assert not list((tmp_path / "spark").glob(".preprocess-*"))
+    assert session.conf.get("spark.sql.session.timeZone") == "America/New_York"
+
+
+def test_pauses_make_sessions_and_there_is_no_past(tmp_path, shop, random_log, write_events):
+    recipe = replace(shop, session_column=None, past_length_max=0, drop_repeats="all", session_gap_minutes=10)
+    both(tmp_path, write_events(random_log(2), tmp_path / "logs" / "a.parquet"), recipe)
+
+
+def test_a_split_of_sequences(tmp_path, shop, random_log, write_events):
+    recipe = replace(shop, session_column=None, split="leave_one_out", k_core=2)
+    both(tmp_path, write_events(random_log(3), tmp_path / "logs" / "a.parquet"), recipe)
+
+
+def test_csv_files_with_columns_in_another_order(tmp_path, recipe):
+    (tmp_path / "logs").mkdir()
+    times = [f"2024-01-05 10:00:0{i}.5" for i in range(4)]
+    one = "visit,time,product\n" + "".join(f'007,{time},"é,{i}"\n' for i, time in enumerate(times))
+    other = "product,visit,time\n" + "".join(
+        f"x,{i // 2},{time}\n,{i},{time}\ny,{i // 2},{time}\n" for i, time in enumerate(times)
+    )
+    (tmp_path / "logs" / "1.csv").write_text(one, encoding="utf-8")
+    (tmp_path / "logs" / "2.csv").write_text(other, encoding="utf-8")
+    both(tmp_path, tmp_path / "logs", recipe())
+
+
+def test_a_killed_call_leaves_no_half_written_day(tmp_path, recipe, write_events, kill_while_writing):
+    day = [{"visit": "w", "time": datetime(2024, 1, 9, 1, i), "product": f"n{i}"} for i in range(3)]
+    log = write_events(day, tmp_path / "logs" / "a.parquet")
+    kill_while_writing(log, tmp_path / "days", engine="spark")
+    assert (tmp_path / "days" / WRITING).is_dir() and not list((tmp_path / "days").glob("session*"))
+    assert preprocess(log, tmp_path / "days", recipe(), engine="spark")["days"] == ["2024-01-09"]
+    assert not (tmp_path / "days" / WRITING).exists()
+
+
+def test_without_pyspark_the_message_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyspark.sql", None)
+    with pytest.raises(InputError, match=r"pyspark is not installed; pip install 'transformers4recsys\[spark\]'"):
+        spark_engine.Spark(tmp_path)
