@@ -52,7 +52,9 @@ def train(data: DataArguments, model: ModelArguments, training: TrainingArgument
     # Joins the other processes of the run, if there are any; from here on one of them talks and writes.
     assert training.device
     if training.fsdp and distributed.world_size() == 1:
-        raise InputError("--fsdp shares the model among processes and there is one; start with torchrun, or leave it out")
+        raise InputError(
+            "--fsdp shares the model out among processes, and here is one: start with torchrun, or leave it out"
+        )
     show_log_lines()
     keep_freed_memory()
     for note in [*training.notes, *without_effect(data, model, training)]:
@@ -201,7 +203,11 @@ def _optional_callbacks(training: TrainingArguments, output_dir: Path) -> list[T
 def _library_arguments(training: TrainingArguments) -> TrainingArguments:
     # What we do ourselves is switched off there: its loggers, its label smoothing, its sharding (on GPUs only).
     arguments = copy.copy(training)
-    arguments.fsdp = arguments.fsdp_plugin_args = None
+    if training.fsdp:
+        arguments.fsdp = arguments.fsdp_plugin_args = None
+        # Gradients of micro-batches are summed up in parts too.
+        each = {"gradient_accumulation_kwargs": {"sync_each_batch": True}}
+        arguments.accelerator_config = dataclasses.replace(training.accelerator_config, **each)
     arguments.report_to, arguments.label_smoothing_factor = [], 0.0
     # Encoders freeze what gets no gradient; a search for it would make Reformer's nested backward passes fail.
     arguments.ddp_find_unused_parameters = bool(training.ddp_find_unused_parameters)

@@ -75,7 +75,7 @@ def load(trainer: RecSysTrainer, folder: Path) -> None:
     """Put weights and optimizer of `folder` into a trainer that was built with the same flags."""
     model = trainer.accelerator.unwrap_model(trainer.model)
     load_weights(model, folder)
-    state = torch.load(folder / OPTIMIZER, map_location=trainer.args.device, weights_only=True)
+    state = torch.load(folder / OPTIMIZER, map_location="cpu", weights_only=True)
     if state["optimizer"] is not None:
         optimizer = trainer.create_optimizer()
         optimizer.load_state_dict(_own_part(state["optimizer"], optimizer))
