@@ -41,6 +41,7 @@ from transformers4recsys.training import checkpoint
 from transformers4recsys.training.callbacks import ContinuousLog, Profile, TrainingProgress, ValidateEvery
 from transformers4recsys.training.evaluation import Evaluation
 from transformers4recsys.training.incremental import DayEngines, Incremental
+from transformers4recsys.training.sharding import shard
 from transformers4recsys.training.trainer import RecSysTrainer, Schedule
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,10 @@ def train(data: DataArguments, model: ModelArguments, training: TrainingArgument
     _require(data, model, training)
     # Joins the other processes of the run, if there are any; from here on one of them talks and writes.
     assert training.device
+    if training.fsdp and distributed.world_size() == 1:
+        raise InputError(
+            "--fsdp shares the model out among processes, and here is one: start with torchrun, or leave it out"
+        )
     show_log_lines()
     keep_freed_memory()
     for note in [*training.notes, *without_effect(data, model, training)]:
@@ -81,6 +86,8 @@ def train(data: DataArguments, model: ModelArguments, training: TrainingArgument
     _write_model_settings(output_dir, data, model, schema)
     bar = TrainingProgress()
     loggers = _loggers_of(training, settings, first_step=progress.num_steps if progress else 0)
+    if training.fsdp:
+        shard(next_item_model, training.device)
     trainer = RecSysTrainer(
         next_item_model,
         _library_arguments(training),
@@ -205,8 +212,13 @@ def _optional_callbacks(training: TrainingArguments, output_dir: Path) -> list[T
 
 
 def _library_arguments(training: TrainingArguments) -> TrainingArguments:
-    # What we do ourselves is switched off there: its loggers, its label smoothing.
+    # What we do ourselves is switched off there: its loggers, its label smoothing, its sharding (on GPUs only).
     arguments = copy.copy(training)
+    if training.fsdp:
+        arguments.fsdp = arguments.fsdp_plugin_args = None
+        # Gradients of micro-batches are summed up in parts too.
+        each = {"gradient_accumulation_kwargs": {"sync_each_batch": True}}
+        arguments.accelerator_config = dataclasses.replace(training.accelerator_config, **each)
     arguments.report_to, arguments.label_smoothing_factor = [], 0.0
     # Encoders freeze what gets no gradient; a search for it would make Reformer's nested backward passes fail.
     arguments.ddp_find_unused_parameters = bool(training.ddp_find_unused_parameters)
@@ -239,9 +251,6 @@ def _require(data: DataArguments, model: ModelArguments, training: TrainingArgum
     required(training, "output_dir")
     if not (training.do_train or training.do_eval):
         raise InputError("nothing to do: give --do_train, --do_eval or both")
-    if training.fsdp:
-        # On the CPU the library would leave it out without a word; elsewhere sharded weights cannot be saved yet.
-        raise InputError("--fsdp: not yet; leave it out, several processes then hold the whole model each")
     if training.do_train or training.resume_from_checkpoint:
         return
     if not (model.model_name_or_path and is_saved_run(model.model_name_or_path)):

@@ -196,6 +196,7 @@ class TrainingArguments(transformers.TrainingArguments):
             self.notes.append("--fp16 needs a CUDA GPU; none is here, so training is in fp32 (--bf16 works on the CPU)")
         if self.bf16 and not torch.cuda.is_available():
             self.use_cpu = True
+        self._require_plain_sharding()
         try:
             super().__post_init__()
         except ValueError as error:
@@ -204,6 +205,19 @@ class TrainingArguments(transformers.TrainingArguments):
         at_least(1, self, "per_device_train_batch_size", "per_device_eval_batch_size")
         at_least(0, self, "eval_steps_on_train_set", "learning_rate_warmup_steps", "learning_rate")
         between_0_and_1(self, "label_smoothing_factor")
+
+    def _require_plain_sharding(self) -> None:
+        if not self.fsdp:
+            return
+        if str(self.fsdp).lower() not in ("true", "full_shard"):
+            raise InputError(f"--fsdp {self.fsdp}: give full_shard, the one kind that is here")
+        self.fsdp = True  # pyright: ignore[reportAttributeAccessIssue]
+        for name in ("fp16", "torch_compile", "fsdp_config"):
+            if getattr(self, name):
+                raise InputError(f"--fsdp does not go with --{name} here; leave one of them out")
+        if self.save_strategy != "no":
+            self.save_strategy = "no"
+            self.notes.append("--fsdp saves at the end of each day alone, not each --save_steps inside it")
 
 
 @dataclass

@@ -1,17 +1,20 @@
-"""Runs several training commands one after the other in the processes of one launch, and notes the rows trained on.
+"""Runs several training commands one after the other in the processes of one launch, and notes what each rank had.
 
-Called with a JSON file: a list of command lines. Each rank appends the item ids of its training rows to
-`rows_RANK.txt` in the run's output folder, an epoch after the other.
+Called with a JSON file: a list of command lines. Each rank appends to files in the run's output folder: the item ids
+of its training rows, an epoch after the other, to `rows_RANK.txt`; how many numbers of weights and of optimizer state
+it holds, a line a day, to `held_RANK.txt`.
 """
 
 import json
 import sys
 from pathlib import Path
 
-from transformers4recsys import cli, distributed
-from transformers4recsys.training import trainer
+from torch.distributed.tensor import DTensor
 
-read = trainer.EpochLoader.__iter__
+from transformers4recsys import cli, distributed
+from transformers4recsys.training import checkpoint, trainer
+
+read, save = trainer.EpochLoader.__iter__, checkpoint.save
 
 
 def noting(folder: Path):
@@ -28,7 +31,18 @@ def noting(folder: Path):
     return batches
 
 
+def note_and_save(trainer, folder: Path, **others):
+    """Write down how much this rank holds, then save as always."""
+    state = [value for values in trainer.optimizer.state_dict()["state"].values() for value in values.values()]
+    tensors = list(trainer.model.parameters()), [value for value in state if value.dim()]
+    held = [sum((x.to_local() if type(x) is DTensor else x).numel() for x in group) for group in tensors]
+    with (folder / f"held_{distributed.rank()}.txt").open("a") as file:
+        file.write(f"{json.dumps(held)}\n")
+    save(trainer, folder, **others)
+
+
 def run(commands: list[list[str]]) -> None:
+    checkpoint.save = note_and_save
     for flags in commands:
         trainer.EpochLoader.__iter__ = noting(Path(flags[flags.index("--output_dir") + 1]))
         assert cli.main(["train", *flags]) == 0, flags

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import safetensors.torch
+import torch
 
 from transformers4recsys.model.encoders import ENCODERS
 
@@ -29,6 +32,16 @@ LOSSES = (
     {"loss_type": "margin_hinge_a", "neg_rescale_factor": 1, "margin_loss": 0.1},
     {"loss_type": "cross_entropy_neg", "neg_rescale_factor": 1, "all_rescale_factor": 0},
 )
+# Evaluation batches of 7 leave one process more of them; in training batches of 1 there may be nothing to predict.
+SHARDED = {
+    "gru": {"per_device_eval_batch_size": 7},
+    "accumulated": {"model_type": "gpt2", "gradient_accumulation_steps": 2, "validate_every": 1, "max_grad_norm": 0.05},
+    "masked": {"model_type": "xlnet", "constrained_embeddings": True, "mlm": True, "train_on_last_item_seq_only": True},
+    "bf16": {"model_type": "llama", "bf16": True},
+    "sampled": {"loss_type": "gbce", "num_sampled_negatives": 4, "per_device_train_batch_size": 1},
+    "reformer": {"model_type": "reformer", "mf_constrained_embeddings": True},
+    "transfoxl": {"model_type": "transfoxl", "use_ohe_item_ids_inputs": True, "log_predictions": True},
+}
 
 
 def line(days: Path, folder: Path, *, batch_size: int, **flags: object) -> list[str]:
@@ -171,6 +184,43 @@ def test_every_encoder_and_loss_ends_where_one_process_with_the_doubled_batch_do
         one, two = numbers(tmp_path / f"{name}_20"), numbers(tmp_path / f"{name}_10")
         # Negatives that are the other sessions of the batch are those of a process.
         assert name == "bpr_max" or two == pytest.approx(one, rel=1e-6, abs=1e-6), name
+
+
+@pytest.mark.slow
+def test_sharded_runs_end_where_whole_ones_do_and_go_on_as_either(toy_days, tmp_path):
+    sharded = {"fsdp": "full_shard"}
+    commands = [line(toy_days, tmp_path / f"{name}_whole", batch_size=10, **SHARDED[name]) for name in SHARDED]
+    commands += [line(toy_days, tmp_path / name, batch_size=10, **SHARDED[name], **sharded) for name in SHARDED]
+    in_turn(LAUNCHERS["torchrun"], commands, tmp_path, timeout=300)
+    for name in SHARDED:
+        assert_same(tmp_path / name, tmp_path / f"{name}_whole")
+        for whole, part in zip(held_by_rank(tmp_path / f"{name}_whole"), held_by_rank(tmp_path / name), strict=True):
+            # Rows are dealt out, and what has few of them is not dealt out evenly.
+            assert part == pytest.approx(whole / 2, rel=0.1)
+
+    commands = [line(toy_days, tmp_path / "first", batch_size=10, **SHARDED["gru"], **sharded, end_date="2019-10-02")]
+    in_turn(LAUNCHERS["torchrun"], commands, tmp_path)
+    for name, flags in (("goes on sharded", sharded), ("goes on whole", {})):
+        shutil.copytree(tmp_path / "first", tmp_path / name)
+        flags = SHARDED["gru"] | {"resume_from_checkpoint": "true"} | flags
+        in_turn(LAUNCHERS["torchrun"], [line(toy_days, tmp_path / name, batch_size=10, **flags)], tmp_path)
+        assert_same(tmp_path / name, tmp_path / "gru_whole")
+
+
+def assert_same(folder: Path, expected: Path) -> None:
+    """Compare the numbers of all days, the last weights and the optimizer's last state."""
+    assert numbers(folder) == pytest.approx(numbers(expected), rel=1e-5, abs=1e-5)
+    weights, expected_weights = (safetensors.torch.load_file(each / "model.safetensors") for each in (folder, expected))
+    torch.testing.assert_close(weights, expected_weights, rtol=1e-3, atol=1e-3)
+    states = [torch.load(each / "optimizer.pt", weights_only=True)["optimizer"] for each in (folder, expected)]
+    assert states[0]["param_groups"] == states[1]["param_groups"]
+    torch.testing.assert_close(states[0]["state"], states[1]["state"], rtol=1e-3, atol=1e-3)
+
+
+def held_by_rank(folder: Path) -> list[int]:
+    """Give how many numbers of weights and of optimizer state each process held on the last day, rank after rank."""
+    lines = [(folder / f"held_{rank}.txt").read_text().splitlines()[-1] for rank in range(2)]
+    return [number for line in lines for number in json.loads(line)]
 
 
 def with_negatives(days: Path) -> None:

@@ -7,12 +7,15 @@ import os
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
 from safetensors import safe_open
 
+from transformers4recsys import distributed
 from transformers4recsys.errors import InputError
+from transformers4recsys.training import sharding
 from transformers4recsys.training.trainer import RecSysTrainer
 
 WEIGHTS, OPTIMIZER, PROGRESS = "model.safetensors", "optimizer.pt", "progress.json"
@@ -27,7 +30,10 @@ class Progress:
 
 
 def save(trainer: RecSysTrainer, folder: Path, *, day: datetime, num_steps: int) -> None:
-    """Write weights, optimizer and progress; each file aside first, so that none is ever half-written."""
+    """Write weights, optimizer and progress; each file aside first, so that none is ever half-written.
+
+    Every process calls it, the first one writes; the files do not tell whether the model was sharded.
+    """
     progress = Progress(day.isoformat(), num_steps)
     model = trainer.accelerator.unwrap_model(trainer.model)
     scaler = trainer.accelerator.scaler
@@ -35,10 +41,12 @@ def save(trainer: RecSysTrainer, folder: Path, *, day: datetime, num_steps: int)
     assert optimizer is None or isinstance(optimizer, torch.optim.Optimizer)
     state = {
         "last_day": progress.last_day,
-        "optimizer": optimizer.state_dict() if optimizer else None,
+        "optimizer": _whole_state(optimizer) if optimizer else None,
         "scaler": scaler.state_dict() if scaler else None,
     }
-    weights = {name: weight.contiguous() for name, weight in model.state_dict().items()}
+    weights = {name: weight.contiguous() for name, weight in sharding.whole(model.state_dict()).items()}
+    if not distributed.is_main():
+        return
     folder.mkdir(parents=True, exist_ok=True)
     safetensors.torch.save_file(weights, folder / f".{WEIGHTS}", {"format": "pt", "last_day": progress.last_day})
     torch.save(state, folder / f".{OPTIMIZER}")
@@ -67,18 +75,36 @@ def load(trainer: RecSysTrainer, folder: Path) -> None:
     """Put weights and optimizer of `folder` into a trainer that was built with the same flags."""
     model = trainer.accelerator.unwrap_model(trainer.model)
     load_weights(model, folder)
-    state = torch.load(folder / OPTIMIZER, map_location=trainer.args.device, weights_only=True)
+    state = torch.load(folder / OPTIMIZER, map_location="cpu", weights_only=True)
     if state["optimizer"] is not None:
-        trainer.create_optimizer().load_state_dict(state["optimizer"])
+        optimizer = trainer.create_optimizer()
+        optimizer.load_state_dict(_own_part(state["optimizer"], optimizer))
     if state["scaler"] is not None and trainer.accelerator.scaler is not None:
         trainer.accelerator.scaler.load_state_dict(state["scaler"])
 
 
 def load_weights(model: torch.nn.Module, folder: Path) -> None:
     """Read the weights of `folder` into `model`; InputError where they are of another shape."""
+    own = model.state_dict()
     try:
-        model.load_state_dict(safetensors.torch.load_file(folder / WEIGHTS))
+        weights = safetensors.torch.load_file(folder / WEIGHTS)
+        model.load_state_dict({name: sharding.part(weight, own.get(name)) for name, weight in weights.items()})
     except FileNotFoundError as error:
         raise InputError(f"{folder} has no {WEIGHTS}; give the --output_dir of a finished run") from error
     except RuntimeError as error:
         raise InputError(f"{folder}/{WEIGHTS} was trained with other flags or features: {error}") from error
+
+
+def _whole_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    state = optimizer.state_dict()
+    return state | {"state": {number: sharding.whole(values) for number, values in state["state"].items()}}
+
+
+def _own_part(state: dict[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    # An optimizer numbers its weights in the order of its groups.
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    parts = {
+        number: {name: sharding.part(value, weights[number]) for name, value in values.items()}
+        for number, values in state["state"].items()
+    }
+    return state | {"state": parts}

@@ -63,7 +63,7 @@ class Incremental:
                 num_steps += self.trainer.state.global_step
             if self.does_evaluate:
                 self._evaluate(day, next_day)
-            if self.does_train and distributed.is_main():
+            if self.does_train:
                 checkpoint.save(self.trainer, self.output_dir, day=day, num_steps=num_steps)
             distributed.barrier()
 

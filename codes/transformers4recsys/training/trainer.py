@@ -26,6 +26,7 @@ from transformers4recsys import distributed
 from transformers4recsys.batch import Batch
 from transformers4recsys.data.engine import Engine
 from transformers4recsys.model.next_item import NextItemModel
+from transformers4recsys.training import sharding
 from transformers4recsys.training.evaluation import Evaluation, OnAttentions, OnPredictions
 from transformers4recsys.training.sparse_adamw import SparseAdamW, clip_gradients
 
@@ -161,16 +162,18 @@ class RecSysTrainer(Trainer):
         on_attentions: OnAttentions | None = None,
     ) -> dict[str, float | None]:
         """Evaluate the model as it is; the names of the numbers begin with `split`."""
-        numbers = self.evaluation.run(
-            self.accelerator.unwrap_model(self.model),
-            engine,
-            device=self.args.device,
-            autocast=lambda: self.accelerator.autocast(),
-            description=description,
-            max_batches=max_batches,
-            on_predictions=on_predictions,
-            on_attentions=on_attentions,
-        )
+        model = self.accelerator.unwrap_model(self.model)
+        with sharding.gathered(model):
+            numbers = self.evaluation.run(
+                model,
+                engine,
+                device=self.args.device,
+                autocast=lambda: self.accelerator.autocast(),
+                description=description,
+                max_batches=max_batches,
+                on_predictions=on_predictions,
+                on_attentions=on_attentions,
+            )
         return {f"{split}_{name}": value for name, value in numbers.items()}
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
