@@ -31,6 +31,7 @@ from transformers4recsys.data.held_engine import check_usable
 from transformers4recsys.errors import InputError
 from transformers4recsys.idle_flags import without_effect
 from transformers4recsys.memory import keep_freed_memory
+from transformers4recsys.model.next_item import NextItemModel
 from transformers4recsys.reporting.attention import AttentionFiles
 from transformers4recsys.reporting.loggers import chosen_loggers, close_wandb, open_logger
 from transformers4recsys.reporting.output_folder import start_anew
@@ -61,10 +62,6 @@ def train(data: DataArguments, model: ModelArguments, training: TrainingArgument
     _require(data, model, training)
     # Joins the other processes of the run, if there are any; from here on one of them talks and writes.
     assert training.device
-    if training.fsdp and distributed.world_size() == 1:
-        raise InputError(
-            "--fsdp shares the model out among processes, and here is one: start with torchrun, or leave it out"
-        )
     show_log_lines()
     keep_freed_memory()
     for note in [*training.notes, *without_effect(data, model, training)]:
@@ -86,19 +83,8 @@ def train(data: DataArguments, model: ModelArguments, training: TrainingArgument
     _write_model_settings(output_dir, data, model, schema)
     bar = TrainingProgress()
     loggers = _loggers_of(training, settings, first_step=progress.num_steps if progress else 0)
-    if training.fsdp:
-        shard(next_item_model, training.device)
-    trainer = RecSysTrainer(
-        next_item_model,
-        _library_arguments(training),
-        schedule=Schedule(
-            training.learning_rate_schedule,
-            training.learning_rate_warmup_steps,
-            training.learning_rate_num_cosine_cycles_by_epoch,
-        ),
-        evaluation=Evaluation(training.compute_metrics_each_n_steps, training.predict_top_k),
-        callbacks=[bar, *loggers, *_optional_callbacks(training, output_dir)],
-    )
+    callbacks = [bar, *loggers, *_optional_callbacks(training, output_dir)]
+    trainer = _trainer_of(next_item_model, training, callbacks)
     if resumed_from:
         checkpoint.load(trainer, resumed_from)
     reporter = Reporter([make(output_dir) for make in SINKS.values()], settings)
@@ -211,14 +197,34 @@ def _optional_callbacks(training: TrainingArguments, output_dir: Path) -> list[T
     return callbacks
 
 
+def _trainer_of(model: NextItemModel, training: TrainingArguments, callbacks: list[TrainerCallback]) -> RecSysTrainer:
+    if training.fsdp and distributed.world_size() == 1:
+        raise InputError(
+            "--fsdp shares the model out among processes, and here is one: start with torchrun, or leave it out"
+        )
+    if training.fsdp:
+        shard(model, training.device)
+    return RecSysTrainer(
+        model,
+        _library_arguments(training),
+        schedule=Schedule(
+            training.learning_rate_schedule,
+            training.learning_rate_warmup_steps,
+            training.learning_rate_num_cosine_cycles_by_epoch,
+        ),
+        evaluation=Evaluation(training.compute_metrics_each_n_steps, training.predict_top_k),
+        callbacks=callbacks,
+    )
+
+
 def _library_arguments(training: TrainingArguments) -> TrainingArguments:
     # What we do ourselves is switched off there: its loggers, its label smoothing, its sharding (on GPUs only).
     arguments = copy.copy(training)
     if training.fsdp:
         arguments.fsdp = arguments.fsdp_plugin_args = None
         # Gradients of micro-batches are summed up in parts too.
-        each = {"gradient_accumulation_kwargs": {"sync_each_batch": True}}
-        arguments.accelerator_config = dataclasses.replace(training.accelerator_config, **each)
+        arguments.accelerator_config = copy.copy(training.accelerator_config)
+        arguments.accelerator_config.gradient_accumulation_kwargs = {"sync_each_batch": True}  # pyright: ignore
     arguments.report_to, arguments.label_smoothing_factor = [], 0.0
     # Encoders freeze what gets no gradient; a search for it would make Reformer's nested backward passes fail.
     arguments.ddp_find_unused_parameters = bool(training.ddp_find_unused_parameters)

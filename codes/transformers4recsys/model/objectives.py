@@ -253,7 +253,7 @@ class ObjectiveSettings:
         return options.get(loss_type, {})
 
 
-def make_objective(loss_type: str, settings: ObjectiveSettings) -> nn.Module:
+def make_objective(loss_type: str, settings: ObjectiveSettings) -> WeightedSum:
     """Build the objective that a name stands for; InputError where it is unknown or lacks what it needs."""
     if loss_type not in OBJECTIVES:
         raise InputError(f"--loss_type {loss_type!r} is unknown; choose one of {', '.join(sorted(OBJECTIVES))}")

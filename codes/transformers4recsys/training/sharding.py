@@ -22,7 +22,7 @@ def shard(model: nn.Module, device: torch.device) -> None:
     """
     fully_shard(model, mesh=init_device_mesh(device.type, (distributed.world_size(),)))
     # So the Trainer knows that the model averages its own gradients and is not to be wrapped again.
-    model.is_distributed_loading_by_transformers = True  # pyright: ignore[reportAttributeAccessIssue]
+    object.__setattr__(model, "is_distributed_loading_by_transformers", True)
 
 
 @contextmanager

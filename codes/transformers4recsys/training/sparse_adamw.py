@@ -51,5 +51,7 @@ def clip_gradients(weights: Iterable[nn.Parameter], max_norm: float) -> Tensor:
         elif weight.grad is not None:
             values.append(weight.grad)
     total_norm = get_total_norm(values)
-    torch._foreach_mul_(values, (max_norm / (total_norm + 1e-6)).clamp(max=1.0))
+    factor = (max_norm / (total_norm + 1e-6)).clamp(max=1.0)
+    for each in values:
+        each.mul_(factor)
     return total_norm

@@ -136,7 +136,7 @@ class RecSysTrainer(Trainer):
         # The one value of our inputs is a Batch, which moves itself.
         return data.to(self.args.device, non_blocking=True) if type(data) is Batch else super()._prepare_input(data)
 
-    def _clip_grad_norm(self, model: torch.nn.Module) -> Tensor:
+    def _clip_grad_norm(self, model: torch.nn.Module) -> Any:
         # The library has no norm of sparse gradients.
         if self.optimizer_cls_and_kwargs is not None and self.optimizer_cls_and_kwargs[0] is SparseAdamW:
             return clip_gradients(model.parameters(), self.args.max_grad_norm)
