@@ -62,6 +62,7 @@ def train(data: DataArguments, model: ModelArguments, training: TrainingArgument
     _require(data, model, training)
     # Joins the other processes of the run, if there are any; from here on one of them talks and writes.
     assert training.device
+    _require_processes(training)
     show_log_lines()
     keep_freed_memory()
     for note in [*training.notes, *without_effect(data, model, training)]:
@@ -198,10 +199,6 @@ def _optional_callbacks(training: TrainingArguments, output_dir: Path) -> list[T
 
 
 def _trainer_of(model: NextItemModel, training: TrainingArguments, callbacks: list[TrainerCallback]) -> RecSysTrainer:
-    if training.fsdp and distributed.world_size() == 1:
-        raise InputError(
-            "--fsdp shares the model out among processes, and here is one: start with torchrun, or leave it out"
-        )
     if training.fsdp:
         shard(model, training.device)
     return RecSysTrainer(
@@ -263,4 +260,11 @@ def _require(data: DataArguments, model: ModelArguments, training: TrainingArgum
         raise InputError(
             "--do_eval without --do_train needs trained weights: give the --output_dir of a finished run as "
             "--resume_from_checkpoint or --model_name_or_path"
+        )
+
+
+def _require_processes(training: TrainingArguments) -> None:
+    if training.fsdp and distributed.world_size() == 1:
+        raise InputError(
+            "--fsdp shares the model out among processes, and here is one: start with torchrun, or leave it out"
         )
