@@ -276,7 +276,9 @@ class PreprocessArguments:
     )
     session_length_max: int | None = flag(None, "longest session; longer ones keep their last events [20]")
     past_length_max: int | None = flag(None, "longest past of a session's user, in columns bef_...; 0 for none [20]")
-    fit_days: int | None = flag(None, "first days on which numbers are standardised [1]")
+    fit_days: int | None = flag(
+        None, "first days, or hours with --time_unit hour, on which numbers are standardised [1]"
+    )
     spare_ids: float | None = flag(None, "share of ids kept free above the largest, for items of days to come [0]")
     split: str | None = flag(
         None,

@@ -11,11 +11,11 @@ from transformers4recsys.preprocessing.report_page import page
 def found():
     day = {"sessions": 2, "users": 2, "items": 3, "new_items": 3, "events_on_new_items": 5, "repeats": 1}
     return {
-        "settings": {},
+        "settings": {"time_unit": "day", "session_length_max": 20, "split": "days"},
         "events_read": 12_345,
         "events_written": 12_000,
         "events_without_price": 7,
-        "events_dropped": {"no_item": 345},
+        "events_dropped": {"no_item": 305, "before_the_last_n": 40},
         "adds_up": True,
         "totals": {
             "events": 12_000,
@@ -86,7 +86,8 @@ def test_the_page_has_a_plot_of_each_kind(found):
         "Events",
         "Sessions and users",
         "Items, and those never seen before",
-        "New items, share of a day's items, from the second day on",
+        "New items, share of the day's items, after the first day",
+        "Events on new items, share of events, after the first day",
         "Repeats of an item in a session, share of events",
         "Length of sessions in the training files",
         "Popularity: events of each item",
@@ -97,8 +98,12 @@ def test_numbers_and_verdicts_can_be_read(found):
     html = page(found)
     for text in (
         "12,345",
-        "-345",
-        "2.79 %",
+        "-305",
+        "2.47 %",
+        "dropped: no item",
+        "dropped: before the last 20 of a session",
+        "2024-01-05 to 2024-01-06",
+        "<th>users</th>",
         "The counts add up.",
         "7 events have no price",
         "brand &lt;b&gt;",
@@ -122,6 +127,13 @@ def test_one_day_has_no_lines_over_days_and_no_times_no_verdict(found):
     found["leaks"] |= {"is_ok": None, "pairs": []}
     html = page(found)
     assert len(plots(html)) == 2 and "times cannot be compared" in html
+
+
+def test_hours_are_called_hours_and_users_that_are_not_known_are_left_out(found):
+    found["settings"]["time_unit"], found["totals"]["users"] = "hour", None
+    html = page(found)
+    assert "Hour by hour" in html and "<b>2</b>hours" in html and "the hour&#x27;s items" in html
+    assert "users" not in html and not re.search(r"\bdays?\b", html)
 
 
 def test_many_lengths_are_put_together(found):

@@ -12,13 +12,13 @@ from transformers4recsys.preprocessing.engine import Engine
 from transformers4recsys.preprocessing.recipe import Recipe
 
 RULES = {
-    "days": "No training session begins at or after the first session that is evaluated on the following day.",
+    "days": "No training session begins at or after the first session that is evaluated on the following {unit}.",
     "time": "No event that is trained on happens at or after the first target.",
     "leave_one_out": "No event that is trained on happens after the held-out items of the same sequence.",
     "given": "No event that is trained on happens after the targets of the same sequence.",
 }
 NOTES = {
-    "days": "Events of sessions that go on past midnight: trained on one day, though the next had begun.",
+    "days": "Events of sessions that go on past the end of the {unit}: trained on it, though the next had begun.",
     "time": "",
     "leave_one_out": "Events trained on that are later than the first target of any user: this protocol looks ahead.",
     "given": "Events trained on that are later than the first target: the published split decides.",
@@ -30,7 +30,9 @@ def check(database: Engine, train: ir.Table, evaluated: ir.Table, recipe: Recipe
 
     `rows_later` breaks the rule; `events_later` are counted to be known. Without times, nothing can be compared.
     """
-    found: dict[str, Any] = {"rule": RULES[recipe.split], "note": NOTES[recipe.split]}
+    found: dict[str, Any] = {
+        name: texts[recipe.split].format(unit=recipe.time_unit) for name, texts in (("rule", RULES), ("note", NOTES))
+    }
     if not recipe.time_column:
         return found | {"is_ok": None, "pairs": []}
     pairs = _day_pairs(database, train, evaluated, recipe) if not recipe.is_split else []

@@ -53,7 +53,8 @@ class Ledger:
         """Take the first of the days; raise InputError if there are too few."""
         if len(days) < recipe.fit_days:
             raise InputError(
-                f"--fit_days {recipe.fit_days}: the first log must hold as many days, it holds {len(days)}"
+                f"--fit_days {recipe.fit_days}: the first log must hold as many {recipe.time_unit}s, "
+                f"it holds {len(days)}"
             )
         self.fitted_days = [clock.label(day, recipe.time_unit) for day in days[: recipe.fit_days]]
 

@@ -9,14 +9,30 @@ from typing import Any
 from transformers4recsys.preprocessing import charts
 
 MANY_LENGTHS = 60
+CARDS = {
+    "events": "events",
+    "sessions": "sessions",
+    "users": "users",
+    "items": "items",
+    "days": "{unit}s",
+    "mean_length": "events a session",
+    "valid_rows": "sessions in valid files",
+    "test_rows": "sessions in test files",
+}
+WHERE_SESSIONS_ARE = "<p>Training files hold all sessions; each is in a valid or a test file as well.</p>"
+REASONS = {
+    "repeated_item": "the same item again in a session",
+    "in_a_short_session": "in sessions of fewer than two events",
+    "before_the_last_n": "before the last {session_length_max} of a session",
+}
 STYLE = """
 body { font: 15px/1.5 sans-serif; color: #222; max-width: 1180px; margin: 2em auto; padding: 0 1em; }
 h1 { font-size: 1.5em; } h2 { font-size: 1.15em; margin-top: 2em; }
 .cards, .plots { display: grid; gap: 12px; }
-.cards { grid-template-columns: repeat(auto-fill, minmax(130px, 1fr)); }
+.cards { grid-template-columns: repeat(auto-fill, minmax(165px, 1fr)); }
 .cards div { background: #f3f4f6; border-radius: 6px; padding: 8px 12px; }
 .cards b { display: block; font-size: 1.3em; }
-.plots { grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); }
+.plots { margin-top: 20px; grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); }
 svg { width: 100%; border: 1px solid #e5e7eb; border-radius: 6px; }
 table { border-collapse: collapse; } td, th { padding: 2px 12px; text-align: right; border-bottom: 1px solid #e5e7eb; }
 td:first-child, th:first-child { text-align: left; padding-left: 0; }
@@ -26,18 +42,22 @@ td:first-child, th:first-child { text-align: left; padding-left: 0; }
 
 def page(report: dict[str, Any]) -> str:
     """Lay out what `report.report_of` found."""
+    days, unit = report["by_day"], report["settings"]["time_unit"]
+    period = " to ".join(dict.fromkeys([days[0]["day"], days[-1]["day"]]))
     body = [
-        "<h1>Data report</h1>",
+        f"<h1>Data report, {period}</h1>",
+        "" if report["settings"]["split"] != "days" else WHERE_SESSIONS_ARE,
         _cards(report),
         '<div class="plots">' + "".join(_plots(report)) + "</div>",
         "<h2>What was read, dropped and written</h2>",
         _accounts(report),
         "<h2>Columns that became ids</h2>",
+        "<p>Of all events read that have an item, a time and a session, also those dropped afterwards.</p>",
         _columns(report),
         "<h2>Leak check</h2>",
         _leaks(report["leaks"]),
-        "<h2>Day by day</h2>",
-        _days(report["by_day"]),
+        f"<h2>{unit.capitalize()} by {unit}</h2>",
+        _days(days, unit, has_users=bool(report["totals"]["users"])),
     ]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Data report</title>'
@@ -47,18 +67,18 @@ def page(report: dict[str, Any]) -> str:
 
 def _cards(report: dict[str, Any]) -> str:
     totals = report["totals"]
-    names = ("events", "sessions", "users", "items", "days", "mean_length", "valid_rows", "test_rows")
-    cards = [(name.replace("_", " "), totals[name]) for name in names if totals[name] is not None]
-    shares = [("repeats in a session", totals["repeats"] / totals["events"])]
-    shares += [(f"of events: top {name} of items", top["share"]) for name, top in report["popularity"]["top"].items()]
+    unit = report["settings"]["time_unit"]
+    cards = [(text.format(unit=unit), totals[name]) for name, text in CARDS.items() if totals[name] is not None]
+    shares = [("of events repeat an item", totals["repeats"] / totals["events"])]
+    shares += [(f"of events on top {name} of items", top["share"]) for name, top in report["popularity"]["top"].items()]
     texts = [f"<div><b>{value:,}</b>{name}</div>" for name, value in cards]
     texts += [f"<div><b>{100 * share:.1f} %</b>{name}</div>" for name, share in shares]
     return f'<div class="cards">{"".join(texts)}</div>'
 
 
 def _plots(report: dict[str, Any]) -> list[str]:
-    days = report["by_day"]
-    plots = []
+    days, settings = report["by_day"], report["settings"]
+    unit, plots = settings["time_unit"], []
     if len(days) > 1:
         visitors = ("sessions", "users") if report["totals"]["users"] else ("sessions",)
         plots = [
@@ -66,10 +86,18 @@ def _plots(report: dict[str, Any]) -> list[str]:
             _over_days(" and ".join(visitors).capitalize(), days, *visitors),
             _over_days("Items, and those never seen before", days, "items", "new_items"),
             # On the first day every item is new.
-            _over_days("New items, share of a day's items, from the second day on", days[1:], "new_items", of="items"),
+            _over_days(
+                f"New items, share of the {unit}'s items, after the first {unit}", days[1:], "new_items", of="items"
+            ),
+            _over_days(
+                f"Events on new items, share of events, after the first {unit}",
+                days[1:],
+                "events_on_new_items",
+                of="events",
+            ),
             _over_days("Repeats of an item in a session, share of events", days, "repeats", of="events"),
         ]
-    plots.append(_length_plot(report["lengths"]))
+    plots.append(_length_plot(report["lengths"], settings["session_length_max"]))
     ranks, counts = zip(*report["popularity"]["curve"], strict=True)
     plots.append(
         charts.lines(
@@ -84,7 +112,7 @@ def _over_days(title: str, days: Sequence[dict[str, Any]], *names: str, of: str 
     return charts.lines(title, range(len(days)), series, x_labels=[day["day"] for day in days], is_share=bool(of))
 
 
-def _length_plot(lengths: Sequence[Sequence[int]]) -> str:
+def _length_plot(lengths: Sequence[Sequence[int]], longest: int) -> str:
     title = "Length of sessions in the training files"
     if len(lengths) <= MANY_LENGTHS:
         labels, values = [str(length) for length, _ in lengths], [count for _, count in lengths]
@@ -96,13 +124,17 @@ def _length_plot(lengths: Sequence[Sequence[int]]) -> str:
         labels = [str(n * width) for n in range(max(sums) + 1)]
         values = [sums.get(n, 0) for n in range(max(sums) + 1)]
         title += f", in steps of {width}"
-    return charts.bars(title, labels, values, x_name="events in a session")
+    return charts.bars(title, labels, values, x_name=f"events in a session; longer ones are cut to {longest}")
 
 
 def _accounts(report: dict[str, Any]) -> str:
     read = report["events_read"]
     rows = [("read", read)]
-    rows += [(f"dropped: {reason.replace('_', ' ')}", -count) for reason, count in report["events_dropped"].items()]
+    names = {reason: REASONS.get(reason, reason.replace("_", " ")) for reason in report["events_dropped"]}
+    rows += [
+        (f"dropped: {names[reason].format(**report['settings'])}", -count)
+        for reason, count in report["events_dropped"].items()
+    ]
     rows.append(("written", report["events_written"]))
     adds_up = _verdict(report["adds_up"], "The counts add up.", "The counts do not add up.")
     table = _table(
@@ -147,10 +179,10 @@ def _leaks(leaks: dict[str, Any]) -> str:
     return rule + text + _details("All pairs", _table(heads, [[pair[name] for name in names] for pair in pairs]))
 
 
-def _days(days: Sequence[dict[str, Any]]) -> str:
-    return _details(
-        f"{len(days)} days", _table([n.replace("_", " ") for n in days[0]], [list(d.values()) for d in days])
-    )
+def _days(days: Sequence[dict[str, Any]], unit: str, *, has_users: bool) -> str:
+    names = ["day", *(name for name in days[0] if name != "day" and (has_users or name != "users"))]
+    heads = [unit, *(name.replace("_", " ") for name in names[1:])]
+    return _details(f"{len(days)} {unit}s", _table(heads, [[day[name] for name in names] for day in days]))
 
 
 def _verdict(is_good: bool, good: str, bad: str) -> str:

@@ -101,7 +101,8 @@ def _add(
     ledger.calls.append(call)
     ledger.last_time = max(ledger.last_time, audit.last_time)
     ledger.write(pipeline.folder)
-    log.info("%d of %d events are in the sessions of %d days", call["events_written"], audit.read, len(added.days))
+    written, num_files = call["events_written"], len(added.days)
+    log.info("%d of %d events are in the sessions of %d %ss", written, audit.read, num_files, recipe.time_unit)
     return call
 
 
