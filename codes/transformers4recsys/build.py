@@ -27,6 +27,7 @@ from transformers4recsys.data import ENGINES
 from transformers4recsys.data.checks import check_files
 from transformers4recsys.data.days import DayFiles, day_files
 from transformers4recsys.data.engine import Engine
+from transformers4recsys.data.files import without_keys
 from transformers4recsys.data.held_engine import check_usable
 from transformers4recsys.errors import InputError
 from transformers4recsys.idle_flags import without_effect
@@ -233,17 +234,16 @@ def _all_settings(*groups: Any) -> dict[str, Any]:
 
 
 def _plain(group: Any) -> dict[str, Any]:
-    if type(group) is TrainingArguments:
-        return group.to_sanitized_dict()
-    return dataclasses.asdict(group)
+    settings = group.to_sanitized_dict() if type(group) is TrainingArguments else dataclasses.asdict(group)
+    return {name: without_keys(value) if type(value) is str else value for name, value in settings.items()}
 
 
 def _write_model_settings(output_dir: Path, data: DataArguments, model: ModelArguments, schema: Schema) -> None:
     if not distributed.is_main():
         return
     settings: dict[str, Any] = {
-        "data": dataclasses.asdict(data),
-        "model": dataclasses.asdict(model),
+        "data": _plain(data),
+        "model": _plain(model),
         "features": schema.to_entries(),
     }
     (output_dir / "config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")

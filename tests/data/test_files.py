@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from transformers4recsys.data.files import inside, is_local, locate, open_parquet, parquet_parts
+from transformers4recsys.data.files import inside, is_local, locate, open_parquet, parquet_parts, without_keys
 from transformers4recsys.errors import InputError
 
 
@@ -21,6 +21,21 @@ from transformers4recsys.errors import InputError
 )
 def test_inside(folder: str, expected: str):
     assert inside(folder, "a=1.parquet") == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("s3://name:key@shop/days?region=eu", "s3://***@shop/days?region=eu"),
+        ("hdfs://name@host:8020/days", "hdfs://***@host:8020/days"),
+        ("s3://shop/a@b", "s3://shop/a@b"),
+        ("s3://shop?endpoint_override=http://a@b", "s3://shop?endpoint_override=http://a@b"),
+        ("/data/a@b", "/data/a@b"),
+        ("name@host", "name@host"),
+    ],
+)
+def test_without_keys(path: str, expected: str):
+    assert without_keys(path) == expected
 
 
 def test_names_with_odd_characters_survive_a_uri(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -86,6 +87,15 @@ def test_training_runs_from_a_uri(remote_days: str, run_train):
     results = [(folder / "eval_results_avg_over_days.txt").read_text() for folder in (local, remote)]
     losses = [[line for line in text.splitlines() if line.startswith("eval_loss")] for text in results]
     assert losses[0] == losses[1] != []
+
+
+def test_keys_in_a_uri_are_written_nowhere(remote_days: str, run_train):
+    days = remote_days.replace("s3://", "s3://a_name:a_secret@")
+    folder = run_train(data_path=days, end_date="2019-10-02")
+    for file in folder.rglob("*"):
+        assert file.is_dir() or b"a_secret" not in file.read_bytes(), file
+    masked = days.replace("a_name:a_secret", "***")
+    assert json.loads((folder / "config.json").read_text())["data"]["data_path"] == masked
 
 
 def test_a_bucket_that_is_not_there(s3_options: str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from urllib.parse import quote
 
@@ -26,6 +27,11 @@ def locate(path: str) -> tuple[fs.FileSystem, str]:
 
 def is_local(path: str) -> bool:
     return not _is_uri(path) or path.startswith("file://")
+
+
+def without_keys(path: str) -> str:
+    """Mask the name and the key that a URI holds before its host, so that it can be written down."""
+    return re.sub(r"^(\w+://)[^/?@]*@", r"\1***@", path)
 
 
 def inside(folder: str, name: str) -> str:
