@@ -50,6 +50,8 @@ def test_a_broken_ledger_is_an_error(tmp_path, recipe):
 def test_too_few_days_to_fit_are_an_error(tmp_path, recipe):
     with pytest.raises(InputError, match="--fit_days 3: the first log must hold as many days, it holds 2"):
         open_ledger(tmp_path, recipe()).choose_fitted_days([1, 2], recipe(fit_days=3))
+    with pytest.raises(InputError, match="--fit_days 3: the first log must hold as many hours, it holds 2"):
+        open_ledger(tmp_path, recipe()).choose_fitted_days([1, 2], recipe(fit_days=3, time_unit="hour"))
 
 
 def test_cardinality_is_the_largest_id_and_1_and_the_spare_share(tmp_path, recipe):

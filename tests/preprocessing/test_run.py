@@ -212,7 +212,8 @@ def test_a_day_without_a_session_of_two_items_has_empty_files(write_log, day_fil
     assert [len(day_file(day)) for day in ("2024-01-05", "2024-01-06")] == [1, 0]
 
 
-def test_hours_in_the_place_of_days(write_log, day_file, tmp_path, recipe):
+def test_hours_in_the_place_of_days(write_log, day_file, tmp_path, recipe, caplog):
+    caplog.set_level("INFO")
     rows = [
         ("a", "01-05 13:50:00", 1),
         ("a", "01-05 14:10:00", 2),
@@ -221,6 +222,7 @@ def test_hours_in_the_place_of_days(write_log, day_file, tmp_path, recipe):
     ]
     preprocess(write_log(rows), tmp_path / "days", recipe(time_unit="hour"), start_date="2024-01-05-13", **SMALL)
     assert [row["item_id"] for hour in (13, 14) for row in day_file(f"2024-01-05-{hour}")] == [[1, 2], [2, 3]]
+    assert "4 of 4 events are in the sessions of 2 hours" in caplog.text
 
 
 def test_dates_without_a_clock(write_log, day_file, tmp_path, recipe):

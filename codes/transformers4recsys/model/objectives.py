@@ -351,8 +351,9 @@ def _on_negative_column(loss_type: str, settings: ObjectiveSettings) -> Weighted
             )
         if not settings.all_rescale_factor and settings.similarity_type != "cosine":
             log.warning(
-                "--all_rescale_factor 0 with --similarity_type %s: the scores that rank the catalogue learn next to "
-                "nothing; use cosine, or weigh the loss over the catalogue too",
+                "--all_rescale_factor 0 with --similarity_type %s: items are ranked by an inner product, which then "
+                "learns next to nothing, and metrics stay near chance; choose --similarity_type cosine, or "
+                "--all_rescale_factor 1 for a loss over the catalogue beside it",
                 settings.similarity_type,
             )
         loss = partial(NEGATIVE_COLUMN_LOSSES[loss_type], **settings.options_of(loss_type))
