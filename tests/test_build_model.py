@@ -43,3 +43,29 @@ def test_a_finished_run_is_evaluated_as_it_was(run_train):
     texts = [(folder / "eval_results_dates.txt").read_text() for folder in (trained, again)]
     of_metrics = [[line for line in text.splitlines() if "@" in line or "loss" in line] for text in texts]
     assert of_metrics[0] == of_metrics[1] != []
+
+
+SPARSE = {"loss_type": "sampled_softmax", "num_sampled_negatives": 8, "sparse_item_updates": True}
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"loss_type": "cross_entropy"}, "--loss_type reads all items"),
+        ({"optim": "adafactor"}, "--optim adafactor"),
+        ({"max_grad_norm": 0}, "--max_grad_norm"),
+    ],
+)
+def test_sparse_item_updates_are_refused_where_gradients_are_whole(flags, words, run_train, capsys):
+    folder = run_train(exit_code=2, **SPARSE | flags)
+    message = " ".join(capsys.readouterr().err.split())
+    assert "--sparse_item_updates" in message and words in message and not folder.exists()
+
+
+def test_sparse_item_updates_train_and_go_on_where_a_run_stopped(run_train):
+    settings = SPARSE | {"constrained_embeddings": True, "gradient_accumulation_steps": 2, "num_train_epochs": 3}
+    whole = run_train("whole", **settings)
+    run_train("parts", end_date="2019-10-02", **settings)
+    parts = run_train("parts", resume_from_checkpoint=True, **settings)
+    results = [(folder / "eval_results_dates.txt").read_text() for folder in (whole, parts)]
+    assert results[0] == results[1] and "eval_recall@20" in results[0]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import torch
+from transformers.training_args import OptimizerNames
 
 from transformers4recsys import distributed
 from transformers4recsys.config import DataArguments, ModelArguments, TrainingArguments, changed
@@ -25,6 +27,10 @@ from transformers4recsys.schema import Schema
 from transformers4recsys.training.checkpoint import PROGRESS, WEIGHTS, load_weights
 
 Choice = TypeVar("Choice")
+log = logging.getLogger(__name__)
+
+# From here on a step of AdamW over all rows takes longer than the rest of it.
+MANY_ITEMS = 100_000
 
 # Flags of the encoder that have another name among its settings.
 FLAG_OF_SETTING = {"has_positions": "disable_positional_embeddings", "has_attentions": "log_attention_weights"}
@@ -92,16 +98,28 @@ def model_of(data: DataArguments, model: ModelArguments, training: TrainingArgum
     )
     if model.model_name_or_path and is_saved_run(model.model_name_or_path):
         load_weights(built, Path(model.model_name_or_path).expanduser())
-    if can_be_sparse(training) and not built.objective.reads_all_items:
+    if model.sparse_item_updates:
+        must_allow_sparse_updates(training, built)
         built.make_gradients_sparse()
+    elif built.scorer.table is not None and not built.objective.reads_all_items and len(built.item_table) > MANY_ITEMS:
+        log.info("--sparse_item_updates makes steps over %d items faster; see --help", len(built.item_table))
     return built
 
 
-def can_be_sparse(training: TrainingArguments) -> bool:
-    """Say whether gradients may hold a few rows of a table: what others must add up, clip or scale is whole."""
-    is_adamw = training.optim in ("adamw_torch", "adamw_torch_fused")
-    clips = training.max_grad_norm is not None and training.max_grad_norm > 0
-    return is_adamw and clips and distributed.world_size() == 1 and not training.fp16 and not training.torch_compile
+def must_allow_sparse_updates(training: TrainingArguments, model: NextItemModel) -> None:
+    """Refuse what needs whole gradients."""
+    reasons = {
+        "--loss_type reads all items; choose sampled_softmax, gbce or a pairwise loss": model.objective.reads_all_items,
+        "several processes add up whole gradients": distributed.world_size() > 1,
+        f"--optim {OptimizerNames(training.optim).value} is not AdamW": training.optim
+        not in ("adamw_torch", "adamw_torch_fused"),
+        "--max_grad_norm must be more than 0": not training.max_grad_norm,
+        "--fp16 scales whole gradients; take --bf16": training.fp16,
+        "--torch_compile does not know sparse gradients": training.torch_compile,
+    }
+    for reason, holds in reasons.items():
+        if holds:
+            raise InputError(f"--sparse_item_updates: {reason}, or leave the flag out")
 
 
 def objective_of(model: ModelArguments, training: TrainingArguments, schema: Schema, *, width: int) -> Objective:

@@ -137,6 +137,10 @@ class ModelArguments:
     neg_sampling_alpha: float = flag(0.0, "extra negatives follow popularity to this power")
     bpr_max_reg_lambda: float = flag(0.0, "regularisation of bpr_max_reg and top1_max_reg")
     num_sampled_negatives: int = flag(256, "negatives a batch of sampled_softmax and gbce")
+    sparse_item_updates: bool = flag(
+        False,
+        "large catalogues: a step moves the rows of item tables that it read, no others; not quite AdamW",
+    )
     gbce_t: float = flag(0.75, "calibration of gbce: 0 none, 1 full")
 
     def __post_init__(self) -> None:
@@ -348,6 +352,10 @@ class BenchmarkArguments:
     def __post_init__(self) -> None:
         at_least(1, self, "batch_size", "steps", "repeats")
         at_least(0, self, "threads")
+        if min(self.items) < 2 or min(self.sessions) < 100 or not 2 < min(self.lengths) <= max(self.lengths) <= 20:
+            raise InputError("--items from 2, --sessions from 100, --lengths between 2 and 20")
+        if "fp16" in self.precisions and not torch.cuda.is_available():
+            raise InputError("--precisions fp16 needs a GPU; bf16 works on the CPU")
         unknown = set(self.precisions) - {"fp32", "bf16", "fp16"}
         if unknown:
             raise InputError(f"--precisions {', '.join(sorted(unknown))}: choose among fp32, bf16, fp16")

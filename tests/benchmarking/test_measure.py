@@ -49,6 +49,7 @@ def test_products_of_a_step_by_hand():
 
     # 16 sessions of 4 events, 3 of them targets: 6 x (64 events x 64 weights + 48 targets x 8 x 41).
     assert step_flops(Model.encoder, Model.item_table, SetUp(**SMALL), 4.0) == 6 * (64 * 64 + 48 * 8 * 41)
+    assert step_flops(Model.encoder, None, SetUp(**SMALL), 4.0) == 6 * 64 * 64
 
 
 def test_unknown_precision_is_no_silent_default():

@@ -88,6 +88,15 @@ def test_counts_beyond_a_byte():
     assert catalogue._num_true(torch.le, scores, limits).tolist() == [1, 257, 6000, 6000]
 
 
-def test_no_label():
-    ranks, loss = rank_among_all(*whole_numbers(0))
+@pytest.mark.parametrize("largest", [59.0, 79.0])
+def test_the_sum_over_many_large_scores_is_finite(largest):
+    hidden, table = torch.ones(1, 1), torch.full((20_001, 1), largest)
+    _, loss = rank_among_all(hidden, table, torch.zeros(20_001), torch.tensor([1]))
+    torch.testing.assert_close(loss, torch.tensor([20_000.0]).log(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("num_items", [NUM_ITEMS, 49])
+def test_no_label(num_items):
+    hidden, table, bias, labels = whole_numbers(0)
+    ranks, loss = rank_among_all(hidden, torch.zeros(num_items, WIDTH), torch.zeros(num_items), labels)
     assert len(ranks.num_above) == len(ranks.num_tied) == len(loss) == 0

@@ -29,7 +29,7 @@ def value_and_gradients(loss, hidden, table, item_bias, labels, **options):
 def chunks(request, monkeypatch):
     """Rows and items at a time: some of each, a row at a time, all at once."""
     rows, items = request.param
-    monkeypatch.setattr(chunked, "MOST_ROWS", rows)
+    monkeypatch.setattr(chunked, "MOST_ROWS_ON_CPU", rows)
     monkeypatch.setattr(chunked, "LEAST_ROWS", 1)
     monkeypatch.setattr(chunked, "ITEMS_OF_A_BLOCK_ON_CPU", items)
 
@@ -65,13 +65,21 @@ def test_products_in_bfloat16_are_near(spread):
         assert (one - other).norm() < 0.02 * other.norm()
 
 
+def test_half_precision_holds_the_sum_of_a_block(monkeypatch):
+    monkeypatch.setattr(chunked, "ITEMS_OF_A_BLOCK_ON_CPU", chunked.ITEMS_OF_A_BLOCK)
+    table, item_bias = torch.zeros(70_000, 2, requires_grad=True), torch.zeros(70_000, requires_grad=True)
+    with torch.autocast("cpu", torch.float16):
+        loss = chunked.cross_entropy(torch.zeros(3, 2, requires_grad=True), table, item_bias, torch.tensor([1, 5, 9]))
+    torch.testing.assert_close(loss.detach(), torch.tensor(70_000.0).log(), rtol=1e-3, atol=0)
+
+
 def test_no_label_costs_nothing():
     hidden, table, item_bias, labels = inputs(0)
     assert chunked.cross_entropy(hidden, table, item_bias, labels) == 0
 
 
 def test_never_holds_all_scores(monkeypatch):
-    monkeypatch.setattr(chunked, "SCORES_AT_A_TIME", 5 * NUM_ITEMS)
+    monkeypatch.setattr(chunked, "SCORES_AT_A_TIME_ON_CPU", 5 * NUM_ITEMS)
     monkeypatch.setattr(chunked, "LEAST_ROWS", 1)
     sizes = []
     softmax_weights = chunked.Softmax._weights

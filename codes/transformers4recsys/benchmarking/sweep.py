@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
+import os
 import statistics
 import subprocess
 import sys
@@ -56,6 +57,9 @@ def sweep(
 ) -> list[SetUp]:
     """List set-ups that vary one size at a time from the first of each, in every variant."""
     start = replace(first, num_items=items[0], length=lengths[0], num_sessions=sessions[0])
+    if first.workload:
+        # The file has its own sizes.
+        items, lengths, sessions = items[:1], lengths[:1], sessions[:1]
     sizes = [replace(start, num_items=each) for each in items]
     sizes += [replace(start, length=each) for each in lengths[1:]]
     sizes += [replace(start, num_sessions=each) for each in sessions[1:]]
@@ -76,7 +80,7 @@ def run_all(
             runs: list[Row] = []
             for _ in range(repeats):
                 row = _measured([sys.executable, "-m", f"{__package__}.measure", json.dumps(asdict(given))])
-                row |= {name: getattr(set_up, name) for name in ("length", "num_sessions", "workload")}
+                row |= {"workload": set_up.workload}
                 runs.append(row | (_against(row, _measured(_line(given, baseline))) if baseline else {}))
                 append(folder / "benchmark.csv", runs[-1])
                 on_run()
@@ -142,8 +146,10 @@ def _line(set_up: SetUp, script: Path | None) -> list[str]:
 
 
 def _measured(command: Sequence[str]) -> Row:
-    """Run a command whose last line of JSON is its result."""
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    """Run a command whose last line of JSON is its result; on one GPU at most."""
+    first_gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": first_gpu}
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     lines = [line for line in result.stdout.splitlines() if line.startswith('{"')]
     if result.returncode or not lines:
         last = (result.stderr.strip() or result.stdout.strip() or "no output").splitlines()[-1]

@@ -20,7 +20,7 @@ SCORES_AT_A_TIME = 2**24
 MOST_ROWS, LEAST_ROWS = 1_024, 32
 ITEMS_OF_A_BLOCK_ON_CPU, ITEMS_OF_A_BLOCK = 2_048, 65_536
 # exp() of scores within this of 0 keeps all digits, and their sum is finite, without taking the largest off first.
-SAFE_RANGE = 80.0
+SAFE_RANGE = 60.0
 LOG2_E = math.log2(math.e)
 
 Comparison = Callable[[Tensor, Tensor], Tensor]
@@ -137,7 +137,7 @@ def _num_true(compare: Comparison, scores_RC: Tensor, label_R1: Tensor) -> Tenso
 
     On a CPU in NumPy, which compares twice as fast as PyTorch, and eight at a time: a sum of booleans is slow.
     """
-    if scores_RC.device.type != "cpu" or scores_RC.shape[1] % 8:
+    if scores_RC.device.type != "cpu" or scores_RC.shape[1] % 8 or not len(scores_RC):
         return compare(scores_RC, label_R1).sum(1)
     mask_RC = torch.from_numpy(IN_NUMPY[compare](scores_RC.numpy(), label_R1.numpy()))
     # A byte of such a word holds a count of up to 255.

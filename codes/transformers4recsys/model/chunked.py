@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-# Scores held at a time, 128 MiB of them, in blocks that a core's cache holds or that fill a GPU.
-SCORES_AT_A_TIME = 2**25
-MOST_ROWS, LEAST_ROWS = 576, 32
-ITEMS_OF_A_BLOCK_ON_CPU, ITEMS_OF_A_BLOCK = 4_096, 65_536
+# Scores held at a time, 128 MiB of them, or 1 GiB on a GPU, in blocks that a core's cache holds or that fill a GPU.
+SCORES_AT_A_TIME_ON_CPU, SCORES_AT_A_TIME = 2**25, 2**28
+MOST_ROWS_ON_CPU, LEAST_ROWS = 576, 32
+# The weights of a block are at most 1 each, and their sum has to fit into 16 bits.
+ITEMS_OF_A_BLOCK_ON_CPU, ITEMS_OF_A_BLOCK = 4_096, 32_768
 # exp() of scores within this of one another keeps all digits without taking the largest off first.
 SAFE_RANGE = 60.0
 LOG2_E = math.log2(math.e)
@@ -27,7 +28,8 @@ def cross_entropy(
 ) -> Tensor:
     """Mean negative log-likelihood as in `losses.cross_entropy`, in memory that does not grow with P x V.
 
-    Under autocast the products are in its lower precision, sums and gradients in full.
+    Under autocast the products of a block are in its lower precision, sums over blocks in full: the loss is then right
+    to about 0.01. The gradients are made here, and scaled in place: there is no second backward pass.
     """
     if not len(labels_P):
         return hidden_PE.sum() * 0
@@ -117,7 +119,10 @@ class Softmax:
 
     @property
     def _rows_at_a_time(self) -> int:
-        return max(LEAST_ROWS, min(MOST_ROWS, SCORES_AT_A_TIME // len(self.item_table_VE)))
+        num_items = len(self.item_table_VE)
+        if self.hidden_PE.device.type != "cpu":
+            return max(LEAST_ROWS, SCORES_AT_A_TIME // num_items)
+        return max(LEAST_ROWS, min(MOST_ROWS_ON_CPU, SCORES_AT_A_TIME_ON_CPU // num_items))
 
     def _add_chunk(self, rows: slice, table_gradient_VE: Tensor, bias_gradient_V: Tensor) -> tuple[Tensor, Tensor]:
         """Add a chunk to the gradients, but for the labels; give the mean item (R, E) and the log of the total (R,)."""

@@ -14,7 +14,8 @@ class SparseAdamW(torch.optim.AdamW):
     """AdamW (Loshchilov and Hutter 2019) that updates weights with sparse gradients row by row.
 
     A row that no batch reads keeps its value and its moments, as in PyTorch's SparseAdam: no momentum moves it on, no
-    weight decay shrinks it. All other weights are updated as AdamW does.
+    weight decay shrinks it. As there, steps are counted by table: a row's first one is up to three times as long. All
+    other weights are updated as AdamW does.
     """
 
     @torch.no_grad()

@@ -76,9 +76,9 @@ class RecSysTrainer(Trainer):
         evaluation: Evaluation,
         callbacks: list[TrainerCallback],
     ):
-        optimizer = self.get_optimizer_cls_and_kwargs(args)
+        optimizer = None
         if model.has_sparse_gradients:
-            optimizer = (SparseAdamW, optimizer[1])
+            optimizer = (SparseAdamW, self.get_optimizer_cls_and_kwargs(args)[1])
         super().__init__(model=model, args=args, callbacks=callbacks, optimizer_cls_and_kwargs=optimizer)
         for shows_progress in (PrinterCallback, ProgressCallback):
             self.remove_callback(shows_progress)
@@ -138,7 +138,7 @@ class RecSysTrainer(Trainer):
 
     def _clip_grad_norm(self, model: torch.nn.Module) -> Any:
         # The library has no norm of sparse gradients.
-        if self.optimizer_cls_and_kwargs is not None and self.optimizer_cls_and_kwargs[0] is SparseAdamW:
+        if self.optimizer_cls_and_kwargs is not None:
             return clip_gradients(model.parameters(), self.args.max_grad_norm)
         return super()._clip_grad_norm(model)
 
