@@ -6,7 +6,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint const
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help setup demo test test-slow smoke check bench clean
+.PHONY: help setup demo test test-slow smoke check bench zoo clean
 
 help: ## list what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,6 +52,9 @@ check: $(VENV)/dev ## format, lint, types, layers, house rules
 
 bench: $(VENV)/dev ## speed of loading, training and evaluation
 	$(BIN)/python benchmarks/main_job.py
+
+zoo: $(VENV)/dev ## every encoder, task and loss trained for a few days: docs/models.md (an hour); ESHOP=events.parquet
+	$(BIN)/python benchmarks/zoo.py $(if $(ESHOP),--eshop $(ESHOP))
 
 clean: ## remove the environment and all output
 	rm -rf $(VENV) demo .pytest_cache .ruff_cache codes/*.egg-info

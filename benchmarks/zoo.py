@@ -280,7 +280,7 @@ def main() -> None:
     order = {each.key: number for number, each in enumerate(listed)}
     by_key = {tuple(row[name] for name in COLUMNS[:5]): row for row in rows_of(CSV)}
     rows = [by_key[key] for key in sorted(by_key.keys() & order.keys(), key=order.__getitem__)]
-    write_page(PAGE, rows)
+    write_page(PAGE, rows, epochs={data.name: data.epochs for data in (SHOP, ESHOP)})
     write_plot(PLOT, rows)
 
 
