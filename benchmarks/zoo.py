@@ -81,7 +81,9 @@ class Combination:
 
     def flags(self) -> list[str]:
         """Spell it as flags of `train`."""
-        masked = "--mlm --mlm_probability 0.3 --attn_type bi" if self.encoder == "xlnet" else "--mlm --mlm_probability 0.3"
+        masked = (
+            "--mlm --mlm_probability 0.3 --attn_type bi" if self.encoder == "xlnet" else "--mlm --mlm_probability 0.3"
+        )
         task = masked if self.task == "masked" else ""
         words = f"--model_type {self.encoder} {task} --loss_type {self.loss} {self.loss_flags} {self.inputs}"
         return words.split()
@@ -89,9 +91,7 @@ class Combination:
 
 def combinations() -> list[Combination]:
     """List all that is run: encoders, then losses and inputs of one encoder."""
-    pairwise = [
-        Combination("losses", loss=name, loss_flags=_pairwise_flags(name)) for name in sorted(PAIRWISE_LOSSES)
-    ]
+    pairwise = [Combination("losses", loss=name, loss_flags=_pairwise_flags(name)) for name in sorted(PAIRWISE_LOSSES)]
     alone = "--all_rescale_factor 0 --neg_rescale_factor 1 --similarity_type cosine"
     beside = [f"--neg_rescale_factor 1 --similarity_type {name}" for name in SIMILARITIES]
     return [

@@ -15,7 +15,11 @@ NUMBERS = {
     "shop_events_per_s": "shop events/s",
     "eshop2008_events_per_s": "eshop2008 events/s",
 }
-PANELS = {"shop_ndcg@10": "NDCG@10, shop", "eshop2008_ndcg@10": "NDCG@10, eshop2008", "shop_events_per_s": "events/s, shop"}
+PANELS = {
+    "shop_ndcg@10": "NDCG@10, shop",
+    "eshop2008_ndcg@10": "NDCG@10, eshop2008",
+    "shop_events_per_s": "events/s, shop",
+}
 BLUE, ORANGE, GREY = "#1f5fbf", "#c2571a", "#777777"
 
 # What flags are called in the table and in the picture; the longest first.
@@ -121,7 +125,9 @@ def write_page(path: Path, rows: list[Row], *, epochs: dict[str, int]) -> None:
         text += f"\n{about}\n{_table([row for row in rows if row['group'] == group])}\n"
     refused = [row for row in rows if row["remark"].startswith("refused")]
     if refused:
-        text += "\n## Refused\n\n" + "\n".join(f"- `{row['encoder']}`, {row['task']}: {first_words(row)}" for row in refused)
+        text += "\n## Refused\n\n" + "\n".join(
+            f"- `{row['encoder']}`, {row['task']}: {first_words(row)}" for row in refused
+        )
         text += "\n"
     path.write_text(text, encoding="utf-8")
 
