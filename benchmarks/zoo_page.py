@@ -18,7 +18,7 @@ NUMBERS = {
 PANELS = {
     "shop_ndcg@10": "NDCG@10, shop",
     "eshop2008_ndcg@10": "NDCG@10, eshop2008",
-    "shop_events_per_s": "events/s, shop",
+    "shop_events_per_s": "thousand events/s, shop",
 }
 BLUE, ORANGE, GREY = "#1f5fbf", "#c2571a", "#777777"
 
@@ -32,8 +32,8 @@ SHORT = {
     "--mf_constrained_embeddings": "mf_constrained_embeddings",
     "--use_ohe_item_ids_inputs": "one-hot item",
     "--constrained_embeddings": "tied",
-    "--inp_merge attn": "merged by attention",
-    "--session_aware": "past sessions",
+    "--inp_merge attn": "+ merged by attention",
+    "--session_aware": "+ past sessions",
 }
 
 OPENING = """\
@@ -205,7 +205,7 @@ def _dots(axes: plt.Axes, column: str, rows: list[Row], label: Callable[[Row], s
         places.setdefault(label(row), len(places))
     for task, color, marker in (("causal", BLUE, "o"), ("masked", ORANGE, "s")):
         shown = [row for row in rows if row["task"] == task and row[column]]
-        values = [float(row[column]) for row in shown]
+        values = [float(row[column]) / (1000 if column.endswith("per_s") else 1) for row in shown]
         axes.plot(values, [places[label(row)] for row in shown], marker, color=color, label=task, markersize=6)
     popular = _first(rows, column.replace("_ndcg", "_popular_ndcg")) if column.endswith("ndcg@10") else ""
     if popular:
