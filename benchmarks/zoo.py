@@ -81,10 +81,8 @@ class Combination:
 
     def flags(self) -> list[str]:
         """Spell it as flags of `train`."""
-        masked = (
-            "--mlm --mlm_probability 0.3 --attn_type bi" if self.encoder == "xlnet" else "--mlm --mlm_probability 0.3"
-        )
-        task = masked if self.task == "masked" else ""
+        both_ways = "--attn_type bi" if self.encoder == "xlnet" else ""
+        task = f"--mlm --mlm_probability 0.3 {both_ways}" if self.task == "masked" else ""
         words = f"--model_type {self.encoder} {task} --loss_type {self.loss} {self.loss_flags} {self.inputs}"
         return words.split()
 
@@ -104,6 +102,7 @@ def combinations() -> list[Combination]:
             for flags in (alone, *beside)
             for name in NEGATIVE_COLUMN_LOSSES
         ),
+        Combination("losses on negative columns", loss="margin_hinge_a", loss_flags=f"{alone} --margin_loss 0.3"),
         Combination("inputs", inputs=""),
         Combination("inputs", inputs="--mf_constrained_embeddings"),
         Combination("inputs", inputs="--use_ohe_item_ids_inputs"),
