@@ -81,10 +81,8 @@ fast, and best of all on the made-up shop, where a session has a taste and its o
 where order counts. Try it first, to learn which of the two your log is.
 
 Masked training lies behind causal training at this budget, even with twice the epochs (`xlnet` on the shop
-excepted), most of all where attention
-knows places but not distances (`bert`, `roberta`, `albert`, `electra`, `gpt2`, `longformer`, `reformer`). It pays
-with many epochs over a fixed set of long histories, less so on a stream of days. `xlnet` is the one to take for it,
-or a recurrent network.
+excepted), least so for `xlnet`, `transfoxl` and the recurrent networks. It pays with many epochs over a fixed set of
+long histories, less so on a stream of days.
 """
 
 LOSSES = """\
@@ -96,8 +94,8 @@ that fits; label smoothing helps where clicks are noisy and items few.
 **For catalogues too large to score at each step**: `sampled_softmax` (256 shared negatives, corrected for how often
 each is drawn) and `gbce` (a calibrated binary loss). With the few items here they come close to `cross_entropy` and
 save no time. **Pairwise losses** (`--negative_sampling`) compare with the labels of the other sessions of the batch
-and 32 drawn items. On the shop all but `bpr` do better than `cross_entropy`, on eshop2008 all do worse: frequent
-items are negatives more often, which holds them down. `bpr_max` and `top1_max` weigh the hard negatives, which
+and 32 drawn items. On the shop all but `bpr` do better than `cross_entropy`, on eshop2008 all do worse: try
+them on your log. `bpr_max` and `top1_max` weigh the hard negatives, which
 matters the more negatives there are; `_reg` keeps scores small. They profit from large batches.
 """
 
