@@ -13,7 +13,7 @@ endef
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help setup demo test test-slow smoke check bench clean engine-nvtabular engine-petastorm engine-spark
+.PHONY: help setup demo test test-slow smoke check bench zoo clean engine-nvtabular engine-petastorm engine-spark
 
 help: ## list what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -81,6 +81,9 @@ check: $(VENV)/dev ## format, lint, types, layers, images, house rules
 
 bench: $(VENV)/dev ## speed and memory; BASELINE=script.py measures a baseline beside it
 	$(BIN)/transformers4recsys benchmark $(if $(BASELINE),--baseline $(BASELINE))
+
+zoo: $(VENV)/dev ## every encoder, task and loss trained for a few days: docs/models.md (an hour); ESHOP=events.parquet
+	$(BIN)/python benchmarks/zoo.py $(if $(ESHOP),--eshop $(ESHOP))
 
 clean: ## remove the environment and all output
 	rm -rf $(VENV) $(VENV)-nvtabular $(VENV)-petastorm demo .pytest_cache .ruff_cache codes/*.egg-info
