@@ -53,7 +53,7 @@ def main() -> None:
         write_sessions(day, num_items=NUM_ITEMS, num_sessions=NUM_SESSIONS, length=5.5, longest=20, seed=7)
         rows = pq.read_table(day).slice(0, STEP)
         pq.write_table(rows, folder / "session_start_date=2026-01-02-valid.parquet")
-        entry = f"item_id: {{dtype: categorical, cardinality: {NUM_ITEMS}, is_label: true}}\n"
+        entry = f"items: {{dtype: categorical, cardinality: {NUM_ITEMS + 1}, is_label: true}}\n"
         (folder / "features.yaml").write_text(entry)
         runs = [measure(folder, number) for _ in range(REPEATS) for number in (1, 2)]
     for run in runs:
