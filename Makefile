@@ -1,5 +1,6 @@
 # `make demo` and `make test` are all a newcomer needs; `make help` lists the rest.
 PYTHON ?= python3
+PYTHON311 ?= $(or $(shell command -v python3.11 2>/dev/null),$(PYTHON))
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := bin/pip install --quiet --disable-pip-version-check --constraint
@@ -37,10 +38,10 @@ $(VENV)/dev: $(VENV)/run
 
 # The packages of two engines need an older pyarrow, numpy and pandas: each has an environment of its own.
 .venv-%/run: pyproject.toml constraints-%.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
-		{ echo "This engine needs Python 3.11, $(PYTHON) is another: make PYTHON=python3.11 ..."; exit 1; }
+	@$(PYTHON311) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+		{ echo "This engine needs Python 3.11, $(PYTHON311) is another: make PYTHON311=/path/to/python3.11 ..."; exit 1; }
 	@echo "Installing into .venv-$* (minutes)"
-	@$(PYTHON) -m venv .venv-$*
+	@$(PYTHON311) -m venv .venv-$*
 	@.venv-$*/$(INSTALL) constraints-$*.txt $(shell grep '^torch==' constraints-$*.txt)
 	@.venv-$*/$(INSTALL) constraints-$*.txt --editable '.[$*]' pytest
 	@.venv-$*/$(INSTALL) constraints-$*.txt --no-deps $(shell grep '^$*==' constraints-$*.txt)

@@ -16,7 +16,8 @@ import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from main_job import write_sessions
+
+from transformers4recsys.benchmarking.workload import write_sessions
 
 MAIN = Path(__file__).parents[1] / "codes" / "recsys_main.py"
 NUM_ITEMS, NUM_SESSIONS, STEP, REPEATS = 10_000, 8_000, 256, 3
@@ -48,10 +49,11 @@ def cpu_seconds() -> float:
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_sessions(folder / "session_start_date=2026-01-01-train.parquet", NUM_ITEMS, NUM_SESSIONS)
-        rows = pq.read_table(folder / "session_start_date=2026-01-01-train.parquet").slice(0, STEP)
+        day = folder / "session_start_date=2026-01-01-train.parquet"
+        write_sessions(day, num_items=NUM_ITEMS, num_sessions=NUM_SESSIONS, length=5.5, longest=20, seed=7)
+        rows = pq.read_table(day).slice(0, STEP)
         pq.write_table(rows, folder / "session_start_date=2026-01-02-valid.parquet")
-        entry = f"item_id: {{dtype: categorical, cardinality: {NUM_ITEMS}, is_label: true}}\n"
+        entry = f"items: {{dtype: categorical, cardinality: {NUM_ITEMS + 1}, is_label: true}}\n"
         (folder / "features.yaml").write_text(entry)
         runs = [measure(folder, number) for _ in range(REPEATS) for number in (1, 2)]
     for run in runs:

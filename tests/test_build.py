@@ -4,6 +4,8 @@ import sys
 
 import pytest
 
+from transformers4recsys import build
+
 RESULTS = "eval_train_results_dates.csv"
 FIRST = "session_start_date=2019-10-01-train.parquet"
 
@@ -58,6 +60,17 @@ def test_an_engine_that_is_not_installed_is_told_before_anything_is_written(
     folder = run_train(exit_code=2, data_loader_engine=engine)
     message = capsys.readouterr().err
     assert f"`make engine-{engine}` installs it" in message and "Traceback" not in message and not folder.exists()
+
+
+def test_a_training_window_that_an_engine_cannot_hold_is_told_before_anything_is_written(
+    run_train, capsys, monkeypatch
+):
+    monkeypatch.setattr(build, "check_usable", lambda *_: None)
+    flags = {"data_loader_engine": "petastorm", "training_time_window_size": 2}
+    folder = run_train(exit_code=2, loader_memory="8KB", **flags)
+    message = " ".join(capsys.readouterr().err.split())
+    assert "2019-10-01-train.parquet" in message and "this engine holds them all" in message
+    assert "Traceback" not in message and not folder.exists()
 
 
 def test_a_second_run_in_a_folder_needs_to_be_asked_for(run_train, capsys):

@@ -25,6 +25,9 @@ TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "
         (["--do_train"], {"LOCAL_RANK": "0", "WORLD_SIZE": "1"}, 4, 1),
         (["--do_train", "--use_cpu"], {}, 4, 1),
         (["--use-cpu=True"], {}, 4, 1),
+        (["--use_cpu", "False", "--do_train"], {}, 4, 4),
+        (["--use_cpu=no"], {}, 4, 4),
+        (["--use_cpu", "perhaps"], {}, 4, 1),
     ],
 )
 def test_one_process_a_gpu_unless_something_else_was_asked_for(flags, environment, num_gpus, number):
@@ -69,11 +72,33 @@ def test_a_process_that_is_killed_ends_the_others(capfd):
     assert processes[0].returncode == -15
 
 
+def test_processes_do_not_outlive_a_start_that_fails(monkeypatch):
+    started, start = [], subprocess.Popen
+
+    def start_once(_command, env):
+        if started:
+            raise OSError("Cannot allocate memory")
+        started.append(start([sys.executable, "-c", "import time; time.sleep(100)"], env=env))
+        return started[0]
+
+    monkeypatch.setattr(launch.subprocess, "Popen", start_once)
+    with pytest.raises(OSError, match="Cannot allocate memory"):
+        run_processes(2, [])
+    assert started[0].returncode == -15
+
+
 @pytest.mark.parametrize(
     ("error", "is_lost"),
     [
         (RuntimeError("[../third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed by peer"), True),
         (torch.distributed.DistBackendError("NCCL communicator was aborted"), True),
+        (torch.distributed.DistNetworkError("Connection reset by peer"), True),
+        (torch.distributed.DistStoreError("wait timeout after 300000ms"), True),
+        (RuntimeError("[gloo/transport/tcp/unbound_buffer.cc:81] Timed out waiting 1800000ms for recv"), True),
+        (torch.distributed.DistBackendError("NCCL error: unhandled cuda error, out of memory"), False),
+        (torch.distributed.DistNetworkError("failed to recv, got 0 bytes. Connection was likely closed."), True),
+        (torch.distributed.DistNetworkError("The address is already in use"), False),
+        (RuntimeError("[enforce fail at gloo/allreduce.cc:34] opts.elements > 0"), False),
         (RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"), False),
         (ValueError("gloo"), False),
     ],

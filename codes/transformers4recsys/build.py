@@ -28,7 +28,7 @@ from transformers4recsys.data.checks import check_files
 from transformers4recsys.data.days import DayFiles, day_files
 from transformers4recsys.data.engine import Engine
 from transformers4recsys.data.files import without_keys
-from transformers4recsys.data.held_engine import check_usable
+from transformers4recsys.data.held_engine import check_readable, check_usable
 from transformers4recsys.errors import InputError
 from transformers4recsys.idle_flags import without_effect
 from transformers4recsys.memory import keep_freed_memory
@@ -76,6 +76,8 @@ def train(data: DataArguments, model: ModelArguments, training: TrainingArgument
     check_usable(data.data_loader_engine, data.data_path or "")
     days = _days_of(data, training)
     check_files(days.all_files(), schema)
+    together = days.read_together(training.training_time_window_size if training.do_train else 1)
+    check_readable(data.data_loader_engine, together, schema, bytes_of(data, "loader_memory"))
     next_item_model = model_of(data, model, training, schema)
     for name in idle_encoder_flags(next_item_model.encoder, model, training):
         log.warning("--%s has no effect here: the encoder %s has no use for it", name, encoder_name(model))
@@ -146,13 +148,10 @@ def _engines_of(
         **ENGINE_SETTINGS[data.data_loader_engine](data),
     )
     to_evaluate = partial(open_files, batch_size=training.per_device_eval_batch_size, shuffle=False, drop_last=False)
-    window = training.training_time_window_size
 
     def to_train(day: datetime) -> Engine:
-        last = days.present.index(day) + 1
-        files = [path for each in days.present[max(last - window, 0) : last] for path in days.files(each, "train")]
         return open_files(
-            files,
+            days.train_files(day, training.training_time_window_size),
             day=day,
             batch_size=training.per_device_train_batch_size,
             shuffle=data.shuffle_buffer_size > 0,

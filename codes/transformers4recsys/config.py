@@ -41,13 +41,18 @@ def between_0_and_1(config: Any, *names: str) -> None:
             raise InputError(f"--{name} {getattr(config, name)}: must be at least 0 and below 1")
 
 
+# Smaller sizes leave no byte for the parts that memory is shared out to.
+LEAST_BYTES = 1_000
+
+
 def bytes_of(config: Any, name: str) -> int:
     """Give the bytes that a field such as 500MB or 1.5GB stands for; InputError if it is no such thing."""
     given = str(getattr(config, name))
     match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT])B", given.strip(), re.IGNORECASE)
-    if not match or not float(match[1]):
-        raise InputError(f"--{name} {given}: write a size above zero in KB, MB, GB or TB, such as 500MB or 1.5GB")
-    return int(float(match[1]) * 1_000 ** (1 + "KMGT".index(match[2].upper())))
+    size = int(float(match[1]) * 1_000 ** (1 + "KMGT".index(match[2].upper()))) if match else 0
+    if size < LEAST_BYTES:
+        raise InputError(f"--{name} {given}: write a size of 1KB or more in KB, MB, GB or TB, such as 500MB or 1.5GB")
+    return size
 
 
 @dataclass

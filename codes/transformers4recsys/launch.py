@@ -8,18 +8,33 @@ import socket
 import subprocess
 import sys
 import time
+from argparse import ArgumentError, ArgumentParser
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch.distributed
 from torch.distributed.elastic.multiprocessing.errors import get_error_handler
+from transformers.hf_argparser import string_to_bool
 
 from transformers4recsys.errors import InputError
 
 # How long a process that may only repeat another's error waits for the launcher to end it.
 GRACE_SECONDS = 5.0
 LOST_CONNECTION_EXIT_CODE = 1
+# What NCCL, Gloo and the store say of it, in small letters. Their other errors are causes of their own.
+LOST_CONNECTION_PHRASES = (
+    "closed by peer",
+    "closed by remote peer",
+    "connection closed",
+    "connection reset",
+    "broken pipe",
+    "timed out",
+    "timeout",
+    "aborted",
+    "likely closed",
+    "remote process",
+)
 # Between a request to end and the end by force; and between two looks at the processes.
 END_SECONDS, LOOK_SECONDS = 10.0, 0.1
 
@@ -27,8 +42,17 @@ END_SECONDS, LOOK_SECONDS = 10.0, 0.1
 def processes_to_start(flags: Sequence[str], environment: Mapping[str, str], num_gpus: int) -> int:
     """Say how many processes to start: one a GPU, unless a launcher did it already or the CPU was asked for."""
     is_launched = "LOCAL_RANK" in environment or "WORLD_SIZE" in environment
-    uses_cpu = any(word.replace("-", "_").startswith("__use_cpu") for word in flags)
-    return 1 if is_launched or uses_cpu else max(num_gpus, 1)
+    return 1 if is_launched or _asks_for_cpu(flags) else max(num_gpus, 1)
+
+
+def _asks_for_cpu(flags: Sequence[str]) -> bool:
+    parser = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--use_cpu", "--use-cpu", type=string_to_bool, nargs="?", const=True, default=False)
+    try:
+        return parser.parse_known_args(flags)[0].use_cpu
+    except ArgumentError:
+        # The run's own parser tells the mistake: once, in one process.
+        return True
 
 
 def run_processes(number: int, arguments: Sequence[str]) -> int:
@@ -46,10 +70,11 @@ def run_processes(number: int, arguments: Sequence[str]) -> int:
         **{"WORLD_SIZE": str(number), "LOCAL_WORLD_SIZE": str(number)},
     }
     command = [sys.executable, "-m", "transformers4recsys.cli", *arguments]
-    processes = [
-        subprocess.Popen(command, env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(number)
-    ]
+    processes: list[subprocess.Popen[bytes]] = []
     try:
+        for rank in range(number):
+            of_rank = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+            processes.append(subprocess.Popen(command, env=shared | of_rank))
         return _first_failure(processes)
     finally:
         _end(processes)
@@ -110,4 +135,8 @@ def failing_together() -> Iterator[None]:
 def is_lost_connection(error: Exception) -> bool:
     """Say whether an error tells no more than that another process is gone or silent."""
     # Gloo has no class of errors of its own; its messages begin with the place in its sources.
-    return isinstance(error, torch.distributed.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
+    is_of_the_connection = isinstance(error, torch.distributed.DistError) or (
+        isinstance(error, RuntimeError) and "gloo" in str(error)
+    )
+    said = str(error).lower()
+    return is_of_the_connection and any(phrase in said for phrase in LOST_CONNECTION_PHRASES)

@@ -197,3 +197,16 @@ def test_a_data_path_that_is_no_folder_is_refused(tmp_path: Path, kind: str):
     data_path = str(tmp_path / kind) if kind in ("none", "file") else kind
     with pytest.raises(InputError, match="is not a folder|is missing|cannot be opened"):
         day_files(data_path, "2019-10-01", "2019-10-02")
+
+
+def test_the_files_read_at_once_are_those_of_a_window_or_of_an_evaluated_day(tmp_path):
+    days = day_files(str(folder_of(tmp_path, *all_but())), "2019-10-01", "2019-10-04")
+
+    def names(window):
+        return [
+            [Path(file).stem.removeprefix("session_start_date=2019-10-0") for file in files]
+            for files in days.read_together(window)
+        ]
+
+    assert names(1) == [["1-train"], ["2-valid"], ["2-train"], ["3-valid"], ["3-train"], ["4-valid"]]
+    assert names(2)[::2] == [["1-train"], ["1-train", "2-train"], ["2-train", "3-train"]]

@@ -6,7 +6,7 @@ from datetime import datetime
 import pyarrow as pa
 import pytest
 
-from transformers4recsys.data.held_engine import HeldEngine, as_column, check_usable, completed
+from transformers4recsys.data.held_engine import HeldEngine, as_column, check_readable, check_usable, completed
 from transformers4recsys.data.row_groups import row_groups
 from transformers4recsys.errors import InputError
 from transformers4recsys.schema import Schema
@@ -87,3 +87,20 @@ def test_only_local_files_are_read(tmp_path):
     with pytest.raises(InputError, match="nvtabular reads local files only, not s3://shop/days"):
         check_usable("nvtabular", "s3://shop/days")
     check_usable("pyarrow", "s3://shop/days")
+
+
+def test_what_does_not_fit_together_is_refused_for_the_engines_that_hold_it(path, write):
+    size = sum(group.num_bytes for group in row_groups([path], SCHEMA))
+    other = write("other.parquet", item=[[1, 2]], time=TIMES[:1])
+    room = 5 * size
+    check_readable("petastorm", [[path], [other], [path]], SCHEMA, room)
+    check_readable("pyarrow", [[path, other]], SCHEMA, room)
+    with pytest.raises(InputError, match="other.parquet may take .* a fifth of --loader_memory"):
+        check_readable("petastorm", [[other], [path, other]], SCHEMA, room)
+
+
+def test_a_path_that_petastorm_cannot_read_is_told(write):
+    path = write("a#b.parquet", item=[[1, 2]], time=TIMES[:1])
+    with pytest.raises(InputError, match="a#b.parquet: petastorm cannot read a path with #"):
+        check_readable("petastorm", [[path]], SCHEMA, 10**9)
+    check_readable("nvtabular", [[path]], SCHEMA, 10**9)

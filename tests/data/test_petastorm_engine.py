@@ -1,8 +1,20 @@
 """Petastorm reads what pyarrow reads: the same batches, whatever the pool, its workers, types and lengths."""
 
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
 import pytest
 
-pytest.importorskip("petastorm", reason="needs the package: make engine-petastorm", exc_type=ImportError)
+from transformers4recsys.data import petastorm_engine
+from transformers4recsys.data.row_groups import row_groups
+from transformers4recsys.schema import Schema
+
+
+@pytest.fixture
+def compare(compare):
+    pytest.importorskip("petastorm", reason="needs the package: make engine-petastorm", exc_type=ImportError)
+    return compare
 
 
 @pytest.mark.parametrize("pool_type", ["thread", "dummy"])
@@ -22,3 +34,23 @@ def test_a_first_day_without_any_past_can_be_read(compare, ragged):
 
 def test_a_file_without_rows_can_be_read(compare, ragged):
     compare("petastorm", ragged(5, 0).slice(0, 0))
+
+
+def test_single_times_with_a_zone_are_left_to_pyarrow(write, monkeypatch):
+    """A stand-in reads what it is asked for: petastorm cannot read such a column."""
+    times = pa.array([datetime(2019, 10, 1, tzinfo=UTC)] * 3, pa.timestamp("us", "UTC"))
+    begins = times.take(pa.array([0, 1]))
+    lists = pa.ListArray.from_arrays(pa.array([0, 2, 3], pa.int32()), times)
+    path = write(item=[[1, 2], [3]], times=lists, begin=begins, local=begins.cast(pa.timestamp("us")))
+    schema = Schema.from_entries({"item": {"dtype": "categorical", "cardinality": 9, "is_label": True}})
+    asked = []
+
+    def open_stand_in(_stack, _files, names, _pool_type, _share):
+        asked.extend(names)
+        return iter([[np.arange(3), np.array([2, 1])] * 2 + [np.arange(2), np.empty(0, np.int64)]])
+
+    monkeypatch.setattr(petastorm_engine, "_open_reader", open_stand_in)
+    groups = row_groups([path], schema)
+    ((read, table),) = petastorm_engine.read_tables(groups, ["item", "times", "begin", "local"])
+    assert asked == table.column_names == ["item", "times", "local"]
+    assert read == groups and table["item"].to_pylist() == [[0, 1], [2]]

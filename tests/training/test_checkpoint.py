@@ -1,11 +1,15 @@
 """A finished day can be gone on from; anything else is refused with words."""
 
 import json
+import os
+from types import SimpleNamespace
 
 import pytest
 import safetensors.torch
+import torch
 
 from transformers4recsys.errors import InputError
+from transformers4recsys.training import checkpoint
 from transformers4recsys.training.checkpoint import load_weights, read_progress
 
 
@@ -28,6 +32,23 @@ def test_files_of_different_days_are_refused(run_train):
     safetensors.torch.save_file(weights, folder / "model.safetensors", {"last_day": "2000-01-01"})
     with pytest.raises(InputError, match="different days"):
         read_progress(folder)
+
+
+@pytest.mark.parametrize(("num_moves", "last_day"), [(3, 1), (4, 2), (5, 2)])
+def test_a_kill_while_a_day_is_put_in_place_leaves_one_whole_day(num_moves, last_day, run_train, tmp_path, monkeypatch):
+    moves = iter(range(num_moves))
+
+    def move_or_die(source, target):
+        if next(moves, None) is None:
+            raise KeyboardInterrupt
+        os.replace(source, target)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(checkpoint, "os", SimpleNamespace(replace=move_or_die))
+        run_train(output_dir=tmp_path / "killed")
+    expected = f"2019-10-0{last_day}T00:00:00"
+    assert read_progress(tmp_path / "killed").last_day == expected
+    assert torch.load(tmp_path / "killed" / "optimizer.pt", weights_only=True)["last_day"] == expected
 
 
 def test_weights_of_another_shape_are_refused(run_train, schema, make_model):

@@ -77,6 +77,16 @@ class DayFiles:
         """Every file that the run reads, day by day."""
         return [file for needed in needed_files(self.present, self.eval_split) for file in self.files(*needed)]
 
+    def train_files(self, day: datetime, window: int) -> list[str]:
+        """The train files of a day and of the `window` - 1 days before it."""
+        last = self.present.index(day) + 1
+        return [file for each in self.present[max(last - window, 0) : last] for file in self.files(each, "train")]
+
+    def read_together(self, window: int) -> list[list[str]]:
+        """The files that the run reads at once, each time: of a day to train on, of a day to evaluate."""
+        needed = needed_files(self.present, self.eval_split)
+        return [self.train_files(day, window) if split == "train" else self.files(day, split) for day, split in needed]
+
 
 def day_files(
     data_path: str,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ import pyarrow as pa
 from transformers4recsys.batch import Batch
 from transformers4recsys.data.arrow_engine import SHARES_OF_MEMORY, batches_of
 from transformers4recsys.data.engine import batch_bounds, row_order
-from transformers4recsys.data.files import is_local
+from transformers4recsys.data.files import is_local, locate
 from transformers4recsys.data.row_groups import RowGroup, row_groups
 from transformers4recsys.data.rows import joined, to_rows
 from transformers4recsys.errors import InputError
@@ -23,7 +25,8 @@ from transformers4recsys.schema import Schema
 
 # What has to be imported for an engine whose library has an environment of its own, `make engine-NAME`.
 PACKAGES = {"nvtabular": "merlin.loader.torch", "petastorm": "petastorm"}
-
+# What a path must not hold, as a pattern.
+UNREADABLE_IN_PATHS = {"petastorm": "[#?;]"}
 
 # Reads row groups with a library, given column names and its settings: in order, some row groups at a time, each time
 # with the columns that it can give.
@@ -125,6 +128,27 @@ def check_usable(engine: str, data_path: str) -> None:
             f"environment of its own and tries it; then run .venv-{engine}/bin/transformers4recsys train ..., "
             "or choose --data_loader_engine pyarrow here"
         ) from error
+
+
+def check_readable(engine: str, together: Iterable[Sequence[str]], schema: Schema, memory_bytes: int) -> None:
+    """Raise InputError if an engine of another library cannot read some files, or not hold those read at once."""
+    if engine not in PACKAGES:
+        return
+    sizes: dict[str, int] = {}
+    for files in together:
+        for file in files:
+            if engine in UNREADABLE_IN_PATHS and re.search(UNREADABLE_IN_PATHS[engine], local_path(file)):
+                raise InputError(
+                    f"{file}: {engine} cannot read a path with #, ? or ;: rename it, "
+                    "or choose --data_loader_engine pyarrow"
+                )
+            if file not in sizes:
+                sizes[file] = sum(group.num_bytes for group in row_groups([file], schema))
+        _require_room(files, sum(sizes[file] for file in files), memory_bytes // SHARES_OF_MEMORY)
+
+
+def local_path(file: str) -> str:
+    return str(Path(locate(file)[1]).absolute())
 
 
 def _require_room(files: Sequence[str], num_bytes: int, room: int) -> None:

@@ -7,17 +7,15 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from transformers4recsys.data.columns import is_list
-from transformers4recsys.data.files import locate, open_parquet
-from transformers4recsys.data.held_engine import as_column
+from transformers4recsys.data.files import open_parquet
+from transformers4recsys.data.held_engine import as_column, local_path
 from transformers4recsys.data.row_groups import RowGroup
-from transformers4recsys.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,7 +80,7 @@ def _open_reader(
     # Names of its own: petastorm's must not begin with an underscore, as those of negatives do.
     fields = [f"{part}_{number}" for number in range(len(names)) for part in ("values", "lengths")]
     reader = make_batch_reader(
-        [f"file://{_path_of(file)}" for file in files],
+        [f"file://{local_path(file)}" for file in files],
         schema_fields=[re.escape(name) for name in names],
         reader_pool_type=pool_type,
         workers_count=1,
@@ -115,12 +113,8 @@ def _types_of(file: str, names: Sequence[str]) -> dict[str, pa.DataType]:
 
 
 def _is_readable(column_type: pa.DataType) -> bool:
+    if pa.types.is_timestamp(column_type) and column_type.tz:
+        # It comes as a column of pandas objects; in a list it does not.
+        return False
     inner = column_type.value_type if pa.types.is_list(column_type) else column_type
     return any(test(inner) for test in READABLE)
-
-
-def _path_of(file: str) -> str:
-    path = str(Path(locate(file)[1]).absolute())
-    if re.search("[#?;]", path):
-        raise InputError(f"{path}: petastorm cannot read a path with #, ? or ;, rename it")
-    return path

@@ -32,6 +32,7 @@ class Progress:
 def save(trainer: RecSysTrainer, folder: Path, *, day: datetime, num_steps: int) -> None:
     """Write weights, optimizer and progress; each file aside first, so that none is ever half-written.
 
+    The day counts from the moment when its progress is in place: read_progress() puts the rest there after a kill.
     Every process calls it, the first one writes; the files do not tell whether the model was sharded.
     """
     progress = Progress(day.isoformat(), num_steps)
@@ -48,16 +49,17 @@ def save(trainer: RecSysTrainer, folder: Path, *, day: datetime, num_steps: int)
     if not distributed.is_main():
         return
     folder.mkdir(parents=True, exist_ok=True)
-    safetensors.torch.save_file(weights, folder / f".{WEIGHTS}", {"format": "pt", "last_day": progress.last_day})
-    torch.save(state, folder / f".{OPTIMIZER}")
+    names = {"format": "pt", "last_day": progress.last_day}
+    safetensors.torch.save_file(weights, _aside(folder, WEIGHTS, progress), names)
+    torch.save(state, _aside(folder, OPTIMIZER, progress))
     (folder / f".{PROGRESS}").write_text(json.dumps(asdict(progress), indent=2) + "\n")
-    for name in (WEIGHTS, OPTIMIZER, PROGRESS):
-        os.replace(folder / f".{name}", folder / name)
+    os.replace(folder / f".{PROGRESS}", folder / PROGRESS)
+    _put_in_place(folder, progress)
     trainer.state.save_to_json(str(folder / "trainer_state.json"))
 
 
 def read_progress(folder: Path) -> Progress:
-    """Say how far the run in `folder` came."""
+    """Say how far the run in `folder` came; every process calls it."""
     try:
         progress = Progress(**json.loads((folder / PROGRESS).read_text()))
     except (OSError, ValueError, TypeError) as error:
@@ -65,6 +67,9 @@ def read_progress(folder: Path) -> Progress:
             f"--resume_from_checkpoint {folder}: no finished day to go on from ({PROGRESS}: {error}); "
             "give the --output_dir of a run that finished a day, or start anew with --overwrite_output_dir"
         ) from error
+    if distributed.is_main():
+        _put_in_place(folder, progress)
+    distributed.barrier()
     with safe_open(folder / WEIGHTS, "pt") as weights:
         if (weights.metadata() or {}).get("last_day") != progress.last_day:
             raise InputError(f"{folder}: {WEIGHTS} and {PROGRESS} are of different days; start anew")
@@ -93,6 +98,16 @@ def load_weights(model: torch.nn.Module, folder: Path) -> None:
         raise InputError(f"{folder} has no {WEIGHTS}; give the --output_dir of a finished run") from error
     except RuntimeError as error:
         raise InputError(f"{folder}/{WEIGHTS} was trained with other flags or features: {error}") from error
+
+
+def _aside(folder: Path, name: str, progress: Progress) -> Path:
+    return folder / f".{progress.last_day}.{name}"
+
+
+def _put_in_place(folder: Path, progress: Progress) -> None:
+    for name in (WEIGHTS, OPTIMIZER):
+        if _aside(folder, name, progress).exists():
+            os.replace(_aside(folder, name, progress), folder / name)
 
 
 def _whole_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
