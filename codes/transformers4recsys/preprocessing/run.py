@@ -32,7 +32,7 @@ def preprocess(
     threads: int = 0,
     temp_directory: str | Path | None = None,
     engine: str = "duckdb",
-    spark_master: str = "local[2]",
+    spark_master: str | None = None,
     with_report: bool = False,
 ) -> dict[str, Any]:
     """Write day files, features.yaml, vocabulary and preprocessing.json to `output`; give what this call counted.
