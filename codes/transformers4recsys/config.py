@@ -315,13 +315,14 @@ class PreprocessArguments:
         None, "master for --engine spark, such as local[2] [what spark-submit says, else local[*]]"
     )
     report: bool = flag(False, "describe all days of the output, and check them for leaks: report.html, report.json")
-    memory_limit: str = flag("3GB", "memory of the database; what does not fit goes to the disk")
-    threads: int = flag(0, "threads of the database; 0 for one a core")
+    memory_limit: str = flag("3GB", "memory of DuckDB, which also makes the report; what does not fit goes to the disk")
+    threads: int = flag(0, "threads of DuckDB; 0 for one a core")
     temp_directory: str | None = flag(None, "folder for what does not fit in memory; the output folder without it")
 
     def __post_init__(self) -> None:
         required(self, "input", "output")
         at_least(0, self, "threads")
+        bytes_of(self, "memory_limit")
 
 
 @dataclass

@@ -37,7 +37,7 @@ class Spark:
     """An `engine.Engine` on Spark; `folder` must be one that the driver and all workers see."""
 
     def __init__(self, folder: Path, *, master: str | None = None) -> None:
-        """Start Spark on `master`, or where spark-submit or its settings say; a session that is active is taken as it is, and left so."""
+        """Start Spark on `master`, or where spark-submit says; an active session is taken as it is, and left so."""
         try:
             from pyspark.sql import SparkSession
 
