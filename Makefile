@@ -65,7 +65,8 @@ test: $(VENV)/dev ## tests, a few minutes on two cores
 test-slow: $(VENV)/dev ## tests of learning and of large input
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m slow
 
-engine-spark: $(VENV)/dev ## preprocess on PySpark against DuckDB; skipped without Java
+engine-spark: $(VENV)/dev ## preprocess on PySpark against DuckDB; needs Java 17
+	@java -version >/dev/null 2>&1 || { echo "Java 17 is needed: apt-get install openjdk-17-jre-headless"; exit 1; }
 	@$(PIP) --editable '.[spark]'
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m spark
 

@@ -320,15 +320,18 @@ class PreprocessArguments:
     start_date: str | None = flag(None, "first day of events to read, YYYY-MM-DD (-HH with --time_unit hour)")
     end_date: str | None = flag(None, "last day of events to read, inclusive")
     engine: str = flag("duckdb", "database that does the work", ("duckdb", "spark"))
-    spark_master: str = flag("local[2]", "master for --engine spark; an active session, as of spark-submit, goes first")
+    spark_master: str | None = flag(
+        None, "master for --engine spark, such as local[2] [what spark-submit says, else local[*]]"
+    )
     report: bool = flag(False, "describe all days of the output, and check them for leaks: report.html, report.json")
-    memory_limit: str = flag("3GB", "memory of the database; what does not fit goes to the disk")
-    threads: int = flag(0, "threads of the database; 0 for one a core")
+    memory_limit: str = flag("3GB", "memory of DuckDB, which also makes the report; what does not fit goes to the disk")
+    threads: int = flag(0, "threads of DuckDB; 0 for one a core")
     temp_directory: str | None = flag(None, "folder for what does not fit in memory; the output folder without it")
 
     def __post_init__(self) -> None:
         required(self, "input", "output")
         at_least(0, self, "threads")
+        bytes_of(self, "memory_limit")
 
 
 @dataclass

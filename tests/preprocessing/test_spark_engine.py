@@ -1,6 +1,8 @@
 """Every test here compares Spark with DuckDB, the plain twin; it starts Spark once."""
 
+import os
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from datetime import datetime
@@ -12,6 +14,7 @@ import pytest
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import spark_engine
+from transformers4recsys.preprocessing.duckdb_engine import DuckDB
 from transformers4recsys.preprocessing.run import preprocess
 from transformers4recsys.preprocessing.staging import WRITING
 
@@ -23,9 +26,12 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module", autouse=True)
-def session():
+def session(tmp_path_factory):
     """An active session, which the engine takes as it is and leaves running."""
     settings = {
+        # A path without a scheme finds nothing.
+        "spark.hadoop.fs.defaultFS": "hdfs://nowhere:1",
+        "spark.sql.warehouse.dir": tmp_path_factory.mktemp("warehouse").as_uri(),
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.shuffle.partitions": "2",
@@ -84,6 +90,13 @@ def test_a_split_of_sequences(tmp_path, shop, random_log, write_events):
     both(tmp_path, write_events(random_log(3), tmp_path / "logs" / "a.parquet"), recipe)
 
 
+@pytest.mark.xfail(reason="some rows of the days differ; the cause is not known yet")
+def test_negatives(tmp_path, recipe, write_log):
+    rows = [(f"{day}{i // 3}", f"01-0{day} 10:00:0{i}", f"p{i * day % 7}") for day in (5, 6, 7) for i in range(9)]
+    drawn = recipe(neg_samples=3, neg_strategy="session_cooccurrence")
+    both(tmp_path, write_log(rows), drawn)
+
+
 def test_csv_files_with_columns_in_another_order(tmp_path, recipe):
     (tmp_path / "logs").mkdir()
     times = [f"2024-01-05 10:00:0{i}.5" for i in range(4)]
@@ -96,6 +109,47 @@ def test_csv_files_with_columns_in_another_order(tmp_path, recipe):
     both(tmp_path, tmp_path / "logs", recipe())
 
 
+MALFORMED = {
+    "csv": "visit,product\n" + "1,x\n" * 50 + "1\n" + "1,y\n" * 50,
+    "json": '{"visit": "1", "product": "x"}\n{"visit": "1", "prod\n',
+}
+
+
+@pytest.mark.parametrize("kind", MALFORMED)
+@pytest.mark.parametrize("engine", [DuckDB, spark_engine.Spark])
+def test_a_malformed_row_is_refused(tmp_path, kind, engine):
+    path = tmp_path / f"a.{kind}"
+    path.write_text(MALFORMED[kind])
+    database = engine(tmp_path)
+    with pytest.raises(InputError, match="a file cannot be read"):
+        given = {"separator": ","} if kind == "csv" else {"column_names": ["product"]}
+        table = database.read(kind, [str(path)], **given)
+        database.rows(table.agg(count=table["product"].count()))
+
+
+def test_columns_of_two_types_are_refused(tmp_path):
+    for name, value in (("a", 1), ("b", "x")):
+        pq.write_table(pa.table({"product": [value]}), tmp_path / f"{name}.parquet")
+    database = spark_engine.Spark(tmp_path)
+    with pytest.raises(InputError, match="a file cannot be read"):
+        database.read("parquet", [str(tmp_path / "a.parquet"), str(tmp_path / "b.parquet")])
+
+
+def test_times_in_nanoseconds_are_refused(tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"time": pa.array([1], pa.timestamp("ns"))}), path)
+    database = spark_engine.Spark(tmp_path)
+    with pytest.raises(InputError, match="a file cannot be read"):
+        database.rows(database.read("parquet", [str(path)]))
+
+
+def test_names_of_files_are_taken_as_they_are(tmp_path):
+    path = tmp_path / "a b%20é.csv"
+    path.write_text("product\nx\n")
+    database = spark_engine.Spark(tmp_path)
+    assert database.rows(database.read("csv", [str(path)])) == [{"product": "x"}]
+
+
 def test_a_killed_call_leaves_no_half_written_day(tmp_path, recipe, write_events, kill_while_writing):
     day = [{"visit": "w", "time": datetime(2024, 1, 9, 1, i), "product": f"n{i}"} for i in range(3)]
     log = write_events(day, tmp_path / "logs" / "a.parquet")
@@ -103,6 +157,25 @@ def test_a_killed_call_leaves_no_half_written_day(tmp_path, recipe, write_events
     assert (tmp_path / "days" / WRITING).is_dir() and not list((tmp_path / "days").glob("session*"))
     assert preprocess(log, tmp_path / "days", recipe(), engine="spark")["days"] == ["2024-01-09"]
     assert not (tmp_path / "days" / WRITING).exists()
+
+
+STARTED = """
+import sys
+from pathlib import Path
+from transformers4recsys.preprocessing.spark_engine import Spark
+
+spark = Spark(Path(sys.argv[1]))
+names = ("spark.master", "spark.sql.shuffle.partitions", "spark.ui.enabled")
+print([spark._session.conf.get(name) for name in names])
+"""
+
+
+def test_what_spark_submit_says_stays(tmp_path):
+    submit = "--master local[1] --conf spark.sql.shuffle.partitions=3 pyspark-shell"
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "codes"), "PYSPARK_SUBMIT_ARGS": submit}
+    command = [sys.executable, "-c", STARTED, str(tmp_path)]
+    ended = subprocess.run(command, env=env, check=True, capture_output=True, text=True)
+    assert ended.stdout.strip() == "['local[1]', '3', 'false']"
 
 
 def test_without_pyspark_the_message_says_what_to_install(tmp_path, monkeypatch):

@@ -59,3 +59,13 @@ def test_a_folder_of_parts_takes_the_place_of_a_file_and_of_another_folder(tmp_p
     staging.finish(tmp_path)
     files = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
     assert files == ["a.parquet/part-1.parquet", "deep/b.parquet/part-1.parquet"]
+
+
+def test_a_second_call_is_refused_while_the_first_one_writes(tmp_path):
+    for _ in range(2):
+        with (
+            staging.only_call(tmp_path / "days"),
+            pytest.raises(InputError, match="another call is writing"),
+            staging.only_call(tmp_path / "days"),
+        ):
+            pass

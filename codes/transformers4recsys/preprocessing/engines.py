@@ -19,7 +19,7 @@ class EngineChoice:
     name: str = "duckdb"
     memory_limit: str = "3GB"
     threads: int = 0
-    spark_master: str = "local[2]"
+    spark_master: str | None = None
 
     def open(self, folder: Path) -> Engine:
         """Open the database; `folder` takes what it keeps outside of memory."""

@@ -16,7 +16,7 @@ from transformers4recsys.preprocessing.engines import EngineChoice
 from transformers4recsys.preprocessing.ledger import Ledger, open_ledger
 from transformers4recsys.preprocessing.pipeline import Added, Pipeline
 from transformers4recsys.preprocessing.recipe import Recipe
-from transformers4recsys.preprocessing.staging import ASIDE, finish, staged
+from transformers4recsys.preprocessing.staging import ASIDE, finish, only_call, staged
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def preprocess(
     threads: int = 0,
     temp_directory: str | Path | None = None,
     engine: str = "duckdb",
-    spark_master: str = "local[2]",
+    spark_master: str | None = None,
     with_report: bool = False,
 ) -> dict[str, Any]:
     """Write day files, features.yaml, vocabulary and preprocessing.json to `output`; give what this call counted.
@@ -50,23 +50,37 @@ def preprocess(
         for day, flag in ((start_date, "--start_date"), (end_date, "--end_date"))
     ]
     kind, files = source.raw_files(input, output=output, pattern=recipe.files, file_format=recipe.file_format)
+    with only_call(output):
+        call = _written(kind, files, output, recipe, chosen, days, scratch_folder=temp_directory or output)
+        if with_report:
+            report.write(output, recipe, memory_limit=memory_limit, threads=threads, temp_directory=temp_directory)
+            log.info("the report is in %s", output / report.PAGE_FILE)
+    return call
+
+
+def _written(
+    kind: str,
+    files: list[str],
+    output: Path,
+    recipe: Recipe,
+    chosen: EngineChoice,
+    days: list[int | None],
+    *,
+    scratch_folder: Path,
+) -> dict[str, Any]:
     finish(output)
     ledger = open_ledger(output, recipe)
     if recipe.is_split and ledger.days:
         raise InputError(
             f"--output {output} holds a split already, and no day can be added to it; give another --output"
         )
-    with staged(output) as folder, TemporaryDirectory(dir=temp_directory or output, prefix=ASIDE) as scratch:
+    with staged(output) as folder, TemporaryDirectory(dir=scratch_folder, prefix=ASIDE) as scratch:
         database = chosen.open(Path(scratch))
         try:
             pipeline = Pipeline(database, recipe, ledger, output, folder)
-            call = _add(pipeline, kind, files, first_day=days[0], last_day=days[1])
+            return _add(pipeline, kind, files, first_day=days[0], last_day=days[1])
         finally:
             database.close()
-    if with_report:
-        report.write(output, recipe, memory_limit=memory_limit, threads=threads, temp_directory=temp_directory)
-        log.info("the report is in %s", output / report.PAGE_FILE)
-    return call
 
 
 def _add(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,16 +18,26 @@ from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing.engine import parts
 
 INSTALL = "pip install 'transformers4recsys[spark]', and Java 17 (apt-get install openjdk-17-jre-headless)"
+DEFAULTS = {"spark.ui.enabled": "false", "spark.sql.shuffle.partitions": "16"}
 SEPARATORS = ",\t;|"
-# Conditions of Spark's errors that tell of the input.
-OF_INPUT = ("FAILED_READ_FILE", "PATH_NOT_FOUND", "CANNOT_READ", "UNABLE_TO_INFER_SCHEMA", "CAST_INVALID_INPUT")
+# Conditions of Spark's errors that tell of the input, and what to do about them.
+OF_INPUT = {
+    "FAILED_READ_FILE": "",
+    "PATH_NOT_FOUND": "",
+    "CANNOT_READ": "",
+    "UNABLE_TO_INFER_SCHEMA": "",
+    "CAST_INVALID_INPUT": "",
+    "MALFORMED_": "; mend the row, or check --separator and --column_names",
+    "CANNOT_MERGE": "; write the column with one type in all files",
+    "PARQUET_TYPE_ILLEGAL": "; write the column with a type that Spark reads (times in microseconds)",
+}
 
 
 class Spark:
     """An `engine.Engine` on Spark; `folder` must be one that the driver and all workers see."""
 
-    def __init__(self, folder: Path, *, master: str = "local[2]") -> None:
-        """Start Spark on `master`; a session that is active is taken as it is, and left so."""
+    def __init__(self, folder: Path, *, master: str | None = None) -> None:
+        """Start Spark on `master`, or where spark-submit says; an active session is taken as it is, and left so."""
         try:
             from pyspark.sql import SparkSession
 
@@ -37,6 +48,8 @@ class Spark:
         # A session of its own on the same Spark: settings and views do not show outside.
         self._session = self._session.newSession()
         self._session.conf.set("spark.sql.parquet.inferTimestampNTZ.enabled", "false")
+        # A row of too few columns is found in columns that are not asked for, too.
+        self._session.conf.set("spark.sql.csv.parser.columnPruning.enabled", "false")
         self._ibis = ibis.pyspark.connect(self._session)
         self._folder, self._numbers = folder.absolute(), count()
         self._kept: dict[str, list[str]] = {}
@@ -49,11 +62,15 @@ class Spark:
         names = list(column_names)
         readers = {
             "csv": partial(self._csv, separator=separator, names=names),
-            "json": self._session.read.schema(", ".join(f"`{name}` STRING" for name in names) or "none STRING").json,
-            "parquet": lambda paths: self._session.read.option("mergeSchema", True).parquet(*parts(paths)),
+            "json": partial(
+                self._session.read.schema(", ".join(f"`{name}` STRING" for name in names) or "none STRING").json,
+                mode="FAILFAST",
+            ),
+            "parquet": lambda paths: self._session.read.option("mergeSchema", True).parquet(*paths),
         }
+        paths = [_uri(file) for file in (parts(files) if kind == "parquet" else files)]
         with _explained():
-            return self._view(readers[kind](list(files)))
+            return self._view(readers[kind](paths))
 
     def keep(self, name: str, table: ir.Table) -> ir.Table:
         """Compute a table now, and keep it under `name` until the end or until it is kept anew."""
@@ -68,9 +85,11 @@ class Spark:
         path = str(self._folder / f"kept-{next(self._numbers)}")
         with _explained():
             frame = self._frame(table)
-            frame.write.parquet(path)
+            frame.write.parquet(_uri(path))
             self._kept.setdefault(name, []).append(path)
-            self._tables[name] = self._view(self._session.read.schema(frame.schema).parquet(*self._kept[name]))
+            self._tables[name] = self._view(
+                self._session.read.schema(frame.schema).parquet(*map(_uri, self._kept[name]))
+            )
         return self._tables[name]
 
     def find(self, name: str) -> ir.Table | None:
@@ -88,7 +107,7 @@ class Spark:
             with _explained():
                 frame = self._frame(table)
                 kinds = [kind.replace("timestamp", "timestamp_ntz") for _, kind in _kinds(frame)]
-                _cast(frame, kinds).write.parquet(str(path.absolute()))
+                _cast(frame, kinds).write.parquet(_uri(path))
 
     def close(self) -> None:
         if self._is_own:
@@ -115,6 +134,7 @@ class Spark:
                 quote='"',
                 escape='"',
                 multiLine=True,
+                mode="FAILFAST",
             )
             for file in files
         ]
@@ -124,31 +144,37 @@ class Spark:
         return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), frames)
 
 
+def _uri(path: str | Path) -> str:
+    """Name the file system, as Spark may have another one by default; unquoted, as Hadoop takes %20 at its word."""
+    return f"file://{Path(path).absolute()}"
+
+
 def _separator(session, file: str) -> str:
     """Find what separates the columns of the first line most often."""
     first = session.read.text(file).first()
     return max(SEPARATORS, key=(first[0] if first else "").count)
 
 
-def _started(builder, master: str):
-    """Start Spark; raise InputError that says what is missing."""
+def _started(builder, master: str | None):
+    """Start Spark, with DEFAULTS where spark-submit and its settings say nothing; InputError on what is missing."""
     from py4j.protocol import Py4JError
+    from pyspark import SparkConf, SparkContext
     from pyspark.errors import PySparkException
 
     try:
-        settings = {
-            "spark.ui.enabled": "false",
-            "spark.ui.showConsoleProgress": "false",
-            "spark.sql.shuffle.partitions": "16",
-        }
-        session = builder.master(master).appName("transformers4recsys").config(map=settings).getOrCreate()
+        # Only with Java running are the settings of spark-submit, spark-defaults.conf and PYSPARK_SUBMIT_ARGS known.
+        SparkContext._ensure_initialized()
+        given = SparkConf()
+        settings = {name: value for name, value in DEFAULTS.items() if not given.contains(name)}
+        settings |= {"spark.ui.showConsoleProgress": "false"} | ({"spark.master": master} if master else {})
+        session = builder.appName("transformers4recsys").config(map=settings).getOrCreate()
         session.sparkContext.setLogLevel("ERROR")
         return session
     except (PySparkException, Py4JError) as error:
         if "JAVA_GATEWAY" in str(error):
             raise InputError(f"--engine spark: Java does not start; {INSTALL}") from error
         raise InputError(
-            f"--spark_master {master}: {_first_line(error)}; give local[2] or a master's address"
+            f"--spark_master {master or 'of spark-submit'}: {_first_line(error)}; give local[2] or a master's address"
         ) from error
 
 
@@ -166,14 +192,19 @@ def _cast(frame, kinds: Sequence[str]):
 
 @contextmanager
 def _explained() -> Iterator[None]:
+    """Tell what is wrong with the input; what a task meets comes as Java's error, with causes a line each."""
+    from py4j.protocol import Py4JJavaError
     from pyspark.errors import PySparkException
 
     try:
         yield
-    except PySparkException as error:
-        if not (error.getCondition() or "").startswith(OF_INPUT):
+    except (PySparkException, Py4JJavaError) as error:
+        causes = re.findall(rf"\[((?:{'|'.join(OF_INPUT)})[^\]]*)\] (.*)", str(error))
+        if not causes:
             raise
-        raise InputError(f"a file cannot be read: {_first_line(error)}") from error
+        hint = next((hint for name, hint in OF_INPUT.items() if causes[-1][0].startswith(name)), "")
+        lines = dict.fromkeys((causes[0][1].strip(), causes[-1][1].strip()))
+        raise InputError(f"a file cannot be read: {' '.join(lines)}{hint}") from error
 
 
 def _first_line(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,6 +14,24 @@ from transformers4recsys.errors import InputError
 # A name that begins so is thrown away at the start of the next call; what is WRITTEN is moved in first.
 ASIDE = ".preprocess-"
 WRITING, WRITTEN = f"{ASIDE}writing", f"{ASIDE}written"
+# Held by the call that writes; an empty file that stays, as one that is removed could be locked twice.
+LOCK = ".preprocess.lock"
+
+
+@contextmanager
+def only_call(output: Path) -> Iterator[None]:
+    """Make sure that no other call writes to `output`; the system lets go of the lock when a call is killed."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        file = (output / LOCK).open("a")
+    except OSError as error:
+        raise _no_folder(output, error) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(f"--output {output}: another call is writing to it; wait until it has ended") from error
+        yield
 
 
 @contextmanager
@@ -28,9 +47,7 @@ def staged(output: Path) -> Iterator[Path]:
         writing = output / WRITING
         writing.mkdir()
     except OSError as error:
-        raise InputError(
-            f"--output {output}: {error.strerror or error}; give a folder that can be written to"
-        ) from error
+        raise _no_folder(output, error) from error
     try:
         yield writing
         writing.rename(output / WRITTEN)
@@ -56,3 +73,7 @@ def finish(output: Path) -> None:
             os.replace(path, place)
     for folder in output.glob(f"{ASIDE}*"):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _no_folder(output: Path, error: OSError) -> InputError:
+    return InputError(f"--output {output}: {error.strerror or error}; give a folder that can be written to")
