@@ -48,6 +48,7 @@ def test_a_size_that_is_none_is_refused_before_anything_is_read():
 
 
 def test_negatives_are_drawn_by_duckdb_alone(tmp_path, capsys):
-    line = f"preprocess --input {tmp_path} --output {tmp_path}/days --item_column a --neg_samples 3 --engine spark"
+    line = f"preprocess --input {tmp_path} --output {tmp_path}/days --item_column a --time_column b "
+    line += "--session_column c --neg_samples 3 --engine spark"
     assert cli.main(line.split()) == 2
     assert "--neg_samples needs --engine duckdb" in capsys.readouterr().err and not (tmp_path / "days").exists()
