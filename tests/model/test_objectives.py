@@ -1,6 +1,7 @@
 """Objectives against the losses of scores that a loop gathers, and what settings they refuse."""
 
 import math
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -285,3 +286,13 @@ def test_gbce_starts_at_the_odds_of_a_label_among_the_drawn_items():
         return gbce(positive + offset, negative, is_negative, beta=beta)
 
     assert_alike(loss, loss_of_lists(loss_of_one, given, negatives_of), given)
+
+
+def test_a_loss_on_negatives_reaches_the_rows_it_reads_alone():
+    negatives = torch.tensor([[3, 4], [4, 0]])
+    given = replace(inputs(labels=(5, 7), rows=(0, 1), negatives=negatives), has_sparse_gradients=True)
+    alone = SETTINGS(all_rescale_factor=0.0, neg_rescale_factor=1.0, similarity_type="cosine")
+    loss = make_objective("cross_entropy_neg", alone)(given)
+    (gradient,) = torch.autograd.grad(loss, [given.item_table_VE])
+    # 0 stands for "no negative".
+    assert set(gradient.coalesce().indices()[0].tolist()) == {0, 3, 4, 5, 7}

@@ -24,7 +24,7 @@ OnAttentions = Callable[[Tensor, tuple[Tensor, ...]], None]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How to evaluate: on each n-th batch only, over which catalogue share, with what written along the way."""
+    """How to evaluate: on each n-th batch only, and how long the lists are that are logged."""
 
     every_n_batches: int = 1
     predict_top_k: int = 10
