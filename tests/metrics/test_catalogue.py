@@ -29,8 +29,7 @@ def twin(hidden, table, bias, labels):
 def blocks(request, monkeypatch):
     """Rows and items at a time, whole words of eight among them and others."""
     rows, items = request.param
-    monkeypatch.setattr(catalogue, "MOST_ROWS", rows)
-    monkeypatch.setattr(catalogue, "LEAST_ROWS", 1)
+    monkeypatch.setattr(catalogue, "ROWS_AT_A_TIME", rows)
     monkeypatch.setattr(catalogue, "ITEMS_OF_A_BLOCK_ON_CPU", items)
 
 
@@ -42,6 +41,27 @@ def test_equals_the_plain_twin(spread, blocks):
     assert expected.num_tied.max() > (1 if spread == 2 else -1)
     assert torch.equal(found.num_above, expected.num_above) and torch.equal(found.num_tied, expected.num_tied)
     torch.testing.assert_close(loss, expected_loss, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("off", [-1e-3, 0, 1e-3])
+def test_a_product_that_rounds_otherwise_changes_no_rank(off, dtype, monkeypatch):
+    """The labels' own scores come from a narrow product: let it be off, and find the ranks of the blocks' scores."""
+    monkeypatch.setattr(catalogue, "ITEMS_OF_A_BLOCK_ON_CPU", 24)
+    generator = torch.Generator().manual_seed(1)
+    hidden, table = torch.randn(9, WIDTH, generator=generator), torch.randn(NUM_ITEMS, WIDTH, generator=generator)
+    bias, labels = torch.randn(NUM_ITEMS, generator=generator), torch.arange(1, 10)
+    table[20:29] = table[1:10]
+    bias[20:29] = bias[1:10]
+    scores_of = catalogue._scores
+    monkeypatch.setattr(catalogue, "_scores", lambda h, t, b: scores_of(h, t, b) + (off if len(t) == 9 else 0))
+    ranks, loss = rank_among_all(hidden, table.to(dtype), bias, labels)
+    product = hidden.to(dtype) @ table.to(dtype).T
+    expected = rank_bounds(product.float() + bias, labels)
+    assert expected.num_tied.min() >= 1
+    assert torch.equal(ranks.num_above, expected.num_above) and torch.equal(ranks.num_tied, expected.num_tied)
+    scores = (product.float() + bias)[:, 1:]
+    torch.testing.assert_close(loss, torch.nn.functional.cross_entropy(scores, labels - 1, reduction="none"))
 
 
 def test_by_hand():
