@@ -1,10 +1,14 @@
 """What the model flags build, and what they refuse."""
 
 import pytest
+import torch
+from safetensors.torch import load_file
 from transformers import BertConfig, GPT2Config, GPT2Model
 
+from transformers4recsys import build_model
 from transformers4recsys.build_model import choose
 from transformers4recsys.errors import InputError
+from transformers4recsys.training.sparse_adamw import SparseAdamW
 
 ONE_DAY = {"end_date": "2019-10-02"}
 
@@ -60,6 +64,20 @@ def test_sparse_item_updates_are_refused_where_gradients_are_whole(flags, words,
     folder = run_train(exit_code=2, **SPARSE | flags)
     message = " ".join(capsys.readouterr().err.split())
     assert "--sparse_item_updates" in message and words in message and not folder.exists()
+
+
+@pytest.mark.parametrize("loss_type", ["cross_entropy", "sampled_softmax"])
+def test_a_large_table_is_trained_without_its_whole_gradient_and_alike(loss_type, run_train, monkeypatch):
+    settings = {"loss_type": loss_type, "num_train_epochs": 2, **ONE_DAY}
+    whole = run_train("whole", **settings)
+    moved, move_all = [], SparseAdamW._move_all
+    monkeypatch.setattr(SparseAdamW, "_move_all", lambda *given: moved.append(given) or move_all(*given))
+    monkeypatch.setattr(build_model, "MANY_ITEMS", 0)
+    parts = run_train("parts", **settings)
+    assert moved
+    of_whole, of_parts = (load_file(folder / "model.safetensors") for folder in (whole, parts))
+    for name, weight in of_whole.items():
+        torch.testing.assert_close(of_parts[name], weight, rtol=1e-3, atol=1e-5, msg=name)
 
 
 def test_sparse_item_updates_train_and_go_on_where_a_run_stopped(run_train):

@@ -88,7 +88,7 @@ def train(data: DataArguments, model: ModelArguments, training: TrainingArgument
     bar = TrainingProgress()
     loggers = _loggers_of(training, settings, first_step=progress.num_steps if progress else 0)
     callbacks = [bar, *loggers, *_optional_callbacks(training, output_dir)]
-    trainer = _trainer_of(next_item_model, training, callbacks)
+    trainer = _trainer_of(next_item_model, training, callbacks, rests_unread_rows=model.sparse_item_updates)
     if resumed_from:
         checkpoint.load(trainer, resumed_from)
     reporter = Reporter([make(output_dir) for make in SINKS.values()], settings)
@@ -198,7 +198,9 @@ def _optional_callbacks(training: TrainingArguments, output_dir: Path) -> list[T
     return callbacks
 
 
-def _trainer_of(model: NextItemModel, training: TrainingArguments, callbacks: list[TrainerCallback]) -> RecSysTrainer:
+def _trainer_of(
+    model: NextItemModel, training: TrainingArguments, callbacks: list[TrainerCallback], *, rests_unread_rows: bool
+) -> RecSysTrainer:
     if training.fsdp:
         shard(model, training.device)
     return RecSysTrainer(
@@ -211,6 +213,7 @@ def _trainer_of(model: NextItemModel, training: TrainingArguments, callbacks: li
         ),
         evaluation=Evaluation(training.compute_metrics_each_n_steps, training.predict_top_k),
         callbacks=callbacks,
+        rests_unread_rows=rests_unread_rows,
     )
 
 

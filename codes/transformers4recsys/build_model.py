@@ -19,7 +19,7 @@ from transformers4recsys.model.encoders.causality import looks_ahead
 from transformers4recsys.model.encoders.pretrained import around_saved_weights, from_own_configuration, own_width
 from transformers4recsys.model.encoders.settings import EncoderSettings
 from transformers4recsys.model.features import MERGES, FeatureEmbedder
-from transformers4recsys.model.next_item import NextItemModel
+from transformers4recsys.model.next_item import MANY_ITEMS, NextItemModel
 from transformers4recsys.model.objectives import Objective, ObjectiveSettings, make_objective
 from transformers4recsys.model.scoring import ACTIVATIONS, ItemScorer
 from transformers4recsys.model.targets import TARGET_RULES, MaskedTargets, TargetRule
@@ -28,9 +28,6 @@ from transformers4recsys.training.checkpoint import PROGRESS, WEIGHTS, load_weig
 
 Choice = TypeVar("Choice")
 log = logging.getLogger(__name__)
-
-# From here on a step of AdamW over all rows takes longer than the rest of it.
-MANY_ITEMS = 100_000
 
 # Flags of the encoder that have another name among its settings.
 FLAG_OF_SETTING = {"has_positions": "disable_positional_embeddings", "has_attentions": "log_attention_weights"}
@@ -98,18 +95,25 @@ def model_of(data: DataArguments, model: ModelArguments, training: TrainingArgum
     )
     if model.model_name_or_path and is_saved_run(model.model_name_or_path):
         load_weights(built, Path(model.model_name_or_path).expanduser())
+    reasons = reasons_against_sparse_gradients(training, built)
     if model.sparse_item_updates:
-        must_allow_sparse_updates(training, built)
+        if built.objective.reads_all_items:
+            reasons.insert(0, "--loss_type reads all items; choose sampled_softmax, gbce or a pairwise loss")
+        if reasons:
+            raise InputError(f"--sparse_item_updates: {reasons[0]}, or leave the flag out")
         built.make_gradients_sparse()
-    elif built.scorer.table is not None and not built.objective.reads_all_items and len(built.item_table) > MANY_ITEMS:
-        log.info("--sparse_item_updates makes steps over %d items faster; see --help", len(built.item_table))
+    elif len(built.item_table) > MANY_ITEMS:
+        is_read_by_row_alone = not (is_tied and built.objective.reads_all_items)
+        if is_read_by_row_alone and not reasons and training.device.type == "cpu":
+            built.make_gradients_sparse()
+        if not is_tied and not built.objective.reads_all_items:
+            log.info("--sparse_item_updates makes steps over %d items faster; see --help", len(built.item_table))
     return built
 
 
-def must_allow_sparse_updates(training: TrainingArguments, model: NextItemModel) -> None:
-    """Refuse what needs whole gradients."""
+def reasons_against_sparse_gradients(training: TrainingArguments, model: NextItemModel) -> list[str]:
+    """Say what needs whole gradients here."""
     reasons = {
-        "--loss_type reads all items; choose sampled_softmax, gbce or a pairwise loss": model.objective.reads_all_items,
         "several processes add up whole gradients": distributed.world_size() > 1,
         f"--optim {OptimizerNames(training.optim).value} is not AdamW": training.optim
         not in ("adamw_torch", "adamw_torch_fused"),
@@ -117,9 +121,7 @@ def must_allow_sparse_updates(training: TrainingArguments, model: NextItemModel)
         "--fp16 scales whole gradients; take --bf16": training.fp16,
         "--torch_compile does not know sparse gradients": training.torch_compile,
     }
-    for reason, holds in reasons.items():
-        if holds:
-            raise InputError(f"--sparse_item_updates: {reason}, or leave the flag out")
+    return [reason for reason, holds in reasons.items() if holds]
 
 
 def objective_of(model: ModelArguments, training: TrainingArguments, schema: Schema, *, width: int) -> Objective:

@@ -27,7 +27,7 @@ from transformers4recsys.memory import keep_freed_memory
 from transformers4recsys.model.encoders import encoder_of
 from transformers4recsys.model.encoders.settings import EncoderSettings
 from transformers4recsys.model.features import FeatureEmbedder
-from transformers4recsys.model.next_item import NextItemModel
+from transformers4recsys.model.next_item import MANY_ITEMS, NextItemModel
 from transformers4recsys.model.objectives import ObjectiveSettings, make_objective
 from transformers4recsys.model.scoring import ACTIVATIONS, ItemScorer
 from transformers4recsys.model.targets import CausalLastTarget, CausalTargets
@@ -165,7 +165,8 @@ def build_trainer(set_up: SetUp, schema: Schema, folder: str) -> tuple[RecSysTra
         training_targets=CausalTargets(),
         evaluation_targets=CausalLastTarget(),
     )
-    if not model.objective.reads_all_items:
+    rests_unread_rows = not model.objective.reads_all_items
+    if rests_unread_rows or num_items > MANY_ITEMS:
         model.make_gradients_sparse()
     arguments = TrainingArguments(
         folder,
@@ -181,7 +182,14 @@ def build_trainer(set_up: SetUp, schema: Schema, folder: str) -> tuple[RecSysTra
         fp16=set_up.precision == "fp16",
     )
     times = StepTimes()
-    trainer = RecSysTrainer(model, arguments, schedule=Schedule(), evaluation=Evaluation(), callbacks=[times])
+    trainer = RecSysTrainer(
+        model,
+        arguments,
+        schedule=Schedule(),
+        evaluation=Evaluation(),
+        callbacks=[times],
+        rests_unread_rows=rests_unread_rows,
+    )
     return trainer, times
 
 

@@ -84,7 +84,7 @@ def _rank_rows(hidden_RE: Tensor, table_IE: Tensor, bias_I: Tensor, labels_R: Te
 def _compare_all(
     hidden_RE: Tensor, table_IE: Tensor, bias_I: Tensor, labels_R: Tensor, label_R1: Tensor, shift_R1: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Count the scores up to the label's and those below it, (2, R), find the label's own, and sum exp(score - shift)."""
+    """Count the scores up to the label's and those below, (2, R), find the label's own, and sum exp(score - shift)."""
     counts_2R, first = labels_R.new_zeros(2, len(labels_R)), 0
     of_blocks_R1, total_R1 = torch.full_like(label_R1, torch.nan), torch.zeros_like(label_R1)
     for scores_RC in _score_blocks(hidden_RE, table_IE, bias_I):

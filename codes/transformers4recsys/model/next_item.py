@@ -15,6 +15,9 @@ from transformers4recsys.model.targets import TargetRule
 from transformers4recsys.outputs import ModelOutput
 from transformers4recsys.schema import Schema
 
+# From here on the gradient of a whole item table counts: its memory, and the time to fill it with zeros.
+MANY_ITEMS = 100_000
+
 
 class NextItemModel(nn.Module):
     """Learns to predict the next item of each session.
@@ -51,12 +54,11 @@ class NextItemModel(nn.Module):
 
     @property
     def has_sparse_gradients(self) -> bool:
-        """Whether gradients of item tables and bias hold the rows of a batch alone."""
+        """Whether gradients of item tables and bias, where they are read by row, hold the rows of a batch alone."""
         return self.features.item_table.sparse
 
     def make_gradients_sparse(self) -> None:
-        """Let them from now on; the objective must not read all items."""
-        assert not self.objective.reads_all_items
+        """Let them from now on. A table that is read by row and as a whole has whole gradients: nothing is gained."""
         self.features.item_table.sparse = True
 
     def forward(self, batch: Batch) -> ModelOutput:

@@ -1,4 +1,4 @@
-"""AdamW for large item tables: a row is moved only at steps whose batch read it."""
+"""AdamW for item tables whose gradients hold the rows of a batch alone, and are never made whole."""
 
 from __future__ import annotations
 
@@ -8,32 +8,70 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
+from torch.optim.adamw import adamw
+
+# What a cache holds of a wide table.
+ROWS_AT_A_TIME = 2_048
 
 
 class SparseAdamW(torch.optim.AdamW):
-    """AdamW (Loshchilov and Hutter 2019) that updates weights with sparse gradients row by row.
+    """AdamW (Loshchilov and Hutter 2019) that takes sparse gradients, the rest of whose rows are zeros.
 
-    A row that no batch reads keeps its value and its moments, as in PyTorch's SparseAdam: no momentum moves it on, no
-    weight decay shrinks it. As there, steps are counted by table: a row's first one is up to three times as long. All
-    other weights are updated as AdamW does.
+    All weights move as under AdamW. With `rests_unread_rows` a row that no batch reads keeps its value and its moments,
+    as in PyTorch's SparseAdam: no momentum moves it on, no weight decay shrinks it. As there, steps are counted by
+    table: a row's first one is up to three times as long.
     """
+
+    def __init__(self, weights: Iterable[nn.Parameter], *, rests_unread_rows: bool, **settings: Any):
+        super().__init__(weights, **settings)
+        self.rests_unread_rows = rests_unread_rows
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        move = self._move_rows if self.rests_unread_rows else self._move_all
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.grad is not None and weight.grad.is_sparse:
-                    self._move_rows(weight, weight.grad.coalesce(), group)
+                    state = self.state[weight]
+                    if not state:
+                        state["step"] = torch.zeros(())
+                        state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(weight), torch.zeros_like(weight)
+                    move(weight, weight.grad.coalesce(), state, group)
                     weight.grad = None
         return super().step(closure)  # pyright: ignore[reportArgumentType]
 
-    def _move_rows(self, weight: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
-        state, (beta1, beta2) = self.state[weight], group["betas"]
-        if not state:
-            state["step"] = torch.zeros(())
-            state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(weight), torch.zeros_like(weight)
+    def _move_all(self, weight: Tensor, gradient: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> None:
+        """Deal the gradient out to PyTorch's own step, some rows of the table at a time."""
+        rows, values = gradient.indices()[0], gradient.values()
+        whole, (beta1, beta2) = torch.zeros_like(weight[:ROWS_AT_A_TIME]), group["betas"]
+        for start in range(0, len(weight), len(whole)):
+            block = slice(start, min(start + len(whole), len(weight)))
+            read = slice(*torch.searchsorted(rows, torch.tensor([block.start, block.stop])).tolist())
+            whole[rows[read] - start] = values[read]
+            adamw(
+                [weight[block]],
+                [whole[: block.stop - start]],
+                [state["exp_avg"][block]],
+                [state["exp_avg_sq"][block]],
+                [],
+                [state["step"].clone()],
+                fused=True,
+                amsgrad=False,
+                beta1=beta1,
+                beta2=beta2,
+                lr=group["lr"],
+                weight_decay=group["weight_decay"],
+                eps=group["eps"],
+                maximize=False,
+            )
+            whole[rows[read] - start] = 0
         state["step"] += 1
-        step, rows, values = float(state["step"]), gradient.indices()[0], gradient.values()
+
+    def _move_rows(self, weight: Tensor, gradient: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> None:
+        """Move the rows of the gradient alone."""
+        state["step"] += 1
+        (beta1, beta2), step = group["betas"], float(state["step"])
+        rows, values = gradient.indices()[0], gradient.values()
         mean = state["exp_avg"][rows].lerp_(values, 1 - beta1)
         square = state["exp_avg_sq"][rows].mul_(beta2).addcmul_(values, values, value=1 - beta2)
         state["exp_avg"][rows], state["exp_avg_sq"][rows] = mean, square
