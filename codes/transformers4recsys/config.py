@@ -340,8 +340,10 @@ class BenchmarkArguments:
 
     output: str | None = flag("benchmark", "folder of benchmark.csv, which gets a line a run, and benchmark.png")
     items: list[int] = field(default_factory=lambda: [10_000, 50_000], metadata={"help": "catalogue sizes"})
-    lengths: list[float] = field(default_factory=lambda: [5.5], metadata={"help": "mean session lengths, up to 20"})
-    sessions: list[int] = field(default_factory=lambda: [100_000], metadata={"help": "sessions in the file"})
+    lengths: list[float] = field(
+        default_factory=lambda: [5.5, 12.0], metadata={"help": "mean session lengths, up to 20"}
+    )
+    sessions: list[int] = field(default_factory=lambda: [100_000, 400_000], metadata={"help": "sessions in the file"})
     losses: list[str] = field(default_factory=lambda: ["cross_entropy"], metadata={"help": "as --loss_type of train"})
     precisions: list[str] = field(
         default_factory=lambda: ["fp32", "bf16"], metadata={"help": "of products: fp32, bf16, fp16 (GPU)"}

@@ -30,6 +30,10 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
             for name, points in _lines(rows, size, measure).items():
                 axis.plot(*zip(*points, strict=True), "--" if name == "baseline" else "-", marker="o", label=name)
             axis.set(xlabel=SIZES[size], title=title, ylim=(0, None), xscale="linear" if size == "length" else "log")
+            # The sizes that were measured, in place of powers of ten.
+            axis.set_xticks(sorted({row[size] for row in rows}), minor=False)
+            axis.set_xticks([], minor=True)
+            axis.xaxis.set_major_formatter("{x:,g}")
             axis.grid(alpha=0.3)
             axis.spines[["top", "right"]].set_visible(False)
     handles, labels = axes[0][0].get_legend_handles_labels()
