@@ -102,10 +102,10 @@ def test_the_best_items_are_those_with_the_best_scores(k, blocks):
     assert torch.equal(scores, every.topk(min(k, NUM_ITEMS - 1), dim=1).values)
 
 
-def test_counts_beyond_a_byte():
-    scores, limits = torch.arange(6000.0).expand(4, -1), torch.tensor([[0.0], [256], [5999], [6000]])
-    assert catalogue._num_true(torch.lt, scores, limits).tolist() == [0, 256, 5999, 6000]
-    assert catalogue._num_true(torch.le, scores, limits).tolist() == [1, 257, 6000, 6000]
+def test_counts_in_large_blocks():
+    table = torch.arange(-1.0, 6000)[:, None] / 1e4
+    ranks, _ = rank_among_all(torch.ones(4, 1), table, torch.zeros(6001), torch.tensor([1, 257, 5999, 6000]))
+    assert ranks.num_above.tolist() == [5999, 5743, 1, 0] and ranks.num_tied.tolist() == [0] * 4
 
 
 @pytest.mark.parametrize("largest", [59.0, 79.0])

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-# Scores held at a time, 128 MiB of them, or 1 GiB on a GPU, in blocks that a core's cache holds or that fill a GPU.
-SCORES_AT_A_TIME_ON_CPU, SCORES_AT_A_TIME = 2**25, 2**28
+# Scores held at a time, 96 MiB of them, or 1 GiB on a GPU, in blocks that a core's cache holds or that fill a GPU.
+SCORES_AT_A_TIME_ON_CPU, SCORES_AT_A_TIME = 3 * 2**23, 2**28
 MOST_ROWS_ON_CPU, LEAST_ROWS = 576, 32
 # The weights of a block are at most 1 each, and their sum has to fit into 16 bits.
 ITEMS_OF_A_BLOCK_ON_CPU, ITEMS_OF_A_BLOCK = 4_096, 32_768
