@@ -45,10 +45,3 @@ def test_flags_of_the_other_engine_are_told(engine, report, idle):
 def test_a_size_that_is_none_is_refused_before_anything_is_read():
     with pytest.raises(InputError, match="--memory_limit much: write a size"):
         PreprocessArguments(input=["log"], output="days", memory_limit="much")
-
-
-def test_negatives_are_drawn_by_duckdb_alone(tmp_path, capsys):
-    line = f"preprocess --input {tmp_path} --output {tmp_path}/days --item_column a --time_column b "
-    line += "--session_column c --neg_samples 3 --engine spark"
-    assert cli.main(line.split()) == 2
-    assert "--neg_samples needs --engine duckdb" in capsys.readouterr().err and not (tmp_path / "days").exists()

@@ -6,7 +6,6 @@ import dataclasses
 import logging
 
 from transformers4recsys.config import PreprocessArguments, SimulateArguments
-from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing.recipe import Recipe, read_recipe
 from transformers4recsys.preprocessing.run import preprocess as preprocess_log
 from transformers4recsys.preprocessing.simulate import simulate as simulate_log
@@ -44,8 +43,6 @@ def preprocess(arguments: PreprocessArguments) -> None:
     recipe = read_recipe(arguments.recipe, flags)
     if recipe.neg_strategy == "uniform" and arguments.neg_decay is not None:
         log.warning("--neg_decay has no effect: --neg_strategy uniform draws all items alike")
-    if recipe.neg_samples and arguments.engine != "duckdb":
-        raise InputError("--neg_samples needs --engine duckdb: other engines do not draw the same negatives yet")
     for name in idle_engine_flags(arguments):
         log.warning("--%s has no effect: --engine %s has no use for it", name, arguments.engine)
     preprocess_log(

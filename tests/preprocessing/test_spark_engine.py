@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from transformers4recsys.errors import InputError
-from transformers4recsys.preprocessing import spark_engine
+from transformers4recsys.preprocessing import negatives, pipeline, spark_engine
 from transformers4recsys.preprocessing.duckdb_engine import DuckDB
+from transformers4recsys.preprocessing.recipe import CHOICES
 from transformers4recsys.preprocessing.run import preprocess
 from transformers4recsys.preprocessing.staging import WRITING
 
@@ -83,6 +84,25 @@ def test_days_with_past_and_one_more_day_in_a_second_call(tmp_path, session, sho
 def test_pauses_make_sessions_and_there_is_no_past(tmp_path, shop, random_log, write_events):
     recipe = replace(shop, session_column=None, past_length_max=0, drop_repeats="all", session_gap_minutes=10)
     both(tmp_path, write_events(random_log(2), tmp_path / "logs" / "a.parquet"), recipe)
+
+
+@pytest.mark.parametrize("strategy", CHOICES["neg_strategy"])
+def test_negatives(tmp_path, recipe, random_log, write_events, strategy):
+    log = [row for seed in range(3) for row in random_log(seed)]
+    drawing = recipe(neg_samples=3, neg_strategy=strategy, neg_window_days=2)
+    both(tmp_path, write_events(log, tmp_path / "logs" / "a.parquet"), drawing)
+    rows = contents(tmp_path / "spark")["session_start_date=2024-01-07-train.parquet"].to_pylist()
+    assert all(any(row["_neg_item_id"]) for row in rows)
+
+
+def test_negatives_in_bundles_and_parts_and_a_second_call(tmp_path, recipe, random_log, write_events, monkeypatch):
+    monkeypatch.setattr(pipeline, "EVENTS_AT_A_TIME", 1)
+    monkeypatch.setattr(negatives, "DRAWS_AT_A_TIME", 1000)
+    drawing = recipe(neg_samples=2, neg_strategy="session_cooccurrence", neg_window_days=1, fit_days=1)
+    log = [row for row in random_log(5) if row["time"]]
+    for last_day in (6, 7):
+        known = [row for row in log if row["time"].day <= last_day]
+        both(tmp_path, write_events(known, tmp_path / "logs" / "a.parquet"), drawing)
 
 
 def test_a_split_of_sequences(tmp_path, shop, random_log, write_events):

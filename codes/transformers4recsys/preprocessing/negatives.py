@@ -82,8 +82,10 @@ def clicks_of(rows: ir.Table, time_unit: str) -> ir.Table:
     # Numbered alike, whether the session comes from this call or from a day file.
     number = ibis.row_number().over(group_by=day, order_by=[rows["_start"], rows["session_id"]])
     length = rows["_items"].length()
-    click = ibis.range(0, length).zip(rows["_items"], rows["_times"])
-    clicks = rows.select(_day=day, _number=number, _length=length.cast("int64"), _click=click.unnest())
+    clicks = ibis.range(0, length).zip(rows["_items"], rows["_times"])
+    sessions = rows.select(_day=day, _number=number, _length=length.cast("int64"), _clicks=clicks)
+    # In a step of its own: beside an unnest, Spark numbers what comes out of it, and DuckDB what goes in.
+    clicks = sessions.select("_day", "_number", "_length", _click=sessions["_clicks"].unnest())
     return clicks.select(
         "_day",
         "_number",
@@ -167,6 +169,7 @@ class _Draws:
         counts = self._for_targets(counts, days)
         counts = counts.filter(counts["_click_day"] < counts["_target"])
         age = (counts["_target"] - counts["_click_day"]) / _units_a_day(self.recipe)
+        # Powers may differ in their last bit between engines; whole numbers are the same.
         share = (ibis.literal(self.recipe.neg_decay) ** age * WHOLE).ceil().cast("int64")
         return counts.select("_target", "_item", "_count", _share=share)
 
