@@ -28,6 +28,7 @@ from torch.utils.data import DataLoader, Dataset
 from transformers4recsys.config import DataArguments, bytes_of
 from transformers4recsys.data.arrow_engine import ArrowEngine
 from transformers4recsys.data.checks import check_files
+from transformers4recsys.data.library import Reading
 from transformers4recsys.data.row_groups import row_groups
 from transformers4recsys.schema import Schema
 
@@ -75,7 +76,7 @@ def engine(path: str, memory_bytes: int, workers_count: int = 2) -> ArrowEngine:
         session_length_max=LONGEST,
         shuffle=True,
         day=datetime(2026, 1, 1),
-        workers_count=workers_count,
+        reading=Reading(workers_count),
         memory_bytes=memory_bytes,
     )
 

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from transformers4recsys import build
+from transformers4recsys.data.library import Library
 
 RESULTS = "eval_train_results_dates.csv"
 FIRST = "session_start_date=2019-10-01-train.parquet"
@@ -65,7 +65,7 @@ def test_an_engine_that_is_not_installed_is_told_before_anything_is_written(
 def test_a_training_window_that_an_engine_cannot_hold_is_told_before_anything_is_written(
     run_train, capsys, monkeypatch
 ):
-    monkeypatch.setattr(build, "check_usable", lambda *_: None)
+    monkeypatch.setattr(Library, "check_usable", lambda *_: None)
     flags = {"data_loader_engine": "petastorm", "training_time_window_size": 2}
     folder = run_train(exit_code=2, loader_memory="8KB", **flags)
     message = " ".join(capsys.readouterr().err.split())

@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -24,11 +24,12 @@ from transformers4recsys.config import (
     required,
 )
 from transformers4recsys.data import ENGINES
+from transformers4recsys.data.arrow_engine import ArrowEngine
 from transformers4recsys.data.checks import check_files
 from transformers4recsys.data.days import DayFiles, day_files
 from transformers4recsys.data.engine import Engine
 from transformers4recsys.data.files import without_keys
-from transformers4recsys.data.held_engine import check_readable, check_usable
+from transformers4recsys.data.library import Library, Reading
 from transformers4recsys.errors import InputError
 from transformers4recsys.idle_flags import without_effect
 from transformers4recsys.memory import keep_freed_memory
@@ -48,15 +49,6 @@ from transformers4recsys.training.trainer import RecSysTrainer, Schedule
 
 log = logging.getLogger(__name__)
 
-# What one engine alone is told.
-ENGINE_SETTINGS: dict[str, Callable[[DataArguments], dict[str, Any]]] = {
-    "pyarrow": lambda data: {"workers_count": data.workers_count},
-    "nvtabular": lambda data: {"reading": {"part_mem_fraction": data.nvt_part_mem_fraction}},
-    "petastorm": lambda data: {
-        "reading": {"pool_type": data.petastorm_reader_pool_type, "workers_count": data.workers_count}
-    },
-}
-
 
 def train(data: DataArguments, model: ModelArguments, training: TrainingArguments) -> None:
     """Check the input, build the program and run all days."""
@@ -72,12 +64,14 @@ def train(data: DataArguments, model: ModelArguments, training: TrainingArgument
     if schema.ignored:
         prefix = data.session_aware_features_prefix
         log.warning("%d columns %s... hold past sessions: ignored without --session_aware", len(schema.ignored), prefix)
-    engine = choose(ENGINES, data.data_loader_engine, "--data_loader_engine")
-    check_usable(data.data_loader_engine, data.data_path or "")
+    library = choose(ENGINES, data.data_loader_engine, "--data_loader_engine")
+    if library:
+        library.check_usable(data.data_path or "")
     days = _days_of(data, training)
     check_files(days.all_files(), schema)
-    together = days.read_together(training.training_time_window_size if training.do_train else 1)
-    check_readable(data.data_loader_engine, together, schema, bytes_of(data, "loader_memory"))
+    if library:
+        together = days.read_together(training.training_time_window_size if training.do_train else 1)
+        library.check_readable(together, schema, bytes_of(data, "loader_memory"))
     next_item_model = model_of(data, model, training, schema)
     for name in idle_encoder_flags(next_item_model.encoder, model, training):
         log.warning("--%s has no effect here: the encoder %s has no use for it", name, encoder_name(model))
@@ -94,7 +88,7 @@ def train(data: DataArguments, model: ModelArguments, training: TrainingArgument
     reporter = Reporter([make(output_dir) for make in SINKS.values()], settings)
     run = Incremental(
         trainer=trainer,
-        engines=_engines_of(engine, data, training, schema, days),
+        engines=_engines_of(library, data, training, schema, days),
         reporter=reporter,
         progress=bar,
         output_dir=output_dir,
@@ -134,10 +128,10 @@ def _days_of(data: DataArguments, training: TrainingArguments) -> DayFiles:
 
 
 def _engines_of(
-    engine: Callable[..., Engine], data: DataArguments, training: TrainingArguments, schema: Schema, days: DayFiles
+    library: Library | None, data: DataArguments, training: TrainingArguments, schema: Schema, days: DayFiles
 ) -> DayEngines:
     open_files = partial(
-        engine,
+        ArrowEngine,
         schema=schema,
         session_length_max=data.session_seq_length_max,
         past_length_max=data.session_aware_past_seq_length_max,
@@ -145,7 +139,8 @@ def _engines_of(
         rank=distributed.rank(),
         world_size=distributed.world_size(),
         memory_bytes=bytes_of(data, "loader_memory"),
-        **ENGINE_SETTINGS[data.data_loader_engine](data),
+        library=library,
+        reading=Reading(data.workers_count, data.petastorm_reader_pool_type, data.nvt_part_mem_fraction),
     )
     to_evaluate = partial(open_files, batch_size=training.per_device_eval_batch_size, shuffle=False, drop_last=False)
 

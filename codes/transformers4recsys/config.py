@@ -68,7 +68,7 @@ class DataArguments:
     )
     feature_config: str | None = flag(None, "YAML or JSON that names the columns")
     feature_prefix_neg_sample: str = flag("_neg_", "prefix of columns that hold negative samples")
-    data_loader_engine: str = flag("pyarrow", "reader", ("pyarrow", "nvtabular", "petastorm"))
+    data_loader_engine: str = flag("pyarrow", "reader; nvtabular and petastorm have an environment of their own")
     nvt_part_mem_fraction: float = flag(
         0.1, "share of the GPU's memory for an NVTabular partition, of the host's without cuDF"
     )

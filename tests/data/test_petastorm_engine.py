@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from transformers4recsys.data import petastorm_engine
+from transformers4recsys.data.library import Reading
 from transformers4recsys.data.row_groups import row_groups
 from transformers4recsys.schema import Schema
 
@@ -51,6 +52,6 @@ def test_single_times_with_a_zone_are_left_to_pyarrow(write, monkeypatch):
 
     monkeypatch.setattr(petastorm_engine, "_open_reader", open_stand_in)
     groups = row_groups([path], schema)
-    ((read, table),) = petastorm_engine.read_tables(groups, ["item", "times", "begin", "local"])
+    ((read, table),) = petastorm_engine.read_tables(groups, ["item", "times", "begin", "local"], Reading())
     assert asked == table.column_names == ["item", "times", "local"]
     assert read == groups and table["item"].to_pylist() == [[0, 1], [2]]

@@ -14,6 +14,7 @@ from pyarrow import fs
 from transformers4recsys.data.arrow_engine import ArrowEngine
 from transformers4recsys.data.checks import check_files
 from transformers4recsys.data.days import day_files
+from transformers4recsys.data.library import Reading
 from transformers4recsys.errors import InputError
 from transformers4recsys.schema import Schema
 
@@ -74,7 +75,7 @@ def test_files_and_parts_behind_a_uri_read_as_local_ones(remote_days: str, toy_d
     expected = items_of(local, days_schema)
     assert len(expected) > 400
     for memory_bytes in (10**9, 10_000, 300):
-        assert items_of(parts, days_schema, memory_bytes=memory_bytes, workers_count=3) == expected
+        assert items_of(parts, days_schema, memory_bytes=memory_bytes, reading=Reading(3)) == expected
 
 
 def test_a_day_that_is_missing_behind_a_uri_is_named(remote_days: str):

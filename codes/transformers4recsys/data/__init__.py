@@ -1,17 +1,10 @@
-"""From parquet day files to batches; ENGINES are the ways to read them, by name."""
+"""From parquet day files to batches; ENGINES are the libraries that can read them, by name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from transformers4recsys.data.library import Library
+from transformers4recsys.data.nvtabular_engine import NVTABULAR
+from transformers4recsys.data.petastorm_engine import PETASTORM
 
-from transformers4recsys.data import nvtabular_engine, petastorm_engine
-from transformers4recsys.data.arrow_engine import ArrowEngine
-from transformers4recsys.data.engine import Engine
-from transformers4recsys.data.held_engine import HeldEngine
-
-ENGINES: dict[str, Callable[..., Engine]] = {
-    "pyarrow": ArrowEngine,
-    "nvtabular": partial(HeldEngine, read_tables=nvtabular_engine.read_tables),
-    "petastorm": partial(HeldEngine, read_tables=petastorm_engine.read_tables),
-}
+# pyarrow needs no other library.
+ENGINES: dict[str, Library | None] = {"pyarrow": None, "nvtabular": NVTABULAR, "petastorm": PETASTORM}

@@ -1,4 +1,4 @@
-"""Reads day files with pyarrow and cuts them into batches: held whole where memory allows, streamed where not."""
+"""Reads day files and cuts them into batches: with pyarrow, streamed where memory asks for it, or with a library."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 
 from transformers4recsys.batch import Batch
 from transformers4recsys.data.engine import batch_bounds, row_order
-from transformers4recsys.data.row_groups import row_groups
+from transformers4recsys.data.library import Library, Reading, require_room
+from transformers4recsys.data.row_groups import SHARES_OF_MEMORY, row_groups
 from transformers4recsys.data.rows import Rows, cut, joined, to_rows
 from transformers4recsys.data.streaming import Order, Streamed, mapped
 from transformers4recsys.errors import InputError
@@ -22,8 +23,8 @@ log = logging.getLogger(__name__)
 # Rows are gathered for many batches at once: the cost of a call is then shared by all of them.
 ROWS_AT_A_TIME = 8_192
 
-# A run holds the rows of two days at most while it reads a third, and that takes three times the space of its rows.
-SHARES_OF_MEMORY = 5
+
+IN_THE_PROCESS = Reading()
 
 
 class ArrowEngine:
@@ -32,10 +33,11 @@ class ArrowEngine:
     A longer session keeps its last `session_length_max` items, a longer past its last `past_length_max`.
     A column with one value a row reads that value at each of the session's positions. Negatives stand position
     by position: those of the last items stay. Ids and longs are int64, floats float32, timestamps int64
-    microseconds (or the integers that the file has). With `workers_count`, that many threads read row groups.
+    microseconds (or the integers that the file has). Threads, `reading.workers_count` of them, read row groups.
 
     Rows that take up to a fifth of `memory_bytes` are held, and shuffled as a whole. More rows are streamed in blocks
-    of that size: row groups come in shuffled order, and the rows of a block are shuffled.
+    of that size: row groups come in shuffled order, and the rows of a block are shuffled. Where a `library` reads in
+    place of pyarrow, they are refused; the batches are the same.
     """
 
     def __init__(
@@ -52,7 +54,8 @@ class ArrowEngine:
         rank: int = 0,
         world_size: int = 1,
         drop_last: bool = False,
-        workers_count: int = 0,
+        library: Library | None = None,
+        reading: Reading = IN_THE_PROCESS,
         memory_bytes: int = 4_000_000_000,
     ):
         names = [feature.name for feature in schema.columns]
@@ -62,9 +65,13 @@ class ArrowEngine:
         groups = row_groups(files, schema)
         block_bytes = memory_bytes // SHARES_OF_MEMORY
         num_bytes = sum(group.num_bytes for group in groups)
-        if num_bytes <= block_bytes:
-            pieces = mapped(lambda group: as_rows(group.read(names)), groups, workers_count)
-            self.source: _Held | Streamed = _Held(pieces, order)
+        self.source: _Held | Streamed
+        if library:
+            require_room(files, num_bytes, block_bytes)
+            self.source = _Held(library.pieces(groups, names, reading, as_rows), order)
+        elif num_bytes <= block_bytes:
+            pieces = mapped(lambda group: as_rows(group.read(names)), groups, reading.workers_count)
+            self.source = _Held(pieces, order)
         else:
             log.info("rows of %.1f GB are streamed in blocks of %.1f GB", num_bytes / 1e9, block_bytes / 1e9)
             self.source = Streamed(
@@ -74,7 +81,7 @@ class ArrowEngine:
                 to_rows=as_rows,
                 block_bytes=block_bytes,
                 order=order,
-                workers_count=workers_count,
+                workers_count=reading.workers_count,
             )
         self.bounds = batch_bounds(
             self.num_rows, batch_size=batch_size, rank=rank, world_size=world_size, drop_last=drop_last

@@ -12,14 +12,14 @@ import torch
 
 from transformers4recsys.data.columns import is_list, value_type
 from transformers4recsys.data.files import locate, open_parquet
-from transformers4recsys.data.held_engine import as_column
+from transformers4recsys.data.library import Library, Reading, as_column
 from transformers4recsys.data.row_groups import RowGroup
 
 
 def read_tables(
-    groups: Sequence[RowGroup], names: Sequence[str], *, part_mem_fraction: float = 0.1
+    groups: Sequence[RowGroup], names: Sequence[str], reading: Reading
 ) -> Iterator[tuple[Sequence[RowGroup], pa.Table]]:
-    """Read file by file, in partitions of that share of the memory: the GPU's if cuDF is installed, else the host's.
+    """Read file by file, in partitions of a share of the memory: the GPU's if cuDF is installed, else the host's.
 
     The loader has no tensors for timestamps and fails on a column without any value: those are left out.
     """
@@ -28,7 +28,7 @@ def read_tables(
         types = {name: open_parquet(file).schema_arrow.field(name).type for name in names}
         num_rows = sum(group.num_rows for group in read)
         readable = {name: each for name, each in types.items() if num_rows and _is_readable(read, name, each)}
-        yield read, _read_file(read, readable, part_mem_fraction) if readable else pa.table({})
+        yield read, _read_file(read, readable, reading.part_mem_fraction) if readable else pa.table({})
 
 
 def _read_file(groups: Sequence[RowGroup], types: Mapping[str, pa.DataType], part_mem_fraction: float) -> pa.Table:
@@ -75,3 +75,6 @@ def _is_readable(groups: Sequence[RowGroup], name: str, column_type: pa.DataType
     # Any value is enough, so most often the first slice tells.
     slices = (rows for group in groups for rows in group.read_slices([name], 8_192))
     return any(len(rows.column(name).flatten()) for rows in slices)
+
+
+NVTABULAR = Library("nvtabular", read_tables, package="merlin.loader.torch")

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from transformers4recsys.data.columns import is_list
 from transformers4recsys.data.files import open_parquet
-from transformers4recsys.data.held_engine import as_column, local_path
+from transformers4recsys.data.library import Library, Reading, as_column, local_path
 from transformers4recsys.data.row_groups import RowGroup
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ READABLE = (
 
 
 def read_tables(
-    groups: Sequence[RowGroup], names: Sequence[str], *, pool_type: str = "thread", workers_count: int = 8
+    groups: Sequence[RowGroup], names: Sequence[str], reading: Reading
 ) -> Iterator[tuple[Sequence[RowGroup], pa.Table]]:
-    """Read the row groups of all files in so many threads or processes; a dummy pool, or no worker, reads here.
+    """Read the row groups of all files in threads or processes; a dummy pool, or no worker, reads here.
 
     Each worker is a reader of its own with every n-th row group: only one worker gives them in order.
     Columns that any of the files has in a type unknown to petastorm are left out.
@@ -45,6 +45,7 @@ def read_tables(
     with warnings.catch_warnings(), ExitStack() as stack:
         # It calls parts of pyarrow that are deprecated.
         warnings.simplefilter("ignore")
+        pool_type, workers_count = reading.pool_type, reading.workers_count
         if not workers_count or pool_type == "dummy":
             pool_type, workers_count = "dummy", 1
         shares = min(workers_count, len(groups)) if readable else 0
@@ -118,3 +119,6 @@ def _is_readable(column_type: pa.DataType) -> bool:
         return False
     inner = column_type.value_type if pa.types.is_list(column_type) else column_type
     return any(test(inner) for test in READABLE)
+
+
+PETASTORM = Library("petastorm", read_tables, package="petastorm", unreadable_in_paths="[#?;]")

@@ -17,6 +17,9 @@ from transformers4recsys.schema import Feature, Schema
 BUFFER_SIZE = 4 << 20
 ROWS_AT_A_TIME = 65_536
 
+# A run holds the rows of two days at most while it reads a third, and that takes three times the space of its rows.
+SHARES_OF_MEMORY = 5
+
 
 @dataclass(frozen=True)
 class RowGroup:

@@ -6,7 +6,11 @@ from datetime import datetime
 import pyarrow as pa
 import pytest
 
-from transformers4recsys.data.held_engine import HeldEngine, as_column, check_readable, check_usable, completed
+from transformers4recsys.data import ENGINES
+from transformers4recsys.data.arrow_engine import ArrowEngine
+from transformers4recsys.data.library import Library, Reading, as_column, completed
+from transformers4recsys.data.nvtabular_engine import NVTABULAR
+from transformers4recsys.data.petastorm_engine import PETASTORM
 from transformers4recsys.data.row_groups import row_groups
 from transformers4recsys.errors import InputError
 from transformers4recsys.schema import Schema
@@ -21,8 +25,8 @@ TIMES = pa.array([datetime(1970, 1, 1, 0, 0, second) for second in range(5)])
 
 
 def opened(files, read_tables, **settings):
-    defaults = {"schema": SCHEMA, "batch_size": 2, "session_length_max": 2, "day": datetime(2019, 10, 1), "reading": {}}
-    return HeldEngine(files, read_tables=read_tables, **defaults | settings)
+    defaults = {"schema": SCHEMA, "batch_size": 2, "session_length_max": 2, "day": datetime(2019, 10, 1)}
+    return ArrowEngine(files, library=Library("made_up", read_tables, package=""), **defaults | settings)
 
 
 @pytest.fixture
@@ -31,14 +35,14 @@ def path(write):
 
 
 def test_what_the_library_does_not_give_is_read_with_pyarrow(path):
-    def read_items(groups, names, *, at_once):
+    def read_items(groups, names, reading):
         assert names == ["item", "time"]
-        for first in range(0, len(groups), at_once):
-            together = groups[first : first + at_once]
+        for first in range(0, len(groups), reading.workers_count):
+            together = groups[first : first + reading.workers_count]
             yield together, pa.concat_tables([group.read(["item"]) for group in together])
 
     for at_once in (1, 2, 3):
-        engine = opened([path], read_items, reading={"at_once": at_once})
+        engine = opened([path], read_items, reading=Reading(at_once))
         assert (engine.num_rows, len(engine)) == (3, 2)
         first, second = engine.batches(0)
         assert first.columns["item"].values.tolist() == [2, 3, 5, 6]
@@ -69,38 +73,39 @@ def test_rows_beyond_the_memory_are_refused(path):
 
 
 def test_what_a_library_cannot_read_is_told(path):
-    def fail(groups, names):
+    def fail(groups, names, reading):
         raise pa.ArrowInvalid("out of bounds timestamp")
 
-    with pytest.raises(InputError, match="file.parquet: out of bounds timestamp; choose --data_loader_engine pyarrow"):
+    with pytest.raises(
+        InputError,
+        match="made_up cannot read .*file.parquet: out of bounds timestamp; choose --data_loader_engine pyarrow",
+    ):
         opened([path], fail)
 
 
-@pytest.mark.parametrize(("engine", "package"), [("nvtabular", "merlin.loader.torch"), ("petastorm", "petastorm")])
-def test_a_missing_package_is_told_with_the_command_that_installs_it(engine, package, monkeypatch, tmp_path):
+@pytest.mark.parametrize(("name", "package"), [("nvtabular", "merlin.loader.torch"), ("petastorm", "petastorm")])
+def test_a_missing_package_is_told_with_the_command_that_installs_it(name, package, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(InputError, match=f"--data_loader_engine {engine} cannot be used .* `make engine-{engine}`"):
-        check_usable(engine, str(tmp_path))
+    with pytest.raises(InputError, match=f"--data_loader_engine {name} cannot be used .* `make engine-{name}`"):
+        ENGINES[name].check_usable(str(tmp_path))
 
 
 def test_only_local_files_are_read(tmp_path):
     with pytest.raises(InputError, match="nvtabular reads local files only, not s3://shop/days"):
-        check_usable("nvtabular", "s3://shop/days")
-    check_usable("pyarrow", "s3://shop/days")
+        NVTABULAR.check_usable("s3://shop/days")
 
 
 def test_what_does_not_fit_together_is_refused_for_the_engines_that_hold_it(path, write):
     size = sum(group.num_bytes for group in row_groups([path], SCHEMA))
     other = write("other.parquet", item=[[1, 2]], time=TIMES[:1])
     room = 5 * size
-    check_readable("petastorm", [[path], [other], [path]], SCHEMA, room)
-    check_readable("pyarrow", [[path, other]], SCHEMA, room)
+    PETASTORM.check_readable([[path], [other], [path]], SCHEMA, room)
     with pytest.raises(InputError, match="other.parquet may take .* a fifth of --loader_memory"):
-        check_readable("petastorm", [[other], [path, other]], SCHEMA, room)
+        PETASTORM.check_readable([[other], [path, other]], SCHEMA, room)
 
 
 def test_a_path_that_petastorm_cannot_read_is_told(write):
     path = write("a#b.parquet", item=[[1, 2]], time=TIMES[:1])
     with pytest.raises(InputError, match="a#b.parquet: petastorm cannot read a path with #"):
-        check_readable("petastorm", [[path]], SCHEMA, 10**9)
-    check_readable("nvtabular", [[path]], SCHEMA, 10**9)
+        PETASTORM.check_readable([[path]], SCHEMA, 10**9)
+    NVTABULAR.check_readable([[path]], SCHEMA, 10**9)
