@@ -65,7 +65,7 @@ def test_a_file_of_flags_equals_the_command_line(suffix, tmp_path):
     [
         ("--d_modle 64", ["--d_modle", "did you mean --d_model"]),
         ("--d_model wide", ["--d_model", "invalid int value", "wide"]),
-        ("--data_loader_engine arrow", ["--data_loader_engine", "pyarrow"]),
+        ("--time_unit week", ["--time_unit", "hour"]),
         ("--session_aware_ 3", ["ambiguous", "session_aware_past_seq_length_max"]),
         ("--session_seq_length_max 1", ["--session_seq_length_max 1", "at least 2"]),
         ("--dropout 1.5", ["--dropout 1.5", "below 1"]),

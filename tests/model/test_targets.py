@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from transformers4recsys.model.targets import CausalLastTarget, CausalTargets, MaskedLastTarget, MaskedTargets
+from transformers4recsys.model.targets import (
+    TARGET_RULES,
+    CausalLastTarget,
+    CausalTargets,
+    MaskedLastTarget,
+    MaskedTargets,
+)
 
 ITEMS = torch.tensor([[3, 7, 9, 0], [4, 5, 0, 0], [6, 0, 0, 0]])
 NO_PAST = torch.zeros(3, 4, dtype=torch.bool)
@@ -23,7 +29,12 @@ def test_counts_are_those_of_the_targets_chosen(rule):
 
 
 def test_masked_targets_count_what_they_are_drawn_from():
-    assert MaskedTargets().count(torch.tensor([3, 2])) == 5
+    assert MaskedTargets().count(torch.tensor([3, 2, 1])) == 5
+
+
+@pytest.mark.parametrize("rule", TARGET_RULES.values())
+def test_one_item_alone_counts_nothing(rule):
+    assert rule().count(torch.tensor([1])) == 0
 
 
 def test_a_past_position_predicts_nothing():

@@ -2,7 +2,7 @@
 
 Called with a JSON file: a list of command lines. Each rank appends to files in the run's output folder: the item ids
 of its training rows, an epoch after the other, to `rows_RANK.txt`; how many numbers of weights and of optimizer state
-it holds, a line a day, to `held_RANK.txt`.
+it holds, a line a day, to `held_RANK.txt`. A rank that idles notes no row.
 """
 
 import json
@@ -25,7 +25,7 @@ def noting(folder: Path):
             column = inputs["batch"].columns["item_id"]
             rows = [part.tolist() for part in column.values.split(column.lengths.tolist())]
             with (folder / f"rows_{distributed.rank()}.txt").open("a") as file:
-                file.writelines(f"{json.dumps(row)}\n" for row in rows)
+                file.writelines(f"{json.dumps(row)}\n" for row in rows if row != [0])
             yield inputs
 
     return batches

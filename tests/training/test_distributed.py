@@ -123,7 +123,7 @@ def test_the_documented_launch_lines_equal_one_process_with_the_doubled_batch(la
 
 
 def test_each_row_is_trained_on_once_an_epoch_whatever_the_days_hold(toy_days, tmp_path, write_day):
-    # No multiple of the batch; fewer than processes: no training; none at all.
+    # No multiple of the batch; fewer than processes; none at all.
     num_rows = {"2019-10-01": 7, "2019-10-02": 1, "2019-10-03": 0, "2019-10-04": 33}
     sessions = {
         day: [[i % 30 + 1, (i + 1) % 30 + 1, i // 30 + 1] for i in range(size)] for day, size in num_rows.items()
@@ -132,13 +132,19 @@ def test_each_row_is_trained_on_once_an_epoch_whatever_the_days_hold(toy_days, t
         write_day(day, "train", rows)
         write_day(day, "valid", rows)
     write_day("2019-10-05", "valid", sessions["2019-10-04"])
-    two = tmp_path / "two"
-    command = line(toy_days, two, batch_size=4, end_date="2019-10-05", num_train_epochs=3)
-    in_turn(LAUNCHERS["torchrun"], [command], tmp_path)
-    trained = [json.dumps(row) for day in ("2019-10-01", "2019-10-04") for row in sessions[day]]
-    assert rows_trained_on(two) == Counter(trained * 3)
-    assert numbers(two)["2019-10-05", "eval_num_targets"] == 66
-    assert (two / "rows_0.txt").exists() and (two / "rows_1.txt").exists()
+    folders = {8: tmp_path / "one", 4: tmp_path / "two"}
+    for launcher, size in (([], 8), (LAUNCHERS["torchrun"], 4)):
+        command = line(toy_days, folders[size], batch_size=size, end_date="2019-10-05", num_train_epochs=3)
+        in_turn(launcher, [command], tmp_path)
+    trained = [json.dumps(row) for rows in sessions.values() for row in rows]
+    for folder in folders.values():
+        assert rows_trained_on(folder) == Counter(trained * 3)
+    assert all((folders[4] / f"rows_{rank}.txt").exists() for rank in (0, 1))
+    # Of the last day one process has a batch more, of one row.
+    one, two = (numbers(folder) for folder in folders.values())
+    assert two["2019-10-05", "eval_num_targets"] == 66
+    one, two = ({key: of[key] for key in of if key[0] < "2019-10-05" and of[key] is not None} for of in (one, two))
+    assert two == pytest.approx(one, rel=1e-6, abs=1e-6)
 
 
 def test_an_error_of_the_user_is_told_once_and_ends_all(toy_days, tmp_path):

@@ -4,8 +4,11 @@ import pytest
 import torch
 from transformers import TrainerCallback, TrainingArguments
 
+from transformers4recsys.model.encoders import ENCODERS
+from transformers4recsys.model.targets import MaskedTargets
+from transformers4recsys.schema import Schema
 from transformers4recsys.training.evaluation import Evaluation
-from transformers4recsys.training.trainer import RecSysTrainer, Schedule
+from transformers4recsys.training.trainer import RecSysTrainer, Schedule, idle_batch
 
 CONSTANT = Schedule()
 
@@ -85,3 +88,27 @@ def test_checkpoints_hold_weights_and_no_pickled_arguments(make_trainer, tmp_pat
     trainer, _ = make_trainer()
     trainer.save_model(str(tmp_path / "saved"))
     assert [path.name for path in (tmp_path / "saved").iterdir()] == ["model.safetensors"]
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_an_idle_batch_goes_through_every_weight_and_teaches_nothing(name, schema, make_model):
+    model = make_model(schema, name, is_causal=False, attn_type="bi").train()
+    model.training_targets, model.masked_item = MaskedTargets(), torch.nn.Parameter(torch.randn(16))
+    model(idle_batch(schema)).loss.backward()
+    for weight in model.parameters():
+        assert not weight.requires_grad or torch.equal(weight.grad, torch.zeros_like(weight))
+
+
+def test_an_idle_batch_has_every_column():
+    entries = {
+        "item": {"dtype": "categorical", "cardinality": 9, "is_label": True},
+        "price": {"dtype": "float"},
+        "time": {"dtype": "timestamp"},
+        "bef_item": {"dtype": "categorical", "cardinality": 9, "emb_table": "item"},
+        "_neg_item": {"dtype": "categorical", "cardinality": 9, "emb_table": "item"},
+    }
+    batch = idle_batch(Schema.from_entries(entries, past_prefix="bef_"))
+    assert {name: column.values.tolist() for name, column in batch.columns.items()} == {
+        **{"item": [0], "price": [0.0], "time": [0], "bef_item": [], "_neg_item": [0]}
+    }
+    assert batch.columns["price"].values.dtype == torch.float and batch.columns["bef_item"].values.dtype == torch.long

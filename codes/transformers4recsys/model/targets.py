@@ -23,7 +23,7 @@ class TargetRule(Protocol):
     def select(self, item_ids_BL: Tensor, is_past_BL: Tensor, generator: torch.Generator | None = None) -> Targets: ...
 
     def count(self, lengths_B: Tensor) -> Tensor:
-        """Count the targets of sessions of two or more items or, where they are drawn, what they are drawn from."""
+        """Count the targets of sessions or, where they are drawn, what they are drawn from; one item alone has none."""
         ...
 
 
@@ -39,7 +39,7 @@ class CausalTargets:
         return Targets(is_target_BL, next_ids_BL * is_target_BL)
 
     def count(self, lengths_B: Tensor) -> Tensor:
-        return (lengths_B - 1).sum()
+        return (lengths_B - 1).clamp(min=0).sum()
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class CausalLastTarget:
         return Targets(is_last_BL, every.item_ids * is_last_BL)
 
     def count(self, lengths_B: Tensor) -> Tensor:
-        return torch.ones_like(lengths_B).sum()
+        return (lengths_B > 1).sum()
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class MaskedTargets:
         return Targets(is_target_BL, item_ids_BL * is_target_BL)
 
     def count(self, lengths_B: Tensor) -> Tensor:
-        return lengths_B.sum()
+        return (lengths_B * (lengths_B > 1)).sum()
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class MaskedLastTarget:
         return Targets(is_last_BL, item_ids_BL * is_last_BL)
 
     def count(self, lengths_B: Tensor) -> Tensor:
-        return torch.ones_like(lengths_B).sum()
+        return (lengths_B > 1).sum()
 
 
 def _last(is_candidate_BL: Tensor) -> Tensor:

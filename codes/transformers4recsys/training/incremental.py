@@ -71,8 +71,7 @@ class Incremental:
         engine = self.engines.to_train(day)
         self._count_items(day)
         log.info("%s: training on %d sessions", self.name_of(day), engine.num_rows)
-        # A rank without a row would wait for the others forever.
-        if not len(engine) or engine.num_rows < distributed.world_size():
+        if not distributed.sum_over_ranks(torch.tensor(len(engine))):
             log.warning("%s: too few sessions for a batch; the model stays as it is", self.name_of(day))
             self.trainer.state.global_step = 0
             return

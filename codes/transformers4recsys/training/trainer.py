@@ -23,9 +23,10 @@ from transformers import (
 )
 
 from transformers4recsys import distributed
-from transformers4recsys.batch import Batch
+from transformers4recsys.batch import Batch, Jagged
 from transformers4recsys.data.engine import Engine
 from transformers4recsys.model.next_item import NextItemModel
+from transformers4recsys.schema import Schema
 from transformers4recsys.training import sharding
 from transformers4recsys.training.evaluation import Evaluation, OnAttentions, OnPredictions
 from transformers4recsys.training.sparse_adamw import SparseAdamW, clip_gradients
@@ -47,19 +48,36 @@ class Schedule:
 
 
 class EpochLoader:
-    """Shows an engine to the Trainer as a loader that knows its epoch."""
+    """Shows an engine to the Trainer as a loader that knows its epoch.
 
-    def __init__(self, engine: Engine):
-        self.engine, self.epoch = engine, 0
+    A rank without a row of a day takes part in the step of the others, with a batch that teaches nothing.
+    """
+
+    def __init__(self, engine: Engine, schema: Schema):
+        self.engine, self.schema, self.epoch = engine, schema, 0
 
     def __len__(self) -> int:
-        return len(self.engine)
+        return max(len(self.engine), 1)
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[dict[str, Batch]]:
-        return ({"batch": batch} for batch in self.engine.batches(self.epoch))
+        batches = self.engine.batches(self.epoch) if len(self.engine) else [idle_batch(self.schema)]
+        return ({"batch": batch} for batch in batches)
+
+
+def idle_batch(schema: Schema) -> Batch:
+    """Make a session of one item that is padding: it goes through the whole model, and there is nothing to predict."""
+    past = {feature.name for feature in schema.past.values()}
+    return Batch(
+        {
+            feature.name: Jagged.from_lists(
+                [[] if feature.name in past else [0]], torch.float if feature.dtype == "float" else torch.long
+            )
+            for feature in schema.columns
+        }
+    )
 
 
 class RecSysTrainer(Trainer):
@@ -85,13 +103,13 @@ class RecSysTrainer(Trainer):
         for shows_progress in (PrinterCallback, ProgressCallback):
             self.remove_callback(shows_progress)
         self.schedule, self.evaluation = schedule, evaluation
-        self.item_column, self.target_rule = model.schema.item_id.name, model.training_targets
+        self.schema, self.target_rule = model.schema, model.training_targets
         self.train_engine: Engine | None = None
         self.eval_engine: Engine | None = None
 
     def get_train_dataloader(self) -> EpochLoader:
         assert self.train_engine is not None, "train_engine is set before train()"
-        return EpochLoader(self.train_engine)
+        return EpochLoader(self.train_engine, self.schema)
 
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> LRScheduler:
         """Start the schedule of one day, from the full learning rate again."""
@@ -132,7 +150,7 @@ class RecSysTrainer(Trainer):
         return samples, distributed.sum_over_ranks(counts.sum().float().to(device))
 
     def _count_targets(self, batch: Batch) -> Tensor:
-        return self.target_rule.count(batch.columns[self.item_column].lengths)
+        return self.target_rule.count(batch.columns[self.schema.item_id.name].lengths)
 
     def _prepare_input(self, data: Any) -> Any:
         # The one value of our inputs is a Batch, which moves itself.
