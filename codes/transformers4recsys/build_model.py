@@ -139,6 +139,7 @@ def objective_of(model: ModelArguments, training: TrainingArguments, schema: Sch
             similarity_type=model.similarity_type,
             margin_loss=model.margin_loss,
             negative_sampling=model.negative_sampling,
+            seed=training.seed,
             neg_sampling_store_size=model.neg_sampling_store_size,
             neg_sampling_extra_samples_per_batch=model.neg_sampling_extra_samples_per_batch,
             neg_sampling_alpha=model.neg_sampling_alpha,

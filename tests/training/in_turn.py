@@ -2,13 +2,14 @@
 
 Called with a JSON file: a list of command lines. Each rank appends to files in the run's output folder: the item ids
 of its training rows, an epoch after the other, to `rows_RANK.txt`; how many numbers of weights and of optimizer state
-it holds, a line a day, to `held_RANK.txt`. A rank that idles notes no row.
+it holds, a line a day, to `held_RANK.txt`; what torch drew from, to `seeds_RANK.txt`. A rank that idles notes no row.
 """
 
 import json
 import sys
 from pathlib import Path
 
+import torch
 from torch.distributed.tensor import DTensor
 
 from transformers4recsys import cli, distributed
@@ -32,12 +33,14 @@ def noting(folder: Path):
 
 
 def note_and_save(trainer, folder: Path, **others):
-    """Write down how much this rank holds, then save as always."""
+    """Write down how much this rank holds and what it draws from, then save as always."""
     state = [value for values in trainer.optimizer.state_dict()["state"].values() for value in values.values()]
     tensors = list(trainer.model.parameters()), [value for value in state if value.dim()]
     held = [sum((x.to_local() if type(x) is DTensor else x).numel() for x in group) for group in tensors]
     with (folder / f"held_{distributed.rank()}.txt").open("a") as file:
         file.write(f"{json.dumps(held)}\n")
+    with (folder / f"seeds_{distributed.rank()}.txt").open("a") as file:
+        file.write(f"{torch.initial_seed()}\n")
     save(trainer, folder, **others)
 
 

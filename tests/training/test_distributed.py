@@ -174,6 +174,20 @@ def test_two_machines_that_meet_at_an_address_equal_one_process(toy_days, tmp_pa
     assert (two / "log.json").read_text().count("PARAMETER") == 1
 
 
+def test_each_process_drops_out_by_itself_and_a_resumed_run_as_one_that_never_stopped(toy_days, tmp_path):
+    shared = {"batch_size": 10, "dropout": 0.5, "model_type": "gpt2", "loss_type": "gbce", "num_sampled_negatives": 8}
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    commands = [
+        line(toy_days, whole, **shared),
+        line(toy_days, resumed, end_date="2019-10-02", **shared),
+        line(toy_days, resumed, resume_from_checkpoint="true", **shared),
+    ]
+    in_turn(LAUNCHERS["torchrun"], commands, tmp_path)
+    assert_same(resumed, whole)
+    seeds = [(whole / f"seeds_{rank}.txt").read_text().split() for rank in range(2)]
+    assert len({*seeds[0], *seeds[1]}) == 4
+
+
 @pytest.mark.slow
 def test_every_encoder_and_loss_ends_where_one_process_with_the_doubled_batch_does(toy_days, tmp_path):
     with_negatives(toy_days)

@@ -42,22 +42,29 @@ def draw(weights_V: Tensor, num: int, generator: torch.Generator | None = None) 
 
 
 class NegativeStore:
-    """Item ids drawn ahead, `size` at once, and dealt out; drawn anew when used up or when the counts change."""
+    """Item ids drawn ahead, `size` at once, and dealt out; drawn anew when used up or when the counts change.
 
-    def __init__(self, sampler: Sampler, *, alpha: float, size: int):
-        self.sampler, self.alpha, self.size = sampler, alpha, size
+    Processes that count alike draw alike: from the seed, the counts, and how many were drawn since they changed.
+    """
+
+    def __init__(self, sampler: Sampler, *, alpha: float, size: int, seed: int = 0):
+        self.sampler, self.alpha, self.size, self.seed = sampler, alpha, size, seed
+        self.generator = torch.Generator()
         self.ids = torch.empty(0, dtype=torch.long)
         self.log_probabilities_V = torch.empty(0)
         self.num_used, self.version = 0, -1
 
-    def take(self, num: int, item_counts_V: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def take(self, num: int, item_counts_V: Tensor) -> Tensor:
         """Deal out `num` ids, (num,), on the device of the counts."""
         # Counts change in place once a day; to sum them up at each step would cost as much as the step.
         version = item_counts_V._version
         is_current = version == self.version and self.ids.device == item_counts_V.device
+        if not is_current:
+            seed = self.seed + int(item_counts_V.sum())
+            self.generator = torch.Generator(item_counts_V.device).manual_seed(seed)
         if not is_current or self.num_used + num > len(self.ids):
             weights_V = self.sampler(item_counts_V, self.alpha)
-            self.ids = draw(weights_V, max(self.size, num), generator)
+            self.ids = draw(weights_V, max(self.size, num), self.generator)
             self.log_probabilities_V = (weights_V / weights_V.sum()).log().float()
             self.num_used, self.version = 0, version
         self.num_used += num

@@ -239,6 +239,7 @@ class ObjectiveSettings:
     bpr_max_reg_lambda: float = 0.0
     num_sampled_negatives: int = 256
     gbce_t: float = 0.75
+    seed: int = 0
 
     def options_of(self, loss_type: str) -> Mapping[str, float]:
         """Give the further arguments of a loss function."""
@@ -303,7 +304,12 @@ def _in_batch(loss_type: str, settings: ObjectiveSettings) -> WeightedSum:
 
 
 def _store(sampler: str, settings: ObjectiveSettings) -> NegativeStore:
-    return NegativeStore(SAMPLERS[sampler], alpha=settings.neg_sampling_alpha, size=settings.neg_sampling_store_size)
+    return NegativeStore(
+        SAMPLERS[sampler],
+        alpha=settings.neg_sampling_alpha,
+        size=settings.neg_sampling_store_size,
+        seed=settings.seed,
+    )
 
 
 def _sampled_softmax(settings: ObjectiveSettings) -> SampledObjective:

@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from transformers import set_seed
 
@@ -57,7 +58,7 @@ class Incremental:
         for day, next_day in zip(days, days[1:], strict=False):
             if after and day.isoformat() <= after.last_day:
                 continue
-            set_seed(self.trainer.args.seed + day.toordinal() * 24 + day.hour)
+            self._seed(day)
             if self.does_train:
                 self._train(day, next_day)
                 num_steps += self.trainer.state.global_step
@@ -66,6 +67,13 @@ class Incremental:
             if self.does_train:
                 checkpoint.save(self.trainer, self.output_dir, day=day, num_steps=num_steps)
             distributed.barrier()
+
+    def _seed(self, day: datetime) -> None:
+        """Draw from here on what a run that is resumed with this day draws; torch's draws are a rank's own."""
+        seed = self.trainer.args.seed + day.toordinal() * 24 + day.hour
+        set_seed(seed)
+        if rank := distributed.rank():
+            torch.manual_seed(int(np.random.SeedSequence([seed, rank]).generate_state(1)[0]))
 
     def _train(self, day: datetime, next_day: datetime) -> None:
         engine = self.engines.to_train(day)
