@@ -6,7 +6,7 @@ import shlex
 import pytest
 
 from transformers4recsys import cli
-from transformers4recsys.cli import FlagParser
+from transformers4recsys.cli import FlagParser, main
 from transformers4recsys.config import DataArguments, ModelArguments, TrainingArguments, bytes_of
 from transformers4recsys.errors import InputError
 
@@ -112,3 +112,8 @@ def test_help_names_every_flag_of_a_command(command, capsys):
         for name in settings.__dataclass_fields__:
             assert name == "notes" or f"--{name}" in page
     assert max(map(len, page.splitlines())) <= 120
+
+
+def test_errors_show_no_keys(capsys):
+    assert main(["train", "--data_pth=s3://me:hidden@shop/days"]) == 2
+    assert "'--data_pth=s3://***@shop/days' is not a flag" in capsys.readouterr().err

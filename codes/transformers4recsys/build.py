@@ -36,7 +36,7 @@ from transformers4recsys.memory import keep_freed_memory
 from transformers4recsys.model.next_item import NextItemModel
 from transformers4recsys.reporting.attention import AttentionFiles
 from transformers4recsys.reporting.loggers import chosen_loggers, close_wandb, open_logger
-from transformers4recsys.reporting.output_folder import start_anew
+from transformers4recsys.reporting.output_folder import remove_half_written, start_anew
 from transformers4recsys.reporting.reporter import SINKS, Reporter
 from transformers4recsys.schema import Schema
 from transformers4recsys.terminal import show_log_lines
@@ -169,7 +169,10 @@ def _output_of(training: TrainingArguments) -> tuple[Path, Path | None, checkpoi
         distributed.barrier()
         return output_dir, None, None
     folder = output_dir if asked.lower() == "true" else Path(asked).expanduser()
-    return output_dir, folder, checkpoint.read_progress(folder)
+    progress = checkpoint.read_progress(folder)
+    if distributed.is_main():
+        remove_half_written(output_dir)
+    return output_dir, folder, progress
 
 
 def _loggers_of(training: TrainingArguments, settings: Mapping[str, Any], *, first_step: int) -> list[ContinuousLog]:

@@ -29,6 +29,7 @@ from transformers4recsys.config import (
     SimulateArguments,
     TrainingArguments,
 )
+from transformers4recsys.data.files import without_keys
 from transformers4recsys.errors import InputError
 from transformers4recsys.launch import failing_together, processes_to_start, run_processes
 from transformers4recsys.terminal import show_log_lines
@@ -184,7 +185,7 @@ def main(arguments: list[str] | None = None) -> int:
         with failing_together():
             command.run(*FlagParser(command.settings, add_help=False).settings_of(rest))
     except InputError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {without_keys(str(error))}\n")
         return 2
     return 0
 

@@ -77,7 +77,11 @@ class DataArguments:
     loader_memory: str = flag(
         "4GB", "memory to read in, a process; what takes more is streamed by pyarrow, refused by the other engines"
     )
-    shuffle_buffer_size: int = flag(0, "> 0 shuffles the training rows, a full permutation where they fit in memory")
+    shuffle_buffer_size: int = flag(
+        0,
+        "> 0 shuffles the training rows: all together where they fit in memory, else within blocks of a fifth of "
+        "--loader_memory, whatever the number",
+    )
     session_seq_length_max: int = flag(20, "longest session; longer ones keep their most recent items")
     session_aware: bool = flag(False, "put the user's past sessions in front of the current one")
     session_aware_features_prefix: str = flag("bef_", "prefix of the columns that hold the past")

@@ -49,6 +49,8 @@ def test_a_kill_while_a_day_is_put_in_place_leaves_one_whole_day(num_moves, last
     expected = f"2019-10-0{last_day}T00:00:00"
     assert read_progress(tmp_path / "killed").last_day == expected
     assert torch.load(tmp_path / "killed" / "optimizer.pt", weights_only=True)["last_day"] == expected
+    run_train(output_dir=tmp_path / "killed", end_date="2019-10-02", resume_from_checkpoint="true")
+    assert not list((tmp_path / "killed").glob(".*"))
 
 
 def test_weights_of_another_shape_are_refused(run_train, schema, make_model):

@@ -29,9 +29,11 @@ def is_local(path: str) -> bool:
     return not _is_uri(path) or path.startswith("file://")
 
 
-def without_keys(path: str) -> str:
-    """Mask the name and the key that a URI holds before its host, so that it can be written down."""
-    return re.sub(r"^(\w+://)[^/?@]*@", r"\1***@", path)
+def without_keys(text: str) -> str:
+    """Mask the names and keys that URIs in a text hold, before a host or as options, so that it can be written down."""
+    # A key may hold a slash; a port, which digits and a slash tell, is none.
+    text = re.sub(r"(\w://)(?:[^:/?@\s]*:(?!\d+/)[^?@\s]*|[^/?@\s]*)@", r"\1***@", text)
+    return re.sub(r"([?&][\w-]*(?:key|secret|token|password|signature)[\w-]*=)[^&\s'\"]*", r"\1***", text, flags=re.I)
 
 
 def inside(folder: str, name: str) -> str:

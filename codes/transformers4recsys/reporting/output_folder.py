@@ -24,6 +24,9 @@ RESULTS = (
     "trainer_state.json",
 )
 
+# What a checkpoint writes under a hidden name first.
+WRITTEN_ASIDE = (".????-??-??T*.model.safetensors", ".????-??-??T*.optimizer.pt", ".progress.json")
+
 
 def start_anew(folder: Path, *, may_overwrite: bool) -> None:
     """Remove an earlier run's results from `folder`, or raise InputError where that was not asked for."""
@@ -42,4 +45,12 @@ def start_anew(folder: Path, *, may_overwrite: bool) -> None:
         if path.is_dir():
             shutil.rmtree(path)
         else:
+            path.unlink()
+    remove_half_written(folder)
+
+
+def remove_half_written(folder: Path) -> None:
+    """Remove the hidden files that a run left which was killed while it wrote a checkpoint."""
+    for pattern in WRITTEN_ASIDE:
+        for path in folder.glob(pattern):
             path.unlink()
