@@ -1,21 +1,25 @@
 """Measure the loading of day files alone: speed, and with --gigabytes the peak memory on a file of that size.
 
-python benchmarks/loading.py [--sessions 400000] [--repeats 5]     sessions and events a second
+python benchmarks/loading.py [--cores 1 2]                         sessions and events a second
 python benchmarks/loading.py --gigabytes 5 [--memory 1GB]          peak memory, each reader in a process of its own
+.venv-nvtabular/bin/python benchmarks/loading.py --cores 1 2 --engines pyarrow nvtabular      so petastorm too
 
-Made-up sessions of 2 to 20 items, uniform. Readers: the pyarrow engine holding and streaming; row-wise reading with
-pandas as the older program did (needs `pip install pandas`); for memory also whole files with pyarrow and pandas.
+Made-up sessions of 2 to 20 items, uniform. Readers: each engine holding, the pyarrow engine also streaming; row-wise
+reading with pandas as the older program did (needs `pip install pandas`); for memory also whole files with pyarrow and
+pandas. The environments of the other engines are those of `make engine-nvtabular` and `make engine-petastorm`.
 JSON lines, the fastest of the repeats; compare numbers of one run with one another.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +30,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from transformers4recsys.config import DataArguments, bytes_of
+from transformers4recsys.data import ENGINES
 from transformers4recsys.data.arrow_engine import ArrowEngine
 from transformers4recsys.data.checks import check_files
-from transformers4recsys.data.library import Reading
+from transformers4recsys.data.library import Library, Reading
 from transformers4recsys.data.row_groups import row_groups
 from transformers4recsys.schema import Schema
 
@@ -68,7 +73,7 @@ def write_file(path: Path, num_bytes: int, row_group: int) -> None:
             writer.write_table(block, row_group_size=row_group)
 
 
-def engine(path: str, memory_bytes: int, workers_count: int = 2) -> ArrowEngine:
+def engine(path: str, memory_bytes: int, workers_count: int = 2, library: Library | None = None) -> ArrowEngine:
     return ArrowEngine(
         [path],
         schema=SCHEMA,
@@ -76,6 +81,7 @@ def engine(path: str, memory_bytes: int, workers_count: int = 2) -> ArrowEngine:
         session_length_max=LONGEST,
         shuffle=True,
         day=datetime(2026, 1, 1),
+        library=library,
         reading=Reading(workers_count),
         memory_bytes=memory_bytes,
     )
@@ -113,36 +119,63 @@ def drain(batches) -> None:
         pass
 
 
-def measure_speed(num_sessions: int, repeats: int) -> None:
+def measure_speed(num_sessions: int, repeats: int, engines: list[str]) -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        path = str(Path(folder, "sessions.parquet"))
+        path, few = (str(Path(folder, name)) for name in ("sessions.parquet", "few.parquet"))
         table = block_of_sessions(num_sessions)
         pq.write_table(table, path, row_group_size=num_sessions // 16)
-        few_rows, few = num_sessions // 8, str(Path(folder, "few.parquet"))
-        pq.write_table(table.slice(0, few_rows), few)
-        num_bytes = sum(group.num_bytes for group in row_groups([path], SCHEMA))
-        held = engine(path, 10**12)
-        ways: dict[str, tuple[int, Callable[[], object]]] = {
-            "check": (num_sessions, lambda: check_files([path], SCHEMA)),
-            "held, later epochs": (num_sessions, lambda: drain(held.batches(1))),
-        }
-        for workers in (0, 1, 2):
-
-            def read(memory_bytes: int, workers: int = workers) -> None:
-                drain(engine(path, memory_bytes, workers).batches(0))
-
-            def read_rows(workers: int = workers) -> None:
-                drain(DataLoader(RowWise(pd.read_parquet(few)), batch_size=BATCH, shuffle=True, num_workers=workers))
-
-            ways[f"held, first epoch, {workers} workers"] = num_sessions, lambda read=read: read(10**12)
-            ways[f"streamed in 4 blocks, {workers} workers"] = num_sessions, lambda read=read: read(num_bytes * 5 // 4)
-            ways[f"row-wise pandas, {workers} workers"] = few_rows, read_rows
-        times = {name: [seconds_of(work) for _ in range(repeats)] for name, (_, work) in ways.items()}
+        pq.write_table(table.slice(0, num_sessions // 8), few)
+        ways = {name: (num_sessions, way) for each in engines for name, way in ways_of_engine(each, path).items()}
+        if "pyarrow" in engines:
+            ways |= {name: (num_sessions, way) for name, way in ways_of_pyarrow(path).items()}
+            ways |= {name: (num_sessions // 8, way) for name, way in ways_of_rows(few).items()}
+        times = {name: [seconds_of(way) for _ in range(repeats)] for name, (_, way) in ways.items()}
     events = len(table["item"].chunk(0).flatten()) / num_sessions
+    cores = len(os.sched_getaffinity(0))
     for name, (rows, _) in ways.items():
         speed = rows / min(times[name])
-        show(reader=name, sessions_per_second=round(speed), events_per_second=round(speed * events))
+        show(cores=cores, reader=name, sessions_per_second=round(speed), events_per_second=round(speed * events))
+
+
+def ways_of_engine(name: str, path: str) -> dict[str, Callable[[], object]]:
+    """Hold the rows that an engine has read: what its first epoch and the later ones take."""
+    library = ENGINES[name]
+    if library:
+        library.check_usable(path)
+    held = engine(path, 10**12, library=library)
+    ways: dict[str, Callable[[], object]] = {}
+    for workers in (0,) if name == "nvtabular" else (0, 1, 2):
+        ways[f"{name}, first epoch, {workers} workers"] = lambda workers=workers: drain(
+            engine(path, 10**12, workers, library).batches(0)
+        )
+    return ways | {f"{name}, later epochs": lambda: drain(held.batches(1))}
+
+
+def ways_of_pyarrow(path: str) -> dict[str, Callable[[], object]]:
+    """Stream the rows, and check the file."""
+    memory_bytes = sum(group.num_bytes for group in row_groups([path], SCHEMA)) * 5 // 4
+    ways: dict[str, Callable[[], object]] = {"check": lambda: check_files([path], SCHEMA)}
+    for workers in (0, 1, 2):
+        ways[f"pyarrow, streamed in 4 blocks, {workers} workers"] = lambda workers=workers: drain(
+            engine(path, memory_bytes, workers).batches(0)
+        )
+    return ways
+
+
+def ways_of_rows(path: str) -> dict[str, Callable[[], object]]:
+    def read(workers: int) -> None:
+        drain(DataLoader(RowWise(pd.read_parquet(path)), batch_size=BATCH, shuffle=True, num_workers=workers))
+
+    return {f"row-wise pandas, {workers} workers": partial(read, workers) for workers in (0, 1, 2)}
+
+
+def measure_on_cores(number: int, flags: list[str]) -> None:
+    """Run this script with these flags in a process that has so many cores from its start, and so all its threads."""
+    cores = sorted(os.sched_getaffinity(0))[:number]
+    assert len(cores) == number, f"--cores {number}: here are {len(cores)}"
+    line = [sys.executable, __file__, *flags]
+    subprocess.run(line, check=True, preexec_fn=lambda: os.sched_setaffinity(0, cores))
 
 
 def read_streamed(path: str, memory_bytes: int) -> None:
@@ -186,6 +219,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sessions", type=int, default=400_000)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=["pyarrow"], help="whose speed is measured")
+    parser.add_argument(
+        "--cores", nargs="+", type=int, help="measure speed on so many cores, one number after the other"
+    )
     parser.add_argument("--gigabytes", type=float)
     parser.add_argument("--memory", default="1GB")
     parser.add_argument("--row_group", type=int, default=100_000, help="sessions in a row group of the large file")
@@ -196,8 +233,12 @@ def main() -> None:
         measure_reader(given.readers[0], given.file, given.memory)
     elif given.gigabytes:
         measure_memory(given.gigabytes, given.memory, given.row_group, given.readers)
+    elif given.cores:
+        for number in given.cores:
+            flags = ["--sessions", str(given.sessions), "--repeats", str(given.repeats), "--engines", *given.engines]
+            measure_on_cores(number, flags)
     else:
-        measure_speed(given.sessions, given.repeats)
+        measure_speed(given.sessions, given.repeats, given.engines)
 
 
 if __name__ == "__main__":
