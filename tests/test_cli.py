@@ -58,6 +58,10 @@ def test_a_file_of_flags_equals_the_command_line(suffix, tmp_path):
     from_file = FlagParser(SETTINGS, add_help=False).settings_of([str(path)])
     from_line = parse("--output_dir x --do_train --d_model 64 --learning_rate 0.001")
     assert [str(group) for group in from_file] == [str(group) for group in from_line]
+    words = [str(path), "--d_model", "32", "--do_train", "false", "--do_eval"]
+    overruled = FlagParser(SETTINGS, add_help=False).settings_of(words)
+    from_line = parse("--output_dir x --do_eval --d_model 32 --learning_rate 0.001")
+    assert [str(group) for group in overruled] == [str(group) for group in from_line]
 
 
 @pytest.mark.parametrize(

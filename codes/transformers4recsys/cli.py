@@ -79,7 +79,7 @@ class FlagParser(HfArgumentParser):
         return matches[:1] if len({id(match[0]) for match in matches}) == 1 else matches
 
     def settings_of(self, arguments: list[str]) -> tuple[Any, ...]:
-        """Parse flags, or the one JSON or YAML file that holds them."""
+        """Parse flags, the first of which may come from a JSON or YAML file."""
         *settings, unknown = self.parse_args_into_dataclasses(spelt_out(arguments), return_remaining_strings=True)
         for word in unknown:
             self._refuse(word)
@@ -93,9 +93,9 @@ class FlagParser(HfArgumentParser):
 
 
 def spelt_out(arguments: list[str]) -> list[str]:
-    """Put the flags that a JSON or YAML file holds in its place."""
-    is_file = len(arguments) == 1 and arguments[0].endswith((".json", ".yaml", ".yml"))
-    return flags_of_file(Path(arguments[0])) if is_file else arguments
+    """Put the flags that a JSON or YAML file holds in its place, before those that follow it and overrule it."""
+    is_file = bool(arguments) and arguments[0].endswith((".json", ".yaml", ".yml"))
+    return [*flags_of_file(Path(arguments[0])), *arguments[1:]] if is_file else arguments
 
 
 def flags_of_file(path: Path) -> list[str]:
@@ -119,7 +119,10 @@ def flags_of_file(path: Path) -> list[str]:
 
 def help_page(name: str, command: Command) -> str:
     """Lay out the flags of one command, ours a line each, the library's by name."""
-    lines = [f"usage: {PROGRAM} {name} --flag value ...", f"       {PROGRAM} {name} flags.json (or flags.yaml)"]
+    lines = [
+        f"usage: {PROGRAM} {name} --flag value ...",
+        f"       {PROGRAM} {name} flags.yaml (or .json) [--flag value ...]",
+    ]
     lines += ["", f"{command.summary[0].upper()}{command.summary[1:]}.", ""]
     for settings in command.settings:
         lines += [(settings.__doc__ or "").splitlines()[0], ""]
