@@ -102,8 +102,11 @@ class DuckDB:
                 for column in columns:
                     lists = pa.ListArray.from_arrays(pa.array(starts, pa.int32()), batch[column])
                     part = part.append_column(column, lists)
-                put(name, ibis.memtable(part))
+                # A memtable of Ibis would hold on to its memory.
+                self._ibis.con.register("part", part)
+                put(name, self._ibis.table("part"))
                 put = self.append
+            self._ibis.con.unregister("part")
         return self._kept[name]
 
     def rows(self, table: ir.Table) -> list[dict[str, Any]]:
