@@ -53,7 +53,7 @@ def write(database: Engine, rows: ir.Table, folder: Path, label: str, names: Map
 
 
 def laid_out(database: Engine, rows: ir.Table, names: Mapping[str, str]) -> ir.Table:
-    """Put rows of `Engine.with_lists` in the order of the files, by start and key, and by `_target` if they have one."""
+    """Put rows of `Engine.with_lists` in the order of the files: by start and key, and by `_target` if there is one."""
     in_order = rows if database.keeps_order else rows.order_by(["_row", *({"_target"} & set(rows.columns))])
     return in_order.select(**{output: in_order[name] for name, output in names.items()})
 

@@ -29,10 +29,8 @@ WEIGHTS: dict[str, Callable[[ir.Table], ir.IntegerScalar]] = {
 COOCCURRENCE = "session_cooccurrence"
 
 
-def with_negatives(
-    database: Engine, rows: ir.Table, events: ir.Table, days: Sequence[int], recipe: Recipe
-) -> ir.Table:
-    """Add `_negatives` to rows of `day_files.as_rows`, which have these events: `neg_samples` different items a position, then 0.
+def with_negatives(database: Engine, rows: ir.Table, events: ir.Table, days: Sequence[int], recipe: Recipe) -> ir.Table:
+    """Add `_negatives` to `rows` with these `events`: `neg_samples` different items a position, then 0.
 
     Bundles of days come one after the other; their clicks are drawn from by later days.
     """

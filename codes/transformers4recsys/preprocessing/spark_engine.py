@@ -130,6 +130,7 @@ class Spark:
         frame.createOrReplaceTempView(name)
         return self._ibis.table(name)
 
+
 def _uri(path: str | Path) -> str:
     """Name the file system, as Spark may have another one by default; unquoted, as Hadoop takes %20 at its word."""
     return f"file://{Path(path).absolute()}"
