@@ -100,6 +100,6 @@ def remember(database: Engine, files: Sequence[str], users: ir.Table, columns: S
     database.append(SESSIONS, numbered(rows, None))
     each = ibis.range(0, rows["_length"]).zip(*(rows[name] for name in columns))
     events = rows.select("_row", _event=each.unnest())
-    values = {name: events["_event"][f"f{place}"] for place, name in enumerate(("_position", *columns), start=1)}
-    times = {"_position": values["_position"].cast("int64"), "_time": clock.of_timestamp(values["event_time"])}
-    database.append(EVENTS, events.select("_row", **values | times))
+    values = {name: events["_event"][f"f{place}"] for place, name in enumerate(columns, start=2)}
+    position, time = events["_event"]["f1"].cast("int64"), clock.of_timestamp(values["event_time"])
+    database.append(EVENTS, events.select("_row", _position=position, _time=time, **values))
