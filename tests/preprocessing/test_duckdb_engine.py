@@ -1,9 +1,13 @@
+import random
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from transformers4recsys.errors import InputError
+from transformers4recsys.preprocessing import duckdb_engine
 from transformers4recsys.preprocessing.duckdb_engine import DuckDB
+from transformers4recsys.preprocessing.engine import lists_by_sorting
 
 
 def test_csv_ids_stay_text_and_empty_cells_are_missing(database, tmp_path):
@@ -59,6 +63,28 @@ def test_a_table_is_written_in_its_order(database, table, tmp_path):
     made = table(a=[(i * 7919) % 10_007 for i in range(10_007)])
     database.write({tmp_path / "a.parquet": made.order_by("a")})
     assert pq.read_table(tmp_path / "a.parquet")["a"].to_pylist() == list(range(10_007))
+
+
+@pytest.mark.parametrize("longest", [1, 7, 250])
+def test_lists_are_those_of_the_plain_way_in_order_of_the_rows(database, table, monkeypatch, longest):
+    # Batches end within rows, and rows go on over several.
+    monkeypatch.setattr(duckdb_engine, "EVENTS_AT_A_TIME", 100)
+    draw = random.Random(longest)
+    lengths = [draw.randrange(1, longest + 1) for _ in range(1000 // longest)]
+    events = [(row * 10, at) for row, length in enumerate(lengths) for at in range(length)]
+    draw.shuffle(events)
+    rows = table(_row=[row * 10 for row in draw.sample(range(len(lengths)), len(lengths))], user=["é"] * len(lengths))
+    items = [None if row == 10 else row + at for row, at in events]
+    made = table(_row=[row for row, _ in events], _at=[at for _, at in events], item=items)
+    found = database.rows(database.with_lists("lists", rows, made, ["item"]))
+    assert found == sorted(database.rows(lists_by_sorting(rows, made, ["item"])), key=lambda row: row["_row"])
+    assert [len(row["item"]) for row in found] == lengths
+
+
+def test_without_events_there_are_no_rows_with_lists(database, table):
+    rows, events = table(_row=[1]), table(_row=[1], _at=[0], item=[2])
+    empty = database.with_lists("lists", rows.limit(0), events.limit(0), ["item"])
+    assert empty.columns == ("_row", "item") and database.rows(empty) == []
 
 
 def test_a_file_that_is_no_parquet_is_named(database, tmp_path):

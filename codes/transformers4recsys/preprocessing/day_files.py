@@ -19,14 +19,12 @@ def file_name(day: str, split: str) -> str:
     return f"session_start_date={day}-{split}.parquet"
 
 
-def as_rows(events: ir.Table, starts: ir.Table, columns: Sequence[str]) -> ir.Table:
-    """Collect each session's events into the list `_events`, in order: structs of _position, _time and `columns`.
+def as_rows(events: ir.Table, starts: ir.Table) -> ir.Table:
+    """Give each session's row: _row, _length, _user (that of the first event), what `starts` says, and `_half`.
 
-    Beside it: _row, _length, _user (that of the first event), and what `starts` says of the session; with
-    `_stage` (see `splits`), how many events come before the first to validate on, and the first to test on.
+    With `_stage` (see `splits`): how many events come before the first to validate on, and the first to test on.
     """
-    fields = {name: events[name] for name in ("_position", "_time", *columns)}
-    whole: dict[str, ir.Value] = {"_events": ibis.struct(fields).collect().sort(), "_length": events.count()}
+    whole: dict[str, ir.Value] = {"_length": events.count()}
     if "_user" in events.columns:
         whole["_user"] = events["_user"].max(where=events["_position"] == 0)
     if "_stage" in events.columns:
@@ -36,11 +34,6 @@ def as_rows(events: ir.Table, starts: ir.Table, columns: Sequence[str]) -> ir.Ta
     digit = rows["session_id"].cast("string").hexdigest("md5").substr(0, 1)
     # MD5 is the same on every engine and in every run.
     return rows.mutate(_half=digit.isin(list("01234567")).ifelse("valid", "test"))
-
-
-def lists(events: ir.ArrayColumn, columns: Sequence[str], prefix: str = "") -> dict[str, ir.ArrayColumn]:
-    """Take a list of structs apart: a list a column."""
-    return {f"{prefix}{name}": events.map(lambda event, name=name: event[name]) for name in columns}
 
 
 def halves(rows: ir.Table) -> ir.Table:
@@ -55,12 +48,13 @@ def write(database: Engine, rows: ir.Table, folder: Path, label: str, names: Map
     `names` tells which columns are written, and under which name.
     """
     parts = {split: rows if split == "train" else rows.filter(rows["_half"] == split) for split in SPLITS}
-    database.write({folder / file_name(label, split): laid_out(part, names) for split, part in parts.items()})
+    files = {folder / file_name(label, split): part for split, part in parts.items()}
+    database.write({path: laid_out(database, part, names) for path, part in files.items()})
 
 
-def laid_out(rows: ir.Table, names: Mapping[str, str]) -> ir.Table:
-    """Put rows in the order of the files, by start and key, and by `_target` if they have one."""
-    in_order = rows.order_by(["_row", *({"_target"} & set(rows.columns))])
+def laid_out(database: Engine, rows: ir.Table, names: Mapping[str, str]) -> ir.Table:
+    """Put rows of `Engine.with_lists` in the order of the files: by start and key, and by `_target` if there is one."""
+    in_order = rows if database.keeps_order else rows.order_by(["_row", *({"_target"} & set(rows.columns))])
     return in_order.select(**{output: in_order[name] for name, output in names.items()})
 
 

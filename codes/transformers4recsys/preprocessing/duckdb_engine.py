@@ -11,14 +11,21 @@ from typing import Any
 
 import duckdb
 import ibis
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from ibis.expr import types as ir
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing.engine import parts
 
+EVENTS_AT_A_TIME = 500_000
+
 
 class DuckDB:
     """What the steps need of an engine: read, keep, rows, write, close."""
+
+    keeps_order = True
 
     def __init__(self, folder: Path, *, memory_limit: str = "3GB", threads: int = 0) -> None:
         """Open a database in `folder`, which also takes what does not fit in memory; threads 0: one a core."""
@@ -30,7 +37,6 @@ class DuckDB:
                 "TimeZone": "UTC",
                 # Ibis 12 writes lambdas with an arrow.
                 "lambda_syntax": "ENABLE_SINGLE_ARROW",
-                "preserve_insertion_order": False,
             }
             for name, value in settings.items():
                 self._ibis.con.execute(f"SET GLOBAL {name} = '{value}'")
@@ -79,6 +85,30 @@ class DuckDB:
         """Give what is kept under `name`, if anything is."""
         return self._kept.get(name)
 
+    def with_lists(self, name: str, rows: ir.Table, events: ir.Table, columns: Sequence[str]) -> ir.Table:
+        """Keep `rows`, by `_row`, with the `columns` of their events as lists, by `_at`, under `name`.
+
+        Sorted events are lists already, all but the place where each begins; to collect them takes DuckDB far longer.
+        """
+        in_order = events.order_by("_row", "_at").select("_row", *columns)
+        put = self.keep
+        with _explained():
+            stream = self._ibis.con.cursor().sql(self._ibis.compile(in_order)).to_arrow_reader(EVENTS_AT_A_TIME)
+            for batch, starts in _of_whole_rows(stream):
+                numbers = batch["_row"].take(pa.array(starts[:-1]))
+                bounds = pc.min_max(numbers).as_py()
+                part = rows.filter(rows["_row"].between(bounds["min"], bounds["max"])).order_by("_row").to_pyarrow()
+                assert part["_row"].combine_chunks().equals(numbers)
+                for column in columns:
+                    lists = pa.ListArray.from_arrays(pa.array(starts, pa.int32()), batch[column])
+                    part = part.append_column(column, lists)
+                # A memtable of Ibis would hold on to its memory.
+                self._ibis.con.register("part", part)
+                put(name, self._ibis.table("part"))
+                put = self.append
+            self._ibis.con.unregister("part")
+        return self._kept[name]
+
     def rows(self, table: ir.Table) -> list[dict[str, Any]]:
         """Fetch a small table."""
         with _explained():
@@ -94,6 +124,19 @@ class DuckDB:
 
     def close(self) -> None:
         self._ibis.disconnect()
+
+
+def _of_whole_rows(stream: pa.RecordBatchReader) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:
+    """Cut a stream sorted by `_row` between rows; beside each batch, where each of its rows starts, and the end."""
+    rest = pa.RecordBatch.from_pylist([], stream.schema)
+    for batch in filter(len, stream):
+        batch = pa.concat_batches([rest, batch])
+        numbers = batch["_row"].to_numpy()
+        starts = np.flatnonzero(np.diff(numbers, prepend=numbers[0] - 1))
+        if len(starts) > 1:
+            yield batch, starts
+        rest = batch.slice(starts[-1])
+    yield pa.concat_batches([rest, rest[:0]]), np.array([0, len(rest)][: len(rest) + 1])
 
 
 @contextmanager

@@ -29,21 +29,19 @@ WEIGHTS: dict[str, Callable[[ir.Table], ir.IntegerScalar]] = {
 COOCCURRENCE = "session_cooccurrence"
 
 
-def with_negatives(database: Engine, rows: ir.Table, days: Sequence[int], recipe: Recipe) -> ir.Table:
-    """Add `_negatives` to rows of `day_files.as_rows`: `neg_samples` different items a position, then 0.
+def with_negatives(database: Engine, rows: ir.Table, events: ir.Table, days: Sequence[int], recipe: Recipe) -> ir.Table:
+    """Add `_negatives` to `rows` with these `events`: `neg_samples` different items a position, then 0.
 
     Bundles of days come one after the other; their clicks are drawn from by later days.
     """
-    events = rows["_events"]
-    lists = {"_items": events.map(lambda event: event[ITEM]), "_times": events.map(lambda event: event["_time"])}
-    database.append(CLICKS, clicks_of(rows.mutate(**lists), recipe.time_unit))
+    lists = events.select("_row", _at="_position", _items=ITEM, _times="_time")
+    clicked = database.with_lists("clicked", rows, lists, ["_items", "_times"])
+    database.append(CLICKS, clicks_of(clicked, recipe.time_unit))
     clicks = database.find(CLICKS)
     assert clicks is not None
     draws = _Draws(database, clicks, days, recipe)
-    sessions = rows.select("_row", _day=clock.day_of(rows["_start"], recipe.time_unit), _event=events.unnest())
-    positions = sessions.select(
-        "_row", "_day", _position=sessions["_event"]["_position"], _item=sessions["_event"][ITEM]
-    )
+    starts = rows.select("_row", _day=clock.day_of(rows["_start"], recipe.time_unit))
+    positions = events.join(starts, "_row").select("_row", "_day", "_position", _item=ITEM)
     positions = database.keep("positions", positions)
     num_positions = database.rows(positions.agg(count=positions.count()))[0]["count"]
     num_parts = ceil(num_positions * draws.num_draws / DRAWS_AT_A_TIME) or 1
@@ -52,7 +50,8 @@ def with_negatives(database: Engine, rows: ir.Table, days: Sequence[int], recipe
         (database.append if part else database.keep)("negatives", negatives)
     negatives = database.find("negatives")
     assert negatives is not None
-    return rows.join(negatives, "_row").select(*rows.columns, "_negatives")
+    joined = rows.join(negatives, "_row").select(*rows.columns, "_negatives")
+    return database.keep("rows with negatives", joined)
 
 
 def remember(database: Engine, files: Sequence[str], recipe: Recipe) -> None:

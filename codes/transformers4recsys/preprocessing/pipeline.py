@@ -163,7 +163,7 @@ class Pipeline:
 
     def _remember_history(self, events: ir.Table) -> None:
         users = events.select("_user").distinct()
-        past.remember(self.database, past.history(self.database, self._day_files, users, self._columns, self.recipe))
+        past.remember(self.database, self._day_files, users, self._columns, self.recipe)
 
     def _remember_clicks(self, first_day: int) -> None:
         start = clock.label(first_day - negatives.window(self.recipe), self.recipe.time_unit)
@@ -177,7 +177,7 @@ class Pipeline:
         return [str(self.output / day_files.file_name(day, "train")) for day in self.ledger.days]
 
     def _rows(self, found: Identified, days: Sequence[int], prices: ir.Table | None, added: Added) -> ir.Table:
-        """Make the rows of the sessions that start on these days, and count them."""
+        """Make the rows of the sessions that start on these days, with their lists, and count them."""
         database, recipe = self.database, self.recipe
         unit, fitted_until = recipe.time_unit, self.ledger.fitted_until(recipe.time_unit)
         ordered = sessions.in_order(sessions.of_days(found.events, days[0], days[-1]), recipe)
@@ -192,28 +192,25 @@ class Pipeline:
         if not self.ledger.fitted:
             self.ledger.fit(database, known, self._numbers)
         events = features.with_numbers(events, self._numbers, self.ledger.scales)
-        rows = database.keep("rows", day_files.as_rows(events, found.starts, self._columns))
+        scalars = {"_row", "_position", "_time", "_user", "_stage"} & set(events.columns)
+        events = database.keep("events of rows", events.select(*sorted(scalars), *self._columns))
+        rows = database.keep("rows", day_files.as_rows(events, found.starts))
         counts = database.rows(sessions.counts(ordered, recipe))
         added.count(
             {day: found.events_of_day[day] for day in days}, counts, database.rows(day_files.halves(rows)), unit
         )
         if recipe.neg_samples:
-            rows = negatives.with_negatives(database, rows, days, recipe)
-        return rows if not recipe.has_past else past.with_past(database, rows, recipe)
-
-    def _finished(self, rows: ir.Table) -> ir.Table:
-        """Give each column of the files its list."""
-        lists = day_files.lists(rows["_events"], self._columns)
-        if self.recipe.has_past:
-            lists |= day_files.lists(rows["_past"], self._columns, past.PREFIX)
-        if self.recipe.user_column:
-            lists |= {"user_id": rows["_user"]}
-        rows = rows.mutate(**lists, session_start=clock.timestamp(rows["_start"]))
-        return rows.select("_row", "_half", *({"_target"} & set(rows.columns)), *self._names)
+            rows = negatives.with_negatives(database, rows, events, days, recipe)
+        events = events.select("_row", "_position", "_time", *self._columns)
+        events = past.with_past(database, rows, events, recipe) if recipe.has_past else events.rename(_at="_position")
+        user = {"user_id": rows["_user"]} if recipe.user_column else {}
+        rows = rows.mutate(session_start=clock.timestamp(rows["_start"]), **user)
+        return database.with_lists("rows with lists", rows, events, self._columns)
 
     def _write_days(self, rows: ir.Table, days: Sequence[int], added: Added) -> Iterator[int]:
         """Write the files of these days; give each day when it is done."""
-        rows = self.database.keep("finished rows", self._finished(rows))
+        if self.recipe.has_past:
+            rows = past.taken_apart(rows, self._columns, self.recipe)
         for day in days:
             label = clock.label(day, self.recipe.time_unit)
             day_files.write(self.database, sessions.of_days(rows, day, day), self.folder, label, self._names)
@@ -221,12 +218,12 @@ class Pipeline:
 
     def _write_split(self, rows: ir.Table, days: Sequence[int], added: Added) -> Iterator[int]:
         """Write the files of a split, under two days that follow one another; all rows come under the first."""
-        for split, part in splits.parts(rows, self.recipe.session_length_max).items():
+        for split, part in splits.parts(rows, self._columns, self.recipe.session_length_max).items():
             label = clock.label(splits.DAYS[split], self.recipe.time_unit)
-            finished = self.database.keep(f"rows of {split}", self._finished(part))
+            part = self.database.keep(f"rows of {split}", part)
             path = self.folder / day_files.file_name(label, split)
-            self.database.write({path: day_files.laid_out(finished, self._names)})
-            number = self.database.rows(finished.agg(rows=finished.count()))[0]["rows"]
+            self.database.write({path: day_files.laid_out(self.database, part, self._names)})
+            number = self.database.rows(part.agg(rows=part.count()))[0]["rows"]
             added.count_split(label, split, number)
             if not number:
                 log.warning("no row in the %s file: the split leaves no target for it", split)

@@ -15,7 +15,7 @@ import ibis
 from ibis.expr import types as ir
 
 from transformers4recsys.errors import InputError
-from transformers4recsys.preprocessing.engine import parts
+from transformers4recsys.preprocessing.engine import lists_by_sorting, parts
 
 INSTALL = "pip install 'transformers4recsys[spark]', and Java 17 (apt-get install openjdk-17-jre-headless)"
 DEFAULTS = {"spark.ui.enabled": "false", "spark.sql.shuffle.partitions": "16"}
@@ -35,6 +35,8 @@ OF_INPUT = {
 
 class Spark:
     """An `engine.Engine` on Spark; `folder` must be one that the driver and all workers see."""
+
+    keeps_order = False
 
     def __init__(self, folder: Path, *, master: str | None = None) -> None:
         """Start Spark on `master`, or where spark-submit says; an active session is taken as it is, and left so."""
@@ -61,7 +63,7 @@ class Spark:
         """Open raw files as one table; values of CSV and JSON stay text, so that 007 stays an id of its own."""
         names = list(column_names)
         readers = {
-            "csv": partial(self._csv, separator=separator, names=names),
+            "csv": partial(_csv, self._session, separator=separator, names=names),
             "json": partial(
                 self._session.read.schema(", ".join(f"`{name}` STRING" for name in names) or "none STRING").json,
                 mode="FAILFAST",
@@ -96,6 +98,10 @@ class Spark:
         """Give what is kept under `name`, if anything is."""
         return self._tables.get(name)
 
+    def with_lists(self, name: str, rows: ir.Table, events: ir.Table, columns: Sequence[str]) -> ir.Table:
+        """Keep `rows` with the `columns` of their events as lists, by `_at`, under `name`."""
+        return self.keep(name, lists_by_sorting(rows, events, columns))
+
     def rows(self, table: ir.Table) -> list[dict[str, Any]]:
         """Fetch a small table."""
         with _explained():
@@ -124,29 +130,30 @@ class Spark:
         frame.createOrReplaceTempView(name)
         return self._ibis.table(name)
 
-    def _csv(self, files: list[str], *, separator: str | None, names: list[str]):
-        """Read each file by its own header; missing columns are null, as they are on DuckDB."""
-        frames = [
-            self._session.read.csv(
-                file,
-                sep=separator or _separator(self._session, file),
-                header=not names,
-                quote='"',
-                escape='"',
-                multiLine=True,
-                mode="FAILFAST",
-            )
-            for file in files
-        ]
-        if names and any(len(frame.columns) != len(names) for frame in frames):
-            raise InputError(f"--input: the files have not {len(names)} columns; check --separator and --column_names")
-        frames = [frame.toDF(*names) if names else frame for frame in frames]
-        return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), frames)
-
 
 def _uri(path: str | Path) -> str:
     """Name the file system, as Spark may have another one by default; unquoted, as Hadoop takes %20 at its word."""
     return f"file://{Path(path).absolute()}"
+
+
+def _csv(session, files: list[str], *, separator: str | None, names: list[str]):
+    """Read each file by its own header; missing columns are null, as they are on DuckDB."""
+    frames = [
+        session.read.csv(
+            file,
+            sep=separator or _separator(session, file),
+            header=not names,
+            quote='"',
+            escape='"',
+            multiLine=True,
+            mode="FAILFAST",
+        )
+        for file in files
+    ]
+    if names and any(len(frame.columns) != len(names) for frame in frames):
+        raise InputError(f"--input: the files have not {len(names)} columns; check --separator and --column_names")
+    frames = [frame.toDF(*names) if names else frame for frame in frames]
+    return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), frames)
 
 
 def _separator(session, file: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -116,22 +116,22 @@ def with_stage(events: ir.Table, recipe: Recipe, cuts: Cuts) -> ir.Table:
     return events.mutate(_stage=STAGES[recipe.split](events, cuts).cast("int64"))
 
 
-def parts(rows: ir.Table, length: int) -> dict[str, ir.Table]:
-    """Cut rows of `day_files.as_rows` for each file, at most `length` events each, the last ones.
+def parts(rows: ir.Table, columns: Sequence[str], length: int) -> dict[str, ir.Table]:
+    """Cut the lists in `columns` of rows for each file, at most `length` events each, the last ones.
 
     A training row has a sequence's events of stage 0, two or more. A row of `valid` and `test` ends with a
     target of that stage, and holds what came before it, so that a sequence has as many rows as targets.
     """
     first, second, end = rows["_valid_from"], rows["_test_from"], rows["_length"]
-    train = rows.filter(first >= 2).mutate(_target=ibis.literal(0, type="int64"), _events=_last(rows, first, length))
-    cut = {"train": train}
+    train = rows.filter(first >= 2).mutate(_target=ibis.literal(0, type="int64"))
+    cut = {"train": train.mutate(**_last(train, columns, train["_valid_from"], length))}
     for split, start, stop in (("valid", first, second), ("test", second, end)):
         targets = ibis.range(ibis.greatest(start, 1).cast("int64"), stop.cast("int64"))
         each = rows.mutate(_target=targets.unnest())
-        cut[split] = each.mutate(_events=_last(each, each["_target"] + 1, length))
+        cut[split] = each.mutate(**_last(each, columns, each["_target"] + 1, length))
     assert tuple(cut) == SPLITS
     return cut
 
 
-def _last(rows: ir.Table, end: ir.IntegerValue, length: int) -> ir.ArrayValue:
-    return rows["_events"][ibis.greatest(end - length, 0) : end]
+def _last(rows: ir.Table, columns: Sequence[str], end: ir.IntegerValue, length: int) -> dict[str, ir.Value]:
+    return {name: rows[name][ibis.greatest(end - length, 0) : end] for name in columns}
