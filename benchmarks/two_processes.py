@@ -2,7 +2,8 @@
 
 GPT-2, 2 layers, width 128, 4 heads, 256 sessions a step in all, cross entropy over 10,000 items, fp32. One and two
 processes take turns; a JSON line a run with sessions a second while training a day, and the cores that the whole run
-got: less than about 0.9 a process means that something else was running, and that the line says nothing.
+got: less than 0.95 for one, or 0.85 each for two, which wait for each other, means that something else was running,
+and that the line says nothing.
 """
 
 import json

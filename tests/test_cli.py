@@ -6,7 +6,7 @@ import shlex
 import pytest
 
 from transformers4recsys import cli
-from transformers4recsys.cli import FlagParser, main
+from transformers4recsys.cli import FlagParser, main, spelt_out
 from transformers4recsys.config import DataArguments, ModelArguments, TrainingArguments, bytes_of
 from transformers4recsys.errors import InputError
 
@@ -58,10 +58,17 @@ def test_a_file_of_flags_equals_the_command_line(suffix, tmp_path):
     from_file = FlagParser(SETTINGS, add_help=False).settings_of([str(path)])
     from_line = parse("--output_dir x --do_train --d_model 64 --learning_rate 0.001")
     assert [str(group) for group in from_file] == [str(group) for group in from_line]
-    words = [str(path), "--d_model", "32", "--do_train", "false", "--do_eval"]
+    words = ["--local-rank=0", str(path), "--d_model", "32", "--do_train", "false", "--do_eval"]
     overruled = FlagParser(SETTINGS, add_help=False).settings_of(words)
     from_line = parse("--output_dir x --do_eval --d_model 32 --learning_rate 0.001")
-    assert [str(group) for group in overruled] == [str(group) for group in from_line]
+    assert [str(group) for group in overruled[:2]] == [str(group) for group in from_line[:2]]
+    assert (overruled[2].do_train, overruled[2].do_eval, overruled[2].local_rank) == (False, True, 0)
+
+
+def test_a_word_behind_a_file_of_flags_is_no_flag(tmp_path):
+    (tmp_path / "run.yaml").write_text("input: [a.csv]")
+    with pytest.raises(InputError, match=r"'b.csv' stands behind .*run.yaml, where only flags may"):
+        spelt_out([str(tmp_path / "run.yaml"), "b.csv"])
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import json
 import logging
+import sys
 from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
@@ -82,7 +83,7 @@ def train(data: DataArguments, model: ModelArguments, training: TrainingArgument
     bar = TrainingProgress()
     loggers = _loggers_of(training, settings, first_step=progress.num_steps if progress else 0)
     callbacks = [bar, *loggers, *_optional_callbacks(training, output_dir)]
-    trainer = _trainer_of(next_item_model, training, callbacks, rests_unread_rows=model.sparse_item_updates)
+    trainer = _trainer_of(next_item_model, training, callbacks, has_lazy_updates=model.sparse_item_updates)
     if resumed_from:
         checkpoint.load(trainer, resumed_from)
     reporter = Reporter([make(output_dir) for make in SINKS.values()], settings)
@@ -171,7 +172,11 @@ def _output_of(training: TrainingArguments) -> tuple[Path, Path | None, checkpoi
     folder = output_dir if asked.lower() == "true" else Path(asked).expanduser()
     progress = checkpoint.read_progress(folder)
     if distributed.is_main():
-        remove_half_written(output_dir)
+        if folder.resolve() == output_dir.resolve():
+            remove_half_written(output_dir)
+        else:
+            start_anew(output_dir, may_overwrite=training.overwrite_output_dir)
+    distributed.barrier()
     return output_dir, folder, progress
 
 
@@ -179,6 +184,8 @@ def _loggers_of(training: TrainingArguments, settings: Mapping[str, Any], *, fir
     if not distributed.is_main():
         return []
     names = chosen_loggers(list(training.report_to or []))
+    # W&B writes the command line down.
+    sys.argv[:] = [without_keys(word) for word in sys.argv]
     opened = [
         open_logger(name, group=training.experiments_group, run_name=training.run_name, settings=settings)
         for name in names
@@ -197,7 +204,7 @@ def _optional_callbacks(training: TrainingArguments, output_dir: Path) -> list[T
 
 
 def _trainer_of(
-    model: NextItemModel, training: TrainingArguments, callbacks: list[TrainerCallback], *, rests_unread_rows: bool
+    model: NextItemModel, training: TrainingArguments, callbacks: list[TrainerCallback], *, has_lazy_updates: bool
 ) -> RecSysTrainer:
     if training.fsdp:
         shard(model, training.device)
@@ -211,7 +218,7 @@ def _trainer_of(
         ),
         evaluation=Evaluation(training.compute_metrics_each_n_steps, training.predict_top_k),
         callbacks=callbacks,
-        rests_unread_rows=rests_unread_rows,
+        has_lazy_updates=has_lazy_updates,
     )
 
 

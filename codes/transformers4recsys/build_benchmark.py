@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 
-import rich
 import torch
+from rich.console import Console
 
 from transformers4recsys.benchmarking.measure import SetUp
 from transformers4recsys.benchmarking.picture import draw
@@ -16,12 +17,16 @@ from transformers4recsys.config import BenchmarkArguments
 from transformers4recsys.errors import InputError
 from transformers4recsys.terminal import progress_bar
 
+WIDTH_OF_TABLE = 200
+
 
 def benchmark(arguments: BenchmarkArguments) -> None:
     """Measure every set-up that the flags describe; show the table, write CSV and picture."""
     for path in (arguments.baseline, arguments.workload):
         if path and not Path(path).expanduser().is_file():
             raise InputError(f"{path} is not there; give a file, or leave the flag out")
+    if not find_spec("matplotlib"):
+        raise InputError("the picture needs matplotlib: pip install matplotlib")
     folder = Path(arguments.output or "").expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     first = SetUp(
@@ -45,5 +50,7 @@ def benchmark(arguments: BenchmarkArguments) -> None:
     baseline = Path(arguments.baseline).expanduser() if arguments.baseline else None
     with progress_bar("benchmark", len(set_ups) * arguments.repeats) as advance:
         rows = run_all(set_ups, folder, repeats=arguments.repeats, baseline=baseline, on_run=advance)
-    rich.print(table_of(rows))
+    console = Console()
+    # A file has no width.
+    Console(width=None if console.is_terminal else WIDTH_OF_TABLE).print(table_of(rows))
     draw(rows, folder / "benchmark.png")

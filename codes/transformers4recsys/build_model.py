@@ -106,7 +106,7 @@ def model_of(data: DataArguments, model: ModelArguments, training: TrainingArgum
         is_read_by_row_alone = not (is_tied and built.objective.reads_all_items)
         if is_read_by_row_alone and not reasons and training.device.type == "cpu":
             built.make_gradients_sparse()
-        if not is_tied and not built.objective.reads_all_items:
+        if not is_tied and not built.objective.reads_all_items and not reasons:
             log.info("--sparse_item_updates makes steps over %d items faster; see --help", len(built.item_table))
     return built
 

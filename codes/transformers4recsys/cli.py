@@ -12,6 +12,7 @@ import textwrap
 from argparse import Action
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -94,8 +95,14 @@ class FlagParser(HfArgumentParser):
 
 def spelt_out(arguments: list[str]) -> list[str]:
     """Put the flags that a JSON or YAML file holds in its place, before those that follow it and overrule it."""
-    is_file = bool(arguments) and arguments[0].endswith((".json", ".yaml", ".yml"))
-    return [*flags_of_file(Path(arguments[0])), *arguments[1:]] if is_file else arguments
+    # A launcher may put the rank in front.
+    ranks = list(takewhile(lambda word: word.startswith(("--local-rank=", "--local_rank=")), arguments))
+    file, *flags = arguments[len(ranks) :] or [""]
+    if not file.endswith((".json", ".yaml", ".yml")):
+        return arguments
+    if flags and not flags[0].startswith("-"):
+        raise InputError(f"{flags[0]!r} stands behind {file}, where only flags may; give --name {flags[0]}")
+    return [*flags_of_file(Path(file)), *flags, *ranks]
 
 
 def flags_of_file(path: Path) -> list[str]:

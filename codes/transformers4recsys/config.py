@@ -348,7 +348,7 @@ class BenchmarkArguments:
         default_factory=lambda: [5.5, 12.0], metadata={"help": "mean session lengths, up to 20"}
     )
     sessions: list[int] = field(default_factory=lambda: [100_000, 400_000], metadata={"help": "sessions in the file"})
-    losses: list[str] = field(default_factory=lambda: ["cross_entropy"], metadata={"help": "as --loss_type of train"})
+    losses: list[str] = field(default_factory=lambda: ["cross_entropy"], metadata={"help": "as --loss_type of train; sampled ones with --sparse_item_updates"})
     precisions: list[str] = field(
         default_factory=lambda: ["fp32", "bf16"], metadata={"help": "of products: fp32, bf16, fp16 (GPU)"}
     )
@@ -368,6 +368,10 @@ class BenchmarkArguments:
         at_least(0, self, "threads")
         if min(self.items) < 2 or min(self.sessions) < 100 or not 2 < min(self.lengths) <= max(self.lengths) <= 20:
             raise InputError("--items from 2, --sessions from 100, --lengths between 2 and 20")
+        if 0.9 * min(self.sessions) < self.batch_size:
+            raise InputError(
+                f"--sessions {min(self.sessions)}: nine tenths are trained on, too few for one --batch_size {self.batch_size}"
+            )
         if "fp16" in self.precisions and not torch.cuda.is_available():
             raise InputError("--precisions fp16 needs a GPU; bf16 works on the CPU")
         unknown = set(self.precisions) - {"fp32", "bf16", "fp16"}

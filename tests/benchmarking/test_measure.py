@@ -26,6 +26,7 @@ def test_measures_a_small_set_up_in_a_process_of_its_own(loss_type):
     assert row["num_items"] == 40 and row["loss_type"] == loss_type
     for name in ("train_sessions_per_s", "eval_sessions_per_s", "load_events_per_s", "peak_memory_mb"):
         assert row[name] > 0
+    assert row["train_sessions_per_s"] * row["step_ms"] == pytest.approx(1000 * SMALL["batch_size"])
 
 
 def test_a_given_workload_is_split_in_order(tmp_path):

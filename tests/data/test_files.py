@@ -31,6 +31,8 @@ def test_inside(folder: str, expected: str):
         ("s3://shop/a@b", "s3://shop/a@b"),
         ("s3://shop?endpoint_override=http://a@b", "s3://shop?endpoint_override=http://***@b"),
         ("s3://name:k/ey@shop/days", "s3://***@shop/days"),
+        ("s3://name:123/key@shop/days", "s3://***@shop/days"),
+        ("s3://name:k@ey@shop/days?a=b", "s3://***@shop/days?a=b"),
         ("hdfs://host:8020/a@b", "hdfs://host:8020/a@b"),
         ("s3://shop/days?access_key=me&region=eu", "s3://shop/days?access_key=***&region=eu"),
         ("s3://shop?region=eu&Session-Token=it", "s3://shop?region=eu&Session-Token=***"),

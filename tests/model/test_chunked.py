@@ -25,12 +25,12 @@ def value_and_gradients(loss, hidden, table, item_bias, labels, **options):
     return value.detach(), *torch.autograd.grad(3 * value, (hidden, table, item_bias))
 
 
-@pytest.fixture(params=[(7, 3), (1, 50), (64, 1000)])
+@pytest.fixture(params=[(7, 3, 1), (1, 50, 1), (64, 1000, 1), (7, 3, 10**9), (64, 1000, 10**9)])
 def chunks(request, monkeypatch):
-    """Rows and items at a time: some of each, a row at a time, all at once."""
-    rows, items = request.param
+    """Rows and items at a time: some of each, a row at a time, all at once; scores held, and made anew."""
+    rows, items, least = request.param
     monkeypatch.setattr(chunked, "MOST_ROWS_ON_CPU", rows)
-    monkeypatch.setattr(chunked, "LEAST_ROWS", 1)
+    monkeypatch.setattr(chunked, "LEAST_ROWS", least)
     monkeypatch.setattr(chunked, "ITEMS_OF_A_BLOCK_ON_CPU", items)
 
 
@@ -73,21 +73,42 @@ def test_half_precision_holds_the_sum_of_a_block(monkeypatch):
     torch.testing.assert_close(loss.detach(), torch.tensor(70_000.0).log(), rtol=1e-3, atol=0)
 
 
+def test_half_precision_keeps_small_gradients_apart_from_zero():
+    """With a loss scale as --fp16 has, gradients are those of full precision to a step or two of half precision."""
+    generator = torch.Generator().manual_seed(0)
+    hidden, table = (torch.randn(rows, 8, generator=generator) * 0.02 for rows in (600, 5_000))
+    labels = torch.randint(1, 5_000, (600,), generator=generator)
+    of = {}
+    for precision in (torch.float16, torch.float32):
+        inputs = [each.clone().requires_grad_() for each in (hidden, table, torch.zeros(5_000))]
+        with torch.autocast("cpu", torch.float16, enabled=precision == torch.float16):
+            half = inputs[0].to(precision)
+            loss = chunked.cross_entropy(half, *inputs[1:], labels)
+        half.retain_grad()
+        (loss * 65_536).backward()
+        of[precision] = [half.grad.float(), *(each.grad for each in inputs[1:])]
+    for found, expected in zip(of[torch.float16], of[torch.float32], strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-2, atol=2e-3 * expected.abs().max().item())
+
+
 def test_no_label_costs_nothing():
     hidden, table, item_bias, labels = inputs(0)
     assert chunked.cross_entropy(hidden, table, item_bias, labels) == 0
 
 
-def test_never_holds_all_scores(monkeypatch):
+@pytest.mark.parametrize(("least_rows", "expected"), [(5, [5, 5, 3]), (6, [8, 8, 5, 5])])
+def test_never_holds_all_scores(least_rows, expected, monkeypatch):
+    """There is room for five rows: they are held, or eight are made twice."""
     monkeypatch.setattr(chunked, "SCORES_AT_A_TIME_ON_CPU", 5 * NUM_ITEMS)
-    monkeypatch.setattr(chunked, "LEAST_ROWS", 1)
+    monkeypatch.setattr(chunked, "LEAST_ROWS", least_rows)
+    monkeypatch.setattr(chunked, "MOST_ROWS_ON_CPU", 8)
     sizes = []
-    softmax_weights = chunked.Softmax._weights
+    scores = chunked.Softmax._scores
 
     def noted(self, hidden_RE, blocks):
         sizes.append(len(hidden_RE))
-        return softmax_weights(self, hidden_RE, blocks)
+        return scores(self, hidden_RE, blocks)
 
-    monkeypatch.setattr(chunked.Softmax, "_weights", noted)
+    monkeypatch.setattr(chunked.Softmax, "_scores", noted)
     value_and_gradients(chunked.cross_entropy, *inputs(13))
-    assert sizes == [5, 5, 3]
+    assert sizes == expected

@@ -1,5 +1,7 @@
 """TensorBoard and W&B get all days of a run on one axis."""
 
+import sys
+
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -24,9 +26,11 @@ def test_wandb_runs_without_an_account(mode, run_train, tmp_path, monkeypatch):
     pytest.importorskip("wandb").teardown()
     monkeypatch.setenv("WANDB_MODE", mode)
     monkeypatch.setenv("WANDB_SILENT", "true")
+    monkeypatch.setattr(sys, "argv", ["recsys_main.py", "--data_path", "s3://name:secret@shop/days"])
     run_train(end_date="2019-10-02", report_to="wandb", logging_steps=1)
     (run,) = (tmp_path / "wandb").glob("offline-run-*")
     assert list(run.glob("*.wandb"))
+    assert not [path for path in run.rglob("*") if path.is_file() and b"name:secret" in path.read_bytes()]
 
 
 def test_auto_takes_wandb_where_it_is_told_how_to_run(monkeypatch, tmp_path):

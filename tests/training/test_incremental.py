@@ -93,6 +93,14 @@ def test_a_run_that_is_resumed_equals_one_that_never_stopped(run_train):
     assert results(parts) == results(whole)
 
 
+def test_a_run_goes_on_in_another_folder_but_not_over_another_run(run_train, capsys):
+    whole, first = run_train("whole", end_date="2019-10-04"), run_train("first")
+    moved = run_train("moved", end_date="2019-10-04", resume_from_checkpoint=first)
+    assert results(moved)["2019-10-04"] == results(whole)["2019-10-04"]
+    run_train("moved", exit_code=2, end_date="2019-10-04", resume_from_checkpoint=first)
+    assert "--output_dir moved holds an earlier run" in " ".join(capsys.readouterr().err.split())
+
+
 def test_the_window_takes_in_earlier_days(run_train, caplog):
     one, two = (
         run_train("one", end_date="2019-10-04"),

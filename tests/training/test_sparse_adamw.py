@@ -26,7 +26,7 @@ def step(table, optimizer, ids):
 def test_equals_adamw_where_every_batch_reads_every_row():
     sparse, dense = tables()
     of_sparse, of_dense = (
-        SparseAdamW([sparse.weight], rests_unread_rows=True, **SETTINGS),
+        SparseAdamW([sparse.weight], is_lazy=True, **SETTINGS),
         torch.optim.AdamW([dense.weight], **SETTINGS),
     )
     for ids in ([0, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0, 0, 5], [0, 2, 1, 3, 5, 4, 4]):
@@ -35,11 +35,11 @@ def test_equals_adamw_where_every_batch_reads_every_row():
     torch.testing.assert_close(sparse.weight, dense.weight)
 
 
-@pytest.mark.parametrize("rows_at_a_time", [1, 4, 6, 100])
-def test_moves_rows_that_no_batch_reads_as_adamw_does(rows_at_a_time, monkeypatch):
-    monkeypatch.setattr(sparse_adamw, "ROWS_AT_A_TIME", rows_at_a_time)
+@pytest.mark.parametrize("numbers_at_a_time", [1, 12, 18, 300])
+def test_moves_rows_that_no_batch_reads_as_adamw_does(numbers_at_a_time, monkeypatch):
+    monkeypatch.setattr(sparse_adamw, "NUMBERS_AT_A_TIME", numbers_at_a_time)
     sparse, dense = tables()
-    of_sparse = SparseAdamW([sparse.weight], rests_unread_rows=False, **SETTINGS)
+    of_sparse = SparseAdamW([sparse.weight], is_lazy=False, **SETTINGS)
     of_dense = torch.optim.AdamW([dense.weight], fused=True, **SETTINGS)
     for ids in ([0, 2], [5, 4, 4, 5], [3], [2, 0, 5]):
         step(sparse, of_sparse, ids)
@@ -53,7 +53,7 @@ def test_moves_rows_that_no_batch_reads_as_adamw_does(rows_at_a_time, monkeypatc
 
 def test_a_row_that_is_not_read_stands_still():
     sparse, _ = tables()
-    optimizer = SparseAdamW([sparse.weight], rests_unread_rows=True, **SETTINGS)
+    optimizer = SparseAdamW([sparse.weight], is_lazy=True, **SETTINGS)
     step(sparse, optimizer, [0, 1, 2])
     before = sparse.weight.detach().clone()
     step(sparse, optimizer, [1])
@@ -63,7 +63,7 @@ def test_a_row_that_is_not_read_stands_still():
 
 def test_dense_weights_beside_are_moved_as_ever_and_the_state_can_be_saved():
     sparse, dense = tables()
-    optimizer = SparseAdamW([sparse.weight, dense.weight], rests_unread_rows=True, **SETTINGS)
+    optimizer = SparseAdamW([sparse.weight, dense.weight], is_lazy=True, **SETTINGS)
     twin = torch.nn.Embedding(6, 3, _weight=dense.weight.detach().clone())
     of_twin = torch.optim.AdamW([twin.weight], **SETTINGS)
     for _ in range(2):
@@ -76,7 +76,7 @@ def test_dense_weights_beside_are_moved_as_ever_and_the_state_can_be_saved():
     torch.testing.assert_close(dense.weight, twin.weight)
 
     again, other = tables()
-    copy = SparseAdamW([again.weight, other.weight], rests_unread_rows=True, **SETTINGS)
+    copy = SparseAdamW([again.weight, other.weight], is_lazy=True, **SETTINGS)
     copy.load_state_dict(deepcopy(optimizer.state_dict()))
     with torch.no_grad():
         again.weight.copy_(sparse.weight)

@@ -166,8 +166,9 @@ def build_trainer(set_up: SetUp, schema: Schema, folder: str) -> tuple[RecSysTra
         training_targets=CausalTargets(),
         evaluation_targets=CausalLastTarget(),
     )
-    rests_unread_rows = not model.objective.reads_all_items
-    if rests_unread_rows or num_items > MANY_ITEMS:
+    # As the program does, but for the sampled losses: they are measured with --sparse_item_updates.
+    is_lazy = not model.objective.reads_all_items
+    if set_up.precision != "fp16" and (is_lazy or num_items > MANY_ITEMS and set_up.device == "cpu"):
         model.make_gradients_sparse()
     arguments = TrainingArguments(
         folder,
@@ -189,7 +190,7 @@ def build_trainer(set_up: SetUp, schema: Schema, folder: str) -> tuple[RecSysTra
         schedule=Schedule(),
         evaluation=Evaluation(),
         callbacks=[times],
-        rests_unread_rows=rests_unread_rows,
+        has_lazy_updates=is_lazy,
     )
     return trainer, times
 

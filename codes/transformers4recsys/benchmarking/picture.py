@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from transformers4recsys.errors import InputError
-
 SIZES = {"num_items": "items in the catalogue", "length": "mean session length", "num_sessions": "sessions in the file"}
 MEASURES = {
     "train_sessions_per_s": "training, sessions/s",
@@ -18,10 +16,8 @@ MEASURES = {
 
 def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Draw a row of pictures for each size that has two values or more, a line a loss and precision."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise InputError("the picture needs matplotlib: pip install matplotlib") from error
+    from matplotlib.figure import Figure
+
     varied = [size for size in SIZES if len({row[size] for row in rows}) > 1] or ["num_items"]
     figure = Figure(figsize=(12, 3.4 * len(varied)), layout="constrained")
     axes = figure.subplots(len(varied), len(MEASURES), squeeze=False)

@@ -31,7 +31,8 @@ def is_local(path: str) -> bool:
 
 def without_keys(text: str) -> str:
     """Mask the names and keys that URIs in a text hold, before a host or as options, so that it can be written down."""
-    # A key may hold a slash; a port, which digits and a slash tell, is none.
+    # A key may hold a slash or an @; elsewhere a port, which digits and a slash tell, is none.
+    text = re.sub(r"\b((?:s3|gs)://)[^/:?@\s]*:[^?\s'\"]*@", r"\1***@", text)
     text = re.sub(r"(\w://)(?:[^:/?@\s]*:(?!\d+/)[^?@\s]*|[^/?@\s]*)@", r"\1***@", text)
     return re.sub(r"([?&][\w-]*(?:key|secret|token|password|signature)[\w-]*=)[^&\s'\"]*", r"\1***", text, flags=re.I)
 

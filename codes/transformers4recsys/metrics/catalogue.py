@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, pad
 
 from transformers4recsys.metrics.ranking import Ranks, rank_bounds
 
@@ -73,7 +73,7 @@ def _compare_all(
 ) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
     """Give what `_rank_rows` gives, for labels of these scores, and the labels' scores as the blocks have them, (R, 1).
 
-    Without a finite loss, as exp() overflows or a score is not a number, the counts say nothing.
+    Where the loss is not finite, as exp() overflows or a score is not a number, the counts mean nothing.
     """
     above_less_below_R, not_tied_R, first = torch.zeros_like(labels_R), torch.zeros_like(labels_R), 0
     of_blocks_R1, total_R = torch.full_like(label_R1, torch.nan), torch.zeros_like(label_R1[:, 0])
@@ -84,8 +84,8 @@ def _compare_all(
         # In place wherever values are used up. Signs are summed in a third of the time of two comparisons, and exactly.
         scores_RC -= label_R1
         sign_RC = scores_RC.sign()
-        above_less_below_R += sign_RC.sum(1).long()
-        not_tied_R += sign_RC.abs_().sum(1).long()
+        above_less_below_R += sign_RC.sum(1, dtype=torch.float32).long()
+        not_tied_R += sign_RC.abs_().sum(1, dtype=torch.float32).long()
         # exp2() takes a third of the time of exp().
         total_R += scores_RC.mul_(LOG2_E).exp2_().sum(1)
         first += scores_RC.shape[1]
@@ -96,11 +96,11 @@ def _compare_all(
 def _rank_plainly(
     hidden_RE: Tensor, table_IE: Tensor, bias_I: Tensor, labels_R: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Do the same from all scores of some rows, in which there may be any value."""
+    """Do the same from all scores, to the bit those of the blocks, in which there may be any value."""
+    all_scores_RI = torch.cat(list(_score_blocks(hidden_RE, table_IE, bias_I)), dim=1)
     parts = []
-    for part_RE, part_R in zip(hidden_RE.split(FEW_ROWS), labels_R.split(FEW_ROWS), strict=True):
-        scores_RI = torch.cat(list(_score_blocks(part_RE, table_IE, bias_I)), dim=1)
-        ranks = rank_bounds(torch.nn.functional.pad(scores_RI, (1, 0)), part_R + 1)
+    for scores_RI, part_R in zip(all_scores_RI.split(FEW_ROWS), labels_R.split(FEW_ROWS), strict=True):
+        ranks = rank_bounds(pad(scores_RI, (1, 0)), part_R + 1)
         parts.append((ranks.num_above, ranks.num_tied, cross_entropy(scores_RI, part_R, reduction="none")))
     num_above_R, num_tied_R, loss_R = (torch.cat(each) for each in zip(*parts, strict=True))
     return num_above_R, num_tied_R, loss_R

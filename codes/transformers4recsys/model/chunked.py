@@ -6,16 +6,17 @@ Letters as everywhere, and `R` rows of a chunk, `C` items of a block. The plain 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-# Scores held at a time, 96 MiB of them, or 1 GiB on a GPU, in blocks that a core's cache holds or that fill a GPU.
-SCORES_AT_A_TIME_ON_CPU, SCORES_AT_A_TIME = 3 * 2**23, 2**28
-MOST_ROWS_ON_CPU, LEAST_ROWS = 576, 32
+# Scores held at a time, 128 MiB of them, or 1 GiB on a GPU, in blocks that a core's cache holds or that fill a GPU.
+SCORES_AT_A_TIME_ON_CPU, SCORES_AT_A_TIME = 2**25, 2**28
+# Fewer rows than LEAST would make slow products: scores are then made twice and never held.
+MOST_ROWS_ON_CPU, LEAST_ROWS = 576, 256
 # The weights of a block are at most 1 each, and their sum has to fit into 16 bits.
 ITEMS_OF_A_BLOCK_ON_CPU, ITEMS_OF_A_BLOCK = 4_096, 32_768
 # exp() of scores within this of one another keeps all digits without taking the largest off first.
@@ -29,7 +30,7 @@ def cross_entropy(
     """Mean negative log-likelihood as in `losses.cross_entropy`, in memory that does not grow with P x V.
 
     Under autocast the products of a block are in its lower precision, sums over blocks in full: the loss is then right
-    to about 0.01. The gradients are made here, and scaled in place: there is no second backward pass.
+    to half a step of that precision at the largest score, about 0.01 for a score of 4. The gradients are made here, and scaled in place: there is no second backward pass.
     """
     if not len(labels_P):
         return hidden_PE.sum() * 0
@@ -55,7 +56,8 @@ class _CrossEntropy(torch.autograd.Function):
             hidden = hidden_PE.to(item_table_VE.dtype)
             softmax = Softmax.of(hidden, item_table_VE, bias_V, precision)
             loss, gradients = softmax.loss_and_gradients(labels_P, label_smoothing)
-        ctx.save_for_backward(gradients[0].to(hidden_PE.dtype), *gradients[1:])
+        ctx.save_for_backward(*gradients)
+        ctx.dtype = hidden_PE.dtype  # pyright: ignore[reportAttributeAccessIssue]
         return loss
 
     @staticmethod
@@ -65,7 +67,9 @@ class _CrossEntropy(torch.autograd.Function):
         # On the CPU a look costs less than a pass over the table; elsewhere it would wait for the device.
         if gradient.device.type != "cpu" or gradient != 1:
             of_inputs = [each.mul_(gradient) for each in of_inputs]
-        return (*of_inputs, None, None, None)
+        # Only now, with the scale that keeps small gradients out of the zeros of half precision.
+        of_hidden = of_inputs[0].to(ctx.dtype)  # pyright: ignore[reportAttributeAccessIssue]
+        return (of_hidden, *of_inputs[1:], None, None, None)
 
 
 @dataclass(frozen=True)
@@ -118,11 +122,16 @@ class Softmax:
         return loss_P.mean(), tuple(of.div_(len(labels_P)) for of in gradients)
 
     @property
+    def _rows_to_hold(self) -> int:
+        """How many rows' scores there is room for."""
+        is_on_cpu = self.hidden_PE.device.type == "cpu"
+        return (SCORES_AT_A_TIME_ON_CPU if is_on_cpu else SCORES_AT_A_TIME) // len(self.item_table_VE)
+
+    @property
     def _rows_at_a_time(self) -> int:
-        num_items = len(self.item_table_VE)
         if self.hidden_PE.device.type != "cpu":
-            return max(LEAST_ROWS, SCORES_AT_A_TIME // num_items)
-        return max(LEAST_ROWS, min(MOST_ROWS_ON_CPU, SCORES_AT_A_TIME_ON_CPU // num_items))
+            return max(LEAST_ROWS, self._rows_to_hold)
+        return min(MOST_ROWS_ON_CPU, self._rows_to_hold) if self._rows_to_hold >= LEAST_ROWS else MOST_ROWS_ON_CPU
 
     def _add_chunk(self, rows: slice, table_gradient_VE: Tensor, bias_gradient_V: Tensor) -> tuple[Tensor, Tensor]:
         """Add a chunk to the gradients, but for the labels; give the mean item (R, E) and the log of the total (R,)."""
@@ -130,7 +139,12 @@ class Softmax:
         is_on_cpu = hidden_RE.device.type == "cpu"
         num_items = ITEMS_OF_A_BLOCK_ON_CPU if is_on_cpu else ITEMS_OF_A_BLOCK
         blocks = list(_slices(len(self.item_table_VE), num_items))
-        weights, largest_R1 = self._weights(hidden_RE, blocks)
+        kept: Callable[[Anew], Iterable[Tensor]] = list if self._rows_to_hold >= LEAST_ROWS else lambda anew: anew
+        scores = kept(Anew(lambda: self._scores(hidden_RE, blocks)))
+        largest_R1 = hidden_RE.new_zeros(len(hidden_RE), 1)
+        if not self.is_safe:
+            largest_R1 = torch.stack([scores_RC.amax(1, keepdim=True) for scores_RC in scores]).amax(0)
+        weights = kept(Anew(lambda: (self._weights(scores_RC, largest_R1) for scores_RC in scores)))
         total_RF = hidden_RE.new_zeros(len(hidden_RE), hidden_RE.shape[1] + 1)
         for block, weights_RC in zip(blocks, weights, strict=True):
             items_CF = _with_ones(self.item_table_VE[block])
@@ -138,28 +152,40 @@ class Softmax:
                 items_CF *= self.bias_V[block].exp()[:, None]
             total_RF += weights_RC @ items_CF.to(self.precision)
         total_R1 = total_RF[:, -1:]
-        scaled_RF = (_with_ones(hidden_RE) / total_R1).to(self.precision)
+        # Totals of large catalogues would make zeros of small numbers in half precision.
+        unit = total_R1.amin() if self.precision == torch.float16 else None
+        scaled_RF = (_with_ones(hidden_RE) / (total_R1 if unit is None else total_R1 / unit)).to(self.precision)
         for block, weights_RC in zip(blocks, weights, strict=True):
             gradient_CF = (weights_RC.T @ scaled_RF).to(hidden_RE.dtype)
+            if unit is not None:
+                gradient_CF /= unit
             if self.is_safe:
                 gradient_CF *= self.bias_V[block].exp()[:, None]
             table_gradient_VE[block] += gradient_CF[:, :-1]
             bias_gradient_V[block] += gradient_CF[:, -1]
         return total_RF[:, :-1] / total_R1, (total_R1.log() + largest_R1)[:, 0]
 
-    def _weights(self, hidden_RE: Tensor, blocks: list[slice]) -> tuple[list[Tensor], Tensor]:
-        """Give the unnormalised softmax by block, (R, C) each, and what was taken off all scores, (R, 1)."""
+    def _scores(self, hidden_RE: Tensor, blocks: list[slice]) -> Iterator[Tensor]:
+        """Give the scores by block, (R, C) each; where they are safe, without the bias and in units of log 2."""
         # exp(x) as 2^(x log2 e): exp2() takes a third of the time, and the factor goes into the few hidden states.
         hidden_RE = (hidden_RE * LOG2_E if self.is_safe else hidden_RE).to(self.precision)
-        scores = [hidden_RE @ self.item_table_VE[block].to(self.precision).T for block in blocks]
-        if self.is_safe:
-            return [scores_RC.exp2_() for scores_RC in scores], self.bias_V.new_zeros(len(hidden_RE), 1)
-        scores = [
-            scores_RC.to(self.bias_V.dtype) + self.bias_V[block]
-            for block, scores_RC in zip(blocks, scores, strict=True)
-        ]
-        largest_R1 = torch.stack([scores_RC.amax(1) for scores_RC in scores]).amax(0)[:, None]
-        return [(scores_RC - largest_R1).exp_().to(self.precision) for scores_RC in scores], largest_R1
+        for block in blocks:
+            scores_RC = hidden_RE @ self.item_table_VE[block].to(self.precision).T
+            yield scores_RC if self.is_safe else scores_RC.to(self.bias_V.dtype) + self.bias_V[block]
+
+    def _weights(self, scores_RC: Tensor, largest_R1: Tensor) -> Tensor:
+        """Give the unnormalised softmax of a block, (R, C); the scores are used up."""
+        return scores_RC.exp2_() if self.is_safe else scores_RC.sub_(largest_R1).exp_().to(self.precision)
+
+
+class Anew:
+    """Makes its tensors each time that they are gone through, in place of holding them."""
+
+    def __init__(self, make: Callable[[], Iterator[Tensor]]):
+        self.make = make
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return self.make()
 
 
 def _with_ones(values_XE: Tensor) -> Tensor:

@@ -10,25 +10,25 @@ from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 from torch.optim.adamw import adamw
 
-# What a cache holds of a wide table.
-ROWS_AT_A_TIME = 2_048
+# Of a table: what a cache holds.
+NUMBERS_AT_A_TIME = 2**18
 
 
 class SparseAdamW(torch.optim.AdamW):
     """AdamW (Loshchilov and Hutter 2019) that takes sparse gradients, the rest of whose rows are zeros.
 
-    All weights move as under AdamW. With `rests_unread_rows` a row that no batch reads keeps its value and its moments,
+    All weights move as under AdamW. With `is_lazy` a row that no batch reads keeps its value and its moments,
     as in PyTorch's SparseAdam: no momentum moves it on, no weight decay shrinks it. As there, steps are counted by
     table: a row's first one is up to three times as long.
     """
 
-    def __init__(self, weights: Iterable[nn.Parameter], *, rests_unread_rows: bool, **settings: Any):
+    def __init__(self, weights: Iterable[nn.Parameter], *, is_lazy: bool, **settings: Any):
         super().__init__(weights, **settings)
-        self.rests_unread_rows = rests_unread_rows
+        self.is_lazy = is_lazy
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        move = self._move_rows if self.rests_unread_rows else self._move_all
+        move = self._move_rows if self.is_lazy else self._move_all
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.grad is not None and weight.grad.is_sparse:
@@ -43,7 +43,8 @@ class SparseAdamW(torch.optim.AdamW):
     def _move_all(self, weight: Tensor, gradient: Tensor, state: dict[str, Tensor], group: dict[str, Any]) -> None:
         """Deal the gradient out to PyTorch's own step, some rows of the table at a time."""
         rows, values = gradient.indices()[0], gradient.values()
-        whole, (beta1, beta2) = torch.zeros_like(weight[:ROWS_AT_A_TIME]), group["betas"]
+        whole = torch.zeros_like(weight[: max(1, NUMBERS_AT_A_TIME // weight.shape[1])])
+        beta1, beta2 = group["betas"]
         for start in range(0, len(weight), len(whole)):
             block = slice(start, min(start + len(whole), len(weight)))
             read = slice(*torch.searchsorted(rows, torch.tensor([block.start, block.stop])).tolist())

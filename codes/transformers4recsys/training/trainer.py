@@ -93,12 +93,12 @@ class RecSysTrainer(Trainer):
         schedule: Schedule,
         evaluation: Evaluation,
         callbacks: list[TrainerCallback],
-        rests_unread_rows: bool = False,
+        has_lazy_updates: bool = False,
     ):
         optimizer = None
         if model.has_sparse_gradients:
             settings = self.get_optimizer_cls_and_kwargs(args)[1]
-            optimizer = (SparseAdamW, settings | {"rests_unread_rows": rests_unread_rows})
+            optimizer = (SparseAdamW, settings | {"is_lazy": has_lazy_updates})
         super().__init__(model=model, args=args, callbacks=callbacks, optimizer_cls_and_kwargs=optimizer)
         for shows_progress in (PrinterCallback, ProgressCallback):
             self.remove_callback(shows_progress)
