@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -93,11 +95,21 @@ def _measured(run: str, log: Path, output: Path) -> None:
     began = time.perf_counter()
     parts = RUNS[run](log, output)
     seconds = time.perf_counter() - began
-    # A child is the Java process of Spark; it counts when it has ended.
-    kinds = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    found = {"seconds": seconds, "gb": max(kind.ru_maxrss for kind in kinds) / 1e6}
-    found |= {"cpu": sum(kind.ru_utime + kind.ru_stime for kind in kinds)}
+    own, (java_cpu, java_gb) = resource.getrusage(resource.RUSAGE_SELF), _of_java()
+    found = {"seconds": seconds, "gb": own.ru_maxrss / 1e6 + java_gb, "cpu": own.ru_utime + own.ru_stime + java_cpu}
     sys.stdout.write(json.dumps(found | {"parts": parts}) + "\n")
+
+
+def _of_java() -> tuple[float, float]:
+    """Give CPU seconds and peak memory, in GB, of the Java process that Spark has started; 0 where there is none."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            name, _, numbers = (process / "stat").read_text().rpartition(")")
+            parent, used = int(numbers.split()[1]), sum(map(int, numbers.split()[11:13]))
+            if name.endswith("(java") and parent == os.getpid():
+                status = (process / "status").read_text().split()
+                return used / os.sysconf("SC_CLK_TCK"), int(status[status.index("VmHWM:") + 1]) / 1e6
+    return 0, 0
 
 
 def main() -> None:

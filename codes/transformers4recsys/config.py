@@ -348,7 +348,10 @@ class BenchmarkArguments:
         default_factory=lambda: [5.5, 12.0], metadata={"help": "mean session lengths, up to 20"}
     )
     sessions: list[int] = field(default_factory=lambda: [100_000, 400_000], metadata={"help": "sessions in the file"})
-    losses: list[str] = field(default_factory=lambda: ["cross_entropy"], metadata={"help": "as --loss_type of train; sampled ones with --sparse_item_updates"})
+    losses: list[str] = field(
+        default_factory=lambda: ["cross_entropy"],
+        metadata={"help": "as --loss_type of train; sampled ones with --sparse_item_updates"},
+    )
     precisions: list[str] = field(
         default_factory=lambda: ["fp32", "bf16"], metadata={"help": "of products: fp32, bf16, fp16 (GPU)"}
     )

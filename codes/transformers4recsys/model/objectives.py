@@ -20,7 +20,6 @@ from transformers4recsys.model.losses import (
     PAIRWISE_LOSSES,
     CatalogLoss,
     PairwiseLoss,
-    cross_entropy,
     gbce,
     gbce_beta,
     softmax_of_candidates,
@@ -343,7 +342,9 @@ def _sampled(loss_type: str, settings: ObjectiveSettings) -> WeightedSum:
 def _on_negative_column(loss_type: str, settings: ObjectiveSettings) -> WeightedSum:
     objectives, weights = [], []
     if settings.all_rescale_factor:
-        objectives.append(CatalogObjective(partial(CATALOG_LOSSES["cross_entropy"], label_smoothing=settings.label_smoothing)))
+        objectives.append(
+            CatalogObjective(partial(CATALOG_LOSSES["cross_entropy"], label_smoothing=settings.label_smoothing))
+        )
         weights.append(settings.loss_scale_factor * settings.all_rescale_factor)
     if settings.neg_rescale_factor:
         if not settings.has_negative_column:

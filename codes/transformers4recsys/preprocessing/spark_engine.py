@@ -100,7 +100,8 @@ class Spark:
 
     def with_lists(self, name: str, rows: ir.Table, events: ir.Table, columns: Sequence[str]) -> ir.Table:
         """Keep `rows` with the `columns` of their events as lists, by `_at`, under `name`."""
-        return self.keep(name, lists_by_sorting(rows, events, columns))
+        # Kept in order, a day is read without the others.
+        return self.keep(name, lists_by_sorting(rows, events, columns).order_by("_row"))
 
     def rows(self, table: ir.Table) -> list[dict[str, Any]]:
         """Fetch a small table."""
