@@ -373,7 +373,7 @@ class BenchmarkArguments:
             raise InputError("--items from 2, --sessions from 100, --lengths between 2 and 20")
         if 0.9 * min(self.sessions) < self.batch_size:
             raise InputError(
-                f"--sessions {min(self.sessions)}: nine tenths are trained on, too few for one --batch_size {self.batch_size}"
+                f"--sessions {min(self.sessions)}: nine tenths of them have to fill a --batch_size of {self.batch_size}"
             )
         if "fp16" in self.precisions and not torch.cuda.is_available():
             raise InputError("--precisions fp16 needs a GPU; bf16 works on the CPU")

@@ -30,7 +30,8 @@ def cross_entropy(
     """Mean negative log-likelihood as in `losses.cross_entropy`, in memory that does not grow with P x V.
 
     Under autocast the products of a block are in its lower precision, sums over blocks in full: the loss is then right
-    to half a step of that precision at the largest score, about 0.01 for a score of 4. The gradients are made here, and scaled in place: there is no second backward pass.
+    to half a step of that precision at the largest score, about 0.01 for a score of 4. The gradients are made here, and
+    scaled in place: there is no second backward pass.
     """
     if not len(labels_P):
         return hidden_PE.sum() * 0
