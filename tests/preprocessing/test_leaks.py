@@ -7,12 +7,15 @@ from transformers4recsys.preprocessing import leaks
 
 @pytest.fixture
 def rows(table):
-    """Sessions (id, times in January 2024) become rows as they are read from day files."""
+    """Sessions (id, times in January 2024) become rows as they are read from the files of their days, or of `day`."""
 
-    def make(*sessions):
+    def make(*sessions, day=None):
         times = [[datetime(2024, 1, *time) for time in times] for _, *times in sessions]
         return table(
-            session_id=[name for name, *_ in sessions], session_start=[each[0] for each in times], event_time=times
+            session_id=[name for name, *_ in sessions],
+            session_start=[each[0] for each in times],
+            event_time=times,
+            _day=[(datetime(2024, 1, day or each[0].day) - datetime(1970, 1, 1)).days for each in times],
         )
 
     return make
@@ -29,6 +32,13 @@ def test_a_session_past_midnight_is_counted_and_breaks_no_rule(database, rows, r
     ]
     assert found["pairs"][0]["trained_until"] == "2024-01-02 02:00:00"
     assert found["pairs"][0]["evaluated_from"] == "2024-01-02 01:00:00"
+
+
+def test_a_later_session_in_the_file_of_a_day_breaks_the_rule(database, rows, recipe):
+    train = rows(("a", (1, 10)), ("c", (2, 1)), ("z", (3, 5)), day=1).union(rows(("c", (2, 1)), ("d", (2, 3))))
+    found = leaks.check(database, train, rows(("c", (2, 1)), ("d", (2, 3))), recipe())
+    assert not found["is_ok"]
+    assert [(p["trained_on"], p["rows"], p["rows_later"]) for p in found["pairs"]] == [("2024-01-01", 3, 2)]
 
 
 def test_time_allows_no_training_event_at_the_first_target_or_later(database, rows, recipe):

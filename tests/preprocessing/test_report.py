@@ -1,4 +1,5 @@
 import json
+import shutil
 from datetime import datetime
 
 import pyarrow.parquet as pq
@@ -66,6 +67,14 @@ def test_missing_values_are_counted(found):
 
 def test_the_check_for_leaks_is_in_it(found):
     assert found["leaks"]["is_ok"] and len(found["leaks"]["pairs"]) == 1
+
+
+def test_a_file_with_the_sessions_of_a_later_day_breaks_the_rule(found, tmp_path):
+    first, second = (tmp_path / "days" / f"session_start_date=2024-01-{day}-train.parquet" for day in ("05", "06"))
+    shutil.copy(second, first)
+    report.write(tmp_path / "days", Recipe(**found["settings"]), temp_directory=None, **SMALL)
+    leaks = json.loads((tmp_path / "days" / "report.json").read_text())["leaks"]
+    assert not leaks["is_ok"] and [pair["rows_later"] for pair in leaks["pairs"]] == [1]
 
 
 def test_a_later_call_reports_on_all_days(found, write_log, tmp_path):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import ibis
 from ibis.expr import types as ir
 
+from transformers4recsys.preprocessing import clock
 from transformers4recsys.preprocessing.engine import Engine
-from transformers4recsys.preprocessing.recipe import ITEM
+from transformers4recsys.preprocessing.recipe import ITEM, Recipe
 from transformers4recsys.preprocessing.sessions import day_of_row
 
 SPLITS = ("train", "valid", "test")
@@ -58,12 +59,18 @@ def laid_out(database: Engine, rows: ir.Table, names: Mapping[str, str]) -> ir.T
     return in_order.select(**{output: in_order[name] for name, output in names.items()})
 
 
-def read(
-    database: Engine, output: Path, days: Sequence[str], split: str, output_name: Callable[[str], str]
-) -> ir.Table:
-    """Open one split's files of all days: session_id, session_start, user_id (null if unknown), item_id, event_time."""
-    paths = [path for day in days if (path := output / file_name(day, split)).exists()]
-    table = database.read("parquet", list(map(str, paths)))
-    names = {name: output_name(name) for name in ("session_id", "session_start", "user_id", ITEM, "event_time")}
+def read(database: Engine, output: Path, days: Sequence[str], split: str, recipe: Recipe) -> ir.Table:
+    """Keep the rows of one split's files of all days, with `_day`, that in the file's name.
+
+    Columns session_id, session_start, user_id (null if unknown), item_id and event_time.
+    """
+    own = {name: recipe.output_name(name) for name in ("session_id", "session_start", "user_id", ITEM, "event_time")}
     missing = ibis.null("int64")
-    return table.select(**{name: table[own] if own in table.columns else missing for name, own in names.items()})
+    files = {day: path for day in days if (path := output / file_name(day, split)).exists()}
+    kept = []
+    for day, path in files.items():
+        table = database.read("parquet", [str(path)])
+        columns = {name: table[column] if column in table.columns else missing for name, column in own.items()}
+        number = ibis.literal(clock.day_number(day, recipe.time_unit, flag=path.name), type="int64")
+        kept.append(database.append(f"{split} sessions", table.select(**columns, _day=number)))
+    return kept[-1]

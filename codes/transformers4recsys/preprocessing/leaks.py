@@ -26,7 +26,7 @@ NOTES = {
 
 
 def check(database: Engine, train: ir.Table, evaluated: ir.Table, recipe: Recipe) -> dict[str, Any]:
-    """Compare rows (session_id, session_start, event_time) of training files with those that are evaluated after them.
+    """Compare rows (see `day_files.read`) of training files with those that are evaluated after them.
 
     `rows_later` breaks the rule; `events_later` are counted to be known. Without times, nothing can be compared.
     """
@@ -42,12 +42,10 @@ def check(database: Engine, train: ir.Table, evaluated: ir.Table, recipe: Recipe
 
 
 def _day_pairs(database: Engine, train: ir.Table, evaluated: ir.Table, recipe: Recipe) -> list[dict[str, Any]]:
-    day = {"_day": clock.day_of(clock.of_timestamp(ibis._["session_start"]), recipe.time_unit)}
-    first = evaluated.mutate(**day).group_by(_first_day="_day").agg(_from=ibis._["session_start"].min())
+    first = evaluated.group_by(_first_day="_day").agg(_from=ibis._["session_start"].min())
     before = ibis.window(order_by="_day")
-    days = train.mutate(**day)
-    next_day = days.select("_day").distinct().mutate(_next=ibis._["_day"].lead().over(before))
-    joined = days.join(next_day, "_day").select(days, "_next").filter(ibis._["_next"].notnull())
+    next_day = train.select("_day").distinct().mutate(_next=ibis._["_day"].lead().over(before))
+    joined = train.join(next_day, "_day").select(train, "_next").filter(ibis._["_next"].notnull())
     joined = joined.join(first, joined["_next"] == first["_first_day"])
     return _compared(database, joined, joined["session_start"] >= joined["_from"], recipe)
 

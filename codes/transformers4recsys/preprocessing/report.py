@@ -41,10 +41,9 @@ def write(output: Path, recipe: Recipe, *, memory_limit: str, threads: int, temp
 def report_of(database: Engine, output: Path, recipe: Recipe, ledger: Ledger) -> dict[str, Any]:
     """Measure the training files, and check them against the evaluation files."""
     tables = {
-        split: day_files.read(database, output, list(ledger.days), split, recipe.output_name)
-        for split in day_files.SPLITS
+        split: day_files.read(database, output, list(ledger.days), split, recipe) for split in day_files.SPLITS
     }
-    sessions = database.keep("train sessions", tables["train"])
+    sessions = tables["train"]
     events = database.keep("train events", events_of(sessions, recipe))
     return {
         "settings": recipe.as_dict(),
