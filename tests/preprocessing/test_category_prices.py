@@ -36,6 +36,11 @@ def test_day_by_day_gives_the_same_as_all_at_once(database, events):
     assert means(database, last, later) == means(database, events, at_once)[3:4] + [None]
 
 
+def test_a_category_without_a_price_has_no_mean(database, table):
+    events = table(n=[0, 1], category=[1, 1], price=[None, 5.0], _time=[0, 2 * DAY])
+    assert means(database, events, database.keep("sums", category_prices.sums(events, None, *OF))) == [None, None]
+
+
 def test_days_after_the_last_one_do_not_reach_the_next_call(database, events):
     sums = database.keep("sums", category_prices.sums(events, None, *OF))
     assert database.rows(category_prices.until(sums, 1)) == [{"category": 1, "day": 1, "total": 300_000, "count": 2}]

@@ -142,6 +142,16 @@ def test_numbers_are_fitted_on_the_training_file_alone(split, tmp_path):
     assert fitted == {"price": {"mean": 2.0, "deviation": 1.0}}
 
 
+def test_prices_of_targets_do_not_reach_what_is_trained_on(split, day_file):
+    users = columns_of({1: [1, 2, 3, 4]}) | {"category": ["c"] * 4}
+    users["price"] = [{0: 1.0, 1: 3.0, 2: 4.0}.get(number, 1e6) for number in users["order"]]
+    settings = {"category_column": "category", "price_column": "price", "split": "leave_one_out"}
+    split(users, user_column="user", order_column="order", **settings)
+    # The mean of the category is that of the two events trained on, 2, in all files.
+    assert day_file("2000-01-01")[0]["relative_price"] == [-0.5, 0.5]
+    assert day_file("2000-01-02", "valid")[0]["relative_price"] == [-0.5, 0.5, 1.0]
+
+
 def test_a_log_without_time_has_no_features_of_it(split, tmp_path):
     split(columns_of({1: [1, 2, 3, 4]}), user_column="user", order_column="order", split="leave_one_out")
     table = pq.read_table(tmp_path / "days" / "session_start_date=2000-01-01-train.parquet")

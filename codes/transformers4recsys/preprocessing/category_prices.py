@@ -12,17 +12,17 @@ FILE = "category_prices.parquet"
 
 
 def sums(events: ir.Table, earlier: ir.Table | None, time_unit: str, fitted_until: int) -> ir.Table:
-    """Add prices up, and count them, by category id and day of the event; the fitted days are one.
+    """Add prices up, and count them, by category id and day of the event, priced or not; the fitted days are one.
 
     Columns category, day, total (in 1/10000, whole, so that sums are exact) and count. `earlier` holds
     the sums of the days before this call, one row a category.
     """
-    priced = events.filter(events[PRICE].notnull())
-    of_events = priced.select(
-        category=priced[CATEGORY],
-        day=_day(priced, time_unit, fitted_until),
-        total=(priced[PRICE] * 10_000).round().cast("int64"),
-        count=ibis.literal(1, type="int64"),
+    price = events[PRICE]
+    of_events = events.select(
+        category=events[CATEGORY],
+        day=_day(events, time_unit, fitted_until),
+        total=(price * 10_000).round().cast("int64").fill_null(0),
+        count=price.notnull().cast("int64"),
     )
     parts = of_events if earlier is None else of_events.union(earlier.cast(dict(of_events.schema())))
     return parts.group_by("category", "day").agg(total=_sum(parts["total"]), count=_sum(parts["count"]))
@@ -35,7 +35,9 @@ def with_category_price(events: ir.Table, sums: ir.Table, time_unit: str, fitted
     total = is_fitted.ifelse(sums["total"], sums["total"].sum().over(before))
     count = is_fitted.ifelse(sums["count"], sums["count"].sum().over(before))
     means = sums.select(
-        _category=sums["category"], _price_day=sums["day"], _category_price=total.cast("float64") / count / 10_000
+        _category=sums["category"],
+        _price_day=sums["day"],
+        _category_price=total.cast("float64") / count.nullif(0) / 10_000,
     )
     events = events.mutate(_price_day=_day(events, time_unit, fitted_until))
     on = [events[CATEGORY] == means["_category"], events["_price_day"] == means["_price_day"]]
@@ -52,7 +54,7 @@ def until(sums: ir.Table, last_day: int) -> ir.Table:
         total=_sum(known["total"]),
         count=_sum(known["count"]),
     )
-    return totals.order_by("category")
+    return totals.filter(totals["count"] > 0).order_by("category")
 
 
 def _day(events: ir.Table, time_unit: str, fitted_until: int) -> ir.IntegerColumn:

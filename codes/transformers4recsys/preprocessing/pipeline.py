@@ -26,7 +26,7 @@ from transformers4recsys.preprocessing import (
 )
 from transformers4recsys.preprocessing.engine import Engine
 from transformers4recsys.preprocessing.ledger import Ledger
-from transformers4recsys.preprocessing.recipe import ITEM, Recipe
+from transformers4recsys.preprocessing.recipe import ITEM, PRICE, Recipe
 from transformers4recsys.preprocessing.vocabulary import Vocabulary
 from transformers4recsys.terminal import progress_bar
 
@@ -95,7 +95,8 @@ class Pipeline:
             return added
         if not self.ledger.days:
             self.ledger.choose_fitted_days(sorted(found.events_of_day), self.recipe)
-        prices = self._category_prices(found.events) if "relative_price" in self._numbers else None
+        has_prices = "relative_price" in self._numbers and not self.recipe.is_split
+        prices = self._category_prices(found.events) if has_prices else None
         if self.recipe.has_past and self.ledger.days:
             self._remember_history(found.events)
         if self.recipe.neg_samples:
@@ -183,11 +184,14 @@ class Pipeline:
         ordered = sessions.in_order(sessions.of_days(found.events, days[0], days[-1]), recipe)
         ordered = database.keep("ordered events", ordered)
         events = sessions.kept(ordered, recipe)
+        if recipe.is_split:
+            events = splits.with_stage(events, recipe, splits.cuts_of(database, events, recipe))
+            if "relative_price" in self._numbers:
+                prices = self._category_prices(splits.trained_on(events, PRICE))
         if prices is not None:
             events = category_prices.with_category_price(events, prices, unit, fitted_until)
         known = sessions.of_days(events, days[0], fitted_until)
         if recipe.is_split:
-            events = splits.with_stage(events, recipe, splits.cuts_of(database, events, recipe))
             known = events.filter(events["_stage"] == 0)
         if not self.ledger.fitted:
             self.ledger.fit(database, known, self._numbers)

@@ -40,9 +40,7 @@ def write(output: Path, recipe: Recipe, *, memory_limit: str, threads: int, temp
 
 def report_of(database: Engine, output: Path, recipe: Recipe, ledger: Ledger) -> dict[str, Any]:
     """Measure the training files, and check them against the evaluation files."""
-    tables = {
-        split: day_files.read(database, output, list(ledger.days), split, recipe) for split in day_files.SPLITS
-    }
+    tables = {split: day_files.read(database, output, list(ledger.days), split, recipe) for split in day_files.SPLITS}
     sessions = tables["train"]
     events = database.keep("train events", events_of(sessions, recipe))
     return {

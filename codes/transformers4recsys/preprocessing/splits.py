@@ -116,6 +116,11 @@ def with_stage(events: ir.Table, recipe: Recipe, cuts: Cuts) -> ir.Table:
     return events.mutate(_stage=STAGES[recipe.split](events, cuts).cast("int64"))
 
 
+def trained_on(events: ir.Table, column: str) -> ir.Table:
+    """Keep the values of `column` in events of stage 0 only; null in all others."""
+    return events.mutate(**{column: (events["_stage"] == 0).ifelse(events[column], ibis.null(events[column].type()))})
+
+
 def parts(rows: ir.Table, columns: Sequence[str], length: int) -> dict[str, ir.Table]:
     """Cut the lists in `columns` of rows for each file, at most `length` events each, the last ones.
 
