@@ -1,5 +1,7 @@
+import os
 import random
 
+import ibis
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -65,6 +67,15 @@ def test_a_table_is_written_in_its_order(database, table, tmp_path):
     assert pq.read_table(tmp_path / "a.parquet")["a"].to_pylist() == list(range(10_007))
 
 
+def test_many_rows_are_written_in_their_order_by_several_threads(tmp_path):
+    database = DuckDB(tmp_path, memory_limit="500MB", threads=2)
+    numbers = ibis.range(0, 2_000_000).unnest().name("a").as_table()
+    kept = database.keep("numbers", numbers.mutate(half=numbers["a"] % 2).order_by("a"))
+    database.write({tmp_path / "a.parquet": kept.filter(kept["half"] == 0).select("a")})
+    database.close()
+    assert pq.read_table(tmp_path / "a.parquet")["a"].to_numpy().tolist() == list(range(0, 2_000_000, 2))
+
+
 @pytest.mark.parametrize("longest", [1, 7, 250])
 def test_lists_are_those_of_the_plain_way_in_order_of_the_rows(database, table, monkeypatch, longest):
     # Batches end within rows, and rows go on over several.
@@ -85,6 +96,24 @@ def test_without_events_there_are_no_rows_with_lists(database, table):
     rows, events = table(_row=[1]), table(_row=[1], _at=[0], item=[2])
     empty = database.with_lists("lists", rows.limit(0), events.limit(0), ["item"])
     assert empty.columns == ("_row", "item") and database.rows(empty) == []
+
+
+def test_a_disk_that_fails_while_lists_are_made_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(duckdb_engine, "EVENTS_AT_A_TIME", 10_000)
+    database = DuckDB(tmp_path, memory_limit="40MB", threads=1)
+    numbers = ibis.range(0, 1_000_000).unnest().name("_at").as_table()
+    events = numbers.mutate(_row=(numbers["_at"] % 1000).cast("int64"), item=numbers["_at"].cast("string") * 5)
+    rows, keep = database.keep("rows", events.select("_row").distinct()), database.keep
+
+    def keep_and_lose_what_was_spilled(name, table):
+        for path in (tmp_path / "spill").iterdir():
+            os.truncate(path, 0)
+        return keep(name, table)
+
+    monkeypatch.setattr(database, "keep", keep_and_lose_what_was_spilled)
+    with pytest.raises(InputError, match="a file cannot be read or written: IO Error"):
+        database.with_lists("lists", rows, events, ["item"])
+    database.close()
 
 
 def test_a_file_that_is_no_parquet_is_named(database, tmp_path):

@@ -3,6 +3,7 @@ import random
 from datetime import datetime
 from pathlib import Path
 
+import duckdb
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -244,6 +245,19 @@ def test_spare_ids_enlarge_the_cardinality(write_log, tmp_path, recipe):
     rows = [("a", f"01-05 10:00:{i:02}", i) for i in range(9)]
     preprocess(write_log(rows), tmp_path / "days", recipe(spare_ids=0.5), **SMALL)
     assert yaml.safe_load((tmp_path / "days" / "features.yaml").read_text())["item_id"]["cardinality"] == 15
+
+
+def test_uuids_are_known_again_on_later_days(day_file, tmp_path):
+    log, uuid = tmp_path / "log.parquet", "5b8f8a3e-0000-4000-8000-00000000000"
+    rows = ", ".join(f"('{uuid}{day}'::UUID, '2024-01-0{day} 10:0{i}:00'::TIMESTAMP)" for day in (5, 6) for i in (1, 2))
+    columns = "visit, visit AS customer, visit AS product, time"
+    duckdb.execute(f"COPY (SELECT {columns} FROM (VALUES {rows}) t(visit, time)) TO '{log}' (FORMAT PARQUET)")
+    settings = {"session_column": "visit", "user_column": "customer", "drop_repeats": "none"}
+    recipe = Recipe(item_column="product", time_column="time", **settings)
+    for day in ("2024-01-05", "2024-01-06"):
+        preprocess(log, tmp_path / "days", recipe, end_date=day, **SMALL)
+    (row,) = day_file("2024-01-06")
+    assert (row["session_id"], row["user_id"], row["item_id"]) == (f"{uuid}6", f"{uuid}6", [2, 2])
 
 
 def test_integer_ids_keep_all_their_digits(write_log, day_file, tmp_path, recipe):

@@ -20,6 +20,15 @@ from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing.engine import parts
 
 EVENTS_AT_A_TIME = 500_000
+FAILURES = (
+    duckdb.OutOfMemoryException,
+    duckdb.IOException,
+    duckdb.InvalidInputException,
+    duckdb.ConversionException,
+    # A stream is PyArrow's, and so are its errors; they say what DuckDB says.
+    OSError,
+    pa.ArrowException,
+)
 
 
 class DuckDB:
@@ -37,6 +46,8 @@ class DuckDB:
                 "TimeZone": "UTC",
                 # Ibis 12 writes lambdas with an arrow.
                 "lambda_syntax": "ENABLE_SINGLE_ARROW",
+                # `keeps_order`: rows of files are in the order of their table, on any number of threads.
+                "preserve_insertion_order": "true",
             }
             for name, value in settings.items():
                 self._ibis.con.execute(f"SET GLOBAL {name} = '{value}'")
@@ -143,12 +154,10 @@ def _of_whole_rows(stream: pa.RecordBatchReader) -> Iterator[tuple[pa.RecordBatc
 def _explained() -> Iterator[None]:
     try:
         yield
-    except duckdb.OutOfMemoryException as error:
-        raise InputError(
-            f"out of memory: {_first_line(error)}; raise --memory_limit, or free space on the disk"
-        ) from error
-    except (duckdb.IOException, duckdb.InvalidInputException, duckdb.ConversionException) as error:
+    except FAILURES as error:
         line = _first_line(error)
+        if "Out of Memory" in line:
+            raise InputError(f"out of memory: {line}; raise --memory_limit, or free space on the disk") from error
         hint = "; check --separator and --column_names" if "sniffing" in line else ""
         raise InputError(f"a file cannot be read or written: {line}{hint}") from error
 

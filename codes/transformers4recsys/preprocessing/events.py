@@ -184,8 +184,11 @@ def _numbers(recipe: Recipe) -> dict[str, str]:
 
 
 def _id(column: ir.Column) -> ir.Column:
-    """Keep a raw id as it is, whole numbers at one width; NaN, as pandas writes a missing one, is null."""
+    """Keep a raw id as it is, whole numbers at one width, a UUID as text; NaN, a missing one of pandas, is null."""
     kind = column.type()
+    if kind.is_uuid():
+        # Day files hold it as text, with which later calls compare.
+        return column.cast("string")
     if kind.is_floating():
         return column.isnan().ifelse(ibis.null(kind), column)
     return column.cast("int64") if kind.is_integer() and not kind.is_uint64() else column
