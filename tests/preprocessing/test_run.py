@@ -12,7 +12,7 @@ from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import pipeline
 from transformers4recsys.preprocessing.recipe import Recipe, read_recipe
 from transformers4recsys.preprocessing.run import preprocess
-from transformers4recsys.preprocessing.staging import WRITING
+from transformers4recsys.preprocessing.staging import WRITING, scratch
 from transformers4recsys.schema import Schema
 
 REPOSITORY = Path(__file__).parents[2]
@@ -161,6 +161,18 @@ def test_a_call_that_was_killed_while_writing_goes_on_when_started_again(
     assert len(day_files(output)) == 9 and not list(output.glob(".preprocess-*"))
     earlier = {path: stat for path, stat in stats.items() if path.name.startswith("session")}
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in earlier} == earlier
+
+
+def test_the_spill_of_a_killed_call_does_not_stay(write_log, tmp_path, recipe):
+    temp = tmp_path / "temp"
+    temp.mkdir()
+    with scratch(tmp_path / "days", temp) as folder:
+        pass
+    folder.mkdir()
+    (folder / "spill").touch()
+    log = write_log([("v", f"01-05 10:0{i}:00", i) for i in range(3)])
+    preprocess(log, tmp_path / "days", recipe(), temp_directory=temp, with_report=True, **SMALL)
+    assert not list(temp.iterdir())
 
 
 def test_other_settings_for_the_same_output_are_an_error(tmp_path, whole):

@@ -32,6 +32,16 @@ def test_what_a_killed_call_left_unfinished_is_thrown_away(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
+def test_what_a_killed_call_left_of_its_scratch_is_thrown_away_and_nothing_of_others(tmp_path):
+    with staging.scratch(tmp_path / "days", tmp_path) as folder, staging.scratch(tmp_path / "more", tmp_path) as other:
+        (other / "spill").touch()
+        (folder / "spill").touch()
+        with staging.scratch(tmp_path / "days", tmp_path) as again:
+            assert again == folder and not list(again.iterdir())
+        assert list(other.iterdir())
+    assert not list(tmp_path.iterdir())
+
+
 def test_moves_that_a_killed_call_left_are_finished(tmp_path):
     (tmp_path / staging.WRITTEN / "vocabulary").mkdir(parents=True)
     (tmp_path / staging.WRITTEN / "vocabulary" / "b").write_text("new")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import ibis
@@ -17,7 +16,7 @@ from transformers4recsys.preprocessing.duckdb_engine import DuckDB
 from transformers4recsys.preprocessing.engine import Engine
 from transformers4recsys.preprocessing.ledger import Ledger, open_ledger
 from transformers4recsys.preprocessing.recipe import ITEM, Recipe
-from transformers4recsys.preprocessing.staging import ASIDE
+from transformers4recsys.preprocessing.staging import scratch
 
 JSON_FILE, PAGE_FILE = "report.json", "report.html"
 POINTS_OF_CURVE = 200
@@ -28,8 +27,8 @@ def write(output: Path, recipe: Recipe, *, memory_limit: str, threads: int, temp
     ledger = open_ledger(output, recipe)
     if not ledger.days:
         raise InputError(f"--report: {output} has no day file to report on")
-    with TemporaryDirectory(dir=temp_directory or output, prefix=ASIDE) as scratch:
-        database = DuckDB(Path(scratch), memory_limit=memory_limit, threads=threads)
+    with scratch(output, temp_directory or output) as spill:
+        database = DuckDB(spill, memory_limit=memory_limit, threads=threads)
         try:
             found = report_of(database, output, recipe, ledger)
         finally:

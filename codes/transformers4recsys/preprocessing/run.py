@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from ibis.expr import types as ir
@@ -16,7 +15,7 @@ from transformers4recsys.preprocessing.engines import EngineChoice
 from transformers4recsys.preprocessing.ledger import Ledger, open_ledger
 from transformers4recsys.preprocessing.pipeline import Added, Pipeline
 from transformers4recsys.preprocessing.recipe import Recipe
-from transformers4recsys.preprocessing.staging import ASIDE, finish, only_call, staged
+from transformers4recsys.preprocessing.staging import finish, only_call, scratch, staged
 
 log = logging.getLogger(__name__)
 
@@ -74,8 +73,8 @@ def _written(
         raise InputError(
             f"--output {output} holds a split already, and no day can be added to it; give another --output"
         )
-    with staged(output) as folder, TemporaryDirectory(dir=scratch_folder, prefix=ASIDE) as scratch:
-        database = chosen.open(Path(scratch))
+    with staged(output) as folder, scratch(output, scratch_folder) as spill:
+        database = chosen.open(spill)
         try:
             pipeline = Pipeline(database, recipe, ledger, output, folder)
             return _add(pipeline, kind, files, first_day=days[0], last_day=days[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -55,6 +56,25 @@ def staged(output: Path) -> Iterator[Path]:
         shutil.rmtree(writing, ignore_errors=True)
         raise
     finish(output)
+
+
+@contextmanager
+def scratch(output: Path, parent: Path) -> Iterator[Path]:
+    """Give the only call of `output` an empty folder below `parent`, until the block ends.
+
+    It is named after `output`, so that what a killed call has left there is thrown away.
+    """
+    name = hashlib.md5(str(output.resolve()).encode()).hexdigest()
+    folder = parent / f"{ASIDE}{name}"
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be made: {error.strerror or error}; see --temp_directory") from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def finish(output: Path) -> None:
