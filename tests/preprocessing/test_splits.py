@@ -58,6 +58,15 @@ def test_each_file_has_the_last_items_before_its_own_end(split):
     assert found == {"train": [(1, [2, 3, 4])], "valid": [(1, [3, 4, 5])], "test": [(1, [4, 5, 6])]}
 
 
+def test_events_in_no_file_are_not_counted_as_written(split, tmp_path):
+    users = {1: [1, 2, 3, 4, 5, 6, 7], 2: [1, 2, 3], 3: [1, 2], 4: [1]}
+    split(columns_of(users), user_column="user", order_column="order", split="leave_one_out", session_length_max=3)
+    ledger = json.loads((tmp_path / "days" / "preprocessing.json").read_text())
+    # Of the first user, 3 to 5 are trained on, 6 and 7 are targets.
+    assert ledger["calls"][0]["events_dropped"] == {"before_the_last_n": 2, "in_a_short_session": 1}
+    assert ledger["calls"][0]["events_written"] == ledger["days"]["2000-01-01"]["events"] == 10
+
+
 def test_the_order_column_is_a_number_and_repeats_count(split):
     users = {7: [5] * 3 + list(range(10, 20))}
     found = split(columns_of(users), user_column="user", order_column="order", split="leave_one_out")

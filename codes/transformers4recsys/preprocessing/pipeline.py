@@ -200,6 +200,9 @@ class Pipeline:
         events = database.keep("events of rows", events.select(*sorted(scalars), *self._columns))
         rows = database.keep("rows", day_files.as_rows(events, found.starts))
         counts = database.rows(sessions.counts(ordered, recipe))
+        if recipe.is_split:
+            cut = splits.num_cut(database, rows, recipe.session_length_max)
+            counts = [count | {"before_the_last_n": cut, "events": count["events"] - cut} for count in counts]
         added.count(
             {day: found.events_of_day[day] for day in days}, counts, database.rows(day_files.halves(rows)), unit
         )

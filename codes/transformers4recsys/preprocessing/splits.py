@@ -121,6 +121,12 @@ def trained_on(events: ir.Table, column: str) -> ir.Table:
     return events.mutate(**{column: (events["_stage"] == 0).ifelse(events[column], ibis.null(events[column].type()))})
 
 
+def num_cut(database: Engine, rows: ir.Table, length: int) -> int:
+    """Count the events that none of `parts` holds: those before the last `length` to train on."""
+    cut = ibis.greatest(rows["_valid_from"] - length, 0).sum()
+    return int(database.rows(rows.agg(cut=cut))[0]["cut"] or 0)
+
+
 def parts(rows: ir.Table, columns: Sequence[str], length: int) -> dict[str, ir.Table]:
     """Cut the lists in `columns` of rows for each file, at most `length` events each, the last ones.
 
