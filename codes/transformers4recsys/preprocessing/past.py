@@ -1,4 +1,7 @@
-"""What a session's user did before it: the last n events of the sessions that started earlier."""
+"""What a session's user did before it: the last n events of the sessions that started earlier.
+
+Events of theirs at or after its start count among the n before they are left out, so a past can be shorter than n.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +68,8 @@ def pairs_of(numbers: ir.Table, known: ir.Table, *, length: int, longest: int) -
     """Find the sessions, `_then`, with the last `length` events before the start of each `_row`, and their `_first`.
 
     `numbers` comes from `numbered`; `known` has these sessions and all earlier ones, none with more than
-    `longest` events. A session without a past has no pair.
+    `longest` events. A session without a past has no pair. The last `length` are those of sessions that started
+    earlier: events of theirs at or after the start take up places as well, before `with_past` leaves them out.
     """
     # Sessions that start together know nothing of one another.
     before = numbers["_first"].min().over(ibis.window(group_by=["_user", "_start"]))
