@@ -141,13 +141,19 @@ def _of_whole_rows(stream: pa.RecordBatchReader) -> Iterator[tuple[pa.RecordBatc
     """Cut a stream sorted by `_row` between rows; beside each batch, where each of its rows starts, and the end."""
     rest = pa.RecordBatch.from_pylist([], stream.schema)
     for batch in filter(len, stream):
-        batch = pa.concat_batches([rest, batch])
+        batch = _joined(rest, batch)
         numbers = batch["_row"].to_numpy()
         starts = np.flatnonzero(np.diff(numbers, prepend=numbers[0] - 1))
         if len(starts) > 1:
             yield batch, starts
         rest = batch.slice(starts[-1])
-    yield pa.concat_batches([rest, rest[:0]]), np.array([0, len(rest)][: len(rest) + 1])
+    yield _joined(rest, rest[:0]), np.array([0, len(rest)][: len(rest) + 1])
+
+
+def _joined(*batches: pa.RecordBatch) -> pa.RecordBatch:
+    # As concat_batches() does, which older versions lack that some engines need.
+    table = pa.Table.from_batches(batches)
+    return pa.RecordBatch.from_arrays([column.combine_chunks() for column in table.columns], schema=table.schema)
 
 
 @contextmanager
