@@ -76,8 +76,9 @@ def test_half_precision_holds_the_sum_of_a_block(monkeypatch):
 def test_half_precision_keeps_small_gradients_apart_from_zero():
     """With a loss scale as --fp16 has, gradients are those of full precision to a step or two of half precision."""
     generator = torch.Generator().manual_seed(0)
-    hidden, table = (torch.randn(rows, 8, generator=generator) * 0.02 for rows in (600, 5_000))
-    labels = torch.randint(1, 5_000, (600,), generator=generator)
+    hidden = torch.randn(600, 8, generator=generator) * 2e-3
+    table = torch.randn(5_000, 8, generator=generator) * 2e-4
+    labels = torch.randint(1, 1_000, (600,), generator=generator)
     of = {}
     for precision in (torch.float16, torch.float32):
         inputs = [each.clone().requires_grad_() for each in (hidden, table, torch.zeros(5_000))]
@@ -88,7 +89,9 @@ def test_half_precision_keeps_small_gradients_apart_from_zero():
         (loss * 65_536).backward()
         of[precision] = [half.grad.float(), *(each.grad for each in inputs[1:])]
     for found, expected in zip(of[torch.float16], of[torch.float32], strict=True):
-        torch.testing.assert_close(found, expected, rtol=1e-2, atol=2e-3 * expected.abs().max().item())
+        # Labels' gradients are far larger than those of other items: each by itself.
+        for part in (slice(0, 1_000), slice(1_000, None)):
+            assert (found[part] - expected[part]).norm() <= 0.01 * expected[part].norm()
 
 
 def test_no_label_costs_nothing():
