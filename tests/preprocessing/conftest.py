@@ -151,8 +151,8 @@ from transformers4recsys.preprocessing import day_files
 from transformers4recsys.preprocessing.recipe import Recipe
 from transformers4recsys.preprocessing.run import preprocess
 
-def write(database, rows, folder, label, names):
-    whole(database, rows, folder, label, names)
+def write(database, rows, folder, labels, names):
+    whole(database, rows, folder, labels, names)
     os.kill(os.getpid(), signal.SIGKILL)
 
 whole, day_files.write = day_files.write, write
@@ -163,7 +163,7 @@ preprocess(sys.argv[1], sys.argv[2], recipe, engine=sys.argv[3])
 
 @pytest.fixture
 def kill_while_writing() -> Callable[..., None]:
-    """A call in a process of its own, which SIGKILL ends when the first day is written, and nothing else."""
+    """A call in a process of its own, which SIGKILL ends when its days are written, and nothing else."""
 
     def run(log: Path, output: Path, *, engine: str = "duckdb", user_column: str = "") -> None:
         command = [sys.executable, "-c", KILLED, str(log), str(output), engine, user_column]

@@ -56,7 +56,7 @@ def test_a_day_is_written_in_order_whole_and_in_halves(database, table, tmp_path
         item_id=[[1, 2], [3, 4], [5, 6]],
         at=[dt.datetime(2024, 1, 5)] * 3,
     )
-    day_files.write(database, rows, tmp_path, "2024-01-05", {"item_id": "sess_pid_seq"})
+    day_files.write(database, rows, tmp_path, {0: "2024-01-05"}, {"item_id": "sess_pid_seq"})
     found = {
         split: pq.read_table(tmp_path / f"session_start_date=2024-01-05-{split}.parquet").to_pydict()
         for split in ("train", "valid", "test")

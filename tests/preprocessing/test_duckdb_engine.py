@@ -79,7 +79,7 @@ def test_many_rows_are_written_in_their_order_by_several_threads(tmp_path):
 @pytest.mark.parametrize("longest", [1, 7, 250])
 def test_lists_are_those_of_the_plain_way_in_order_of_the_rows(database, table, monkeypatch, longest):
     # Batches end within rows, and rows go on over several.
-    monkeypatch.setattr(duckdb_engine, "EVENTS_AT_A_TIME", 100)
+    monkeypatch.setattr(duckdb_engine, "BATCH_SIZE", 100)
     draw = random.Random(longest)
     lengths = [draw.randrange(1, longest + 1) for _ in range(1000 // longest)]
     events = [(row * 10, at) for row, length in enumerate(lengths) for at in range(length)]
@@ -92,6 +92,31 @@ def test_lists_are_those_of_the_plain_way_in_order_of_the_rows(database, table, 
     assert [len(row["item"]) for row in found] == lengths
 
 
+def test_lists_are_cut_into_the_own_events_and_the_past_as_in_the_plain_way(database, table):
+    rows = table(_row=[1, 2, 3], _length=[2, 1, 2])
+    made = table(_row=[3, 1, 1, 1, 1, 2, 3], _at=[1, 3, 0, 1, 2, 0, 0], item=[31, 13, 10, 11, 12, 20, 30])
+    cut = [
+        {"_row": 1, "_length": 2, "item": [12, 13], "bef_item": [11]},
+        {"_row": 2, "_length": 1, "item": [20], "bef_item": []},
+        {"_row": 3, "_length": 2, "item": [30, 31], "bef_item": []},
+    ]
+    assert database.rows(database.with_lists("lists", rows, made, ["item"], past=1)) == cut
+    plain = database.rows(lists_by_sorting(rows, made, ["item"], past=1))
+    assert sorted(plain, key=lambda row: row["_row"]) == cut
+
+
+def test_a_row_is_written_to_each_part_that_it_is_in(database, table, tmp_path):
+    made = table(_row=range(1000), _at=[0] * 1000, item=range(1000))
+    rows = database.with_lists("rows", table(_row=range(999, -1, -1)), made, ["item"])
+    parts = {"all": rows["_row"] >= 0, "odd": rows["_row"] % 2 == 1, "none": rows["_row"] < 0}
+    database.write_parts(rows, {tmp_path / name: is_in for name, is_in in parts.items()}, {"_row": "a", "item": "b"})
+    found = {name: pq.read_table(tmp_path / name).to_pydict() for name in parts}
+    assert found == {
+        name: {"a": list(numbers), "b": [[number] for number in numbers]}
+        for name, numbers in (("all", range(1000)), ("odd", range(1, 1000, 2)), ("none", ()))
+    }
+
+
 def test_without_events_there_are_no_rows_with_lists(database, table):
     rows, events = table(_row=[1]), table(_row=[1], _at=[0], item=[2])
     empty = database.with_lists("lists", rows.limit(0), events.limit(0), ["item"])
@@ -99,7 +124,7 @@ def test_without_events_there_are_no_rows_with_lists(database, table):
 
 
 def test_a_disk_that_fails_while_lists_are_made_is_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(duckdb_engine, "EVENTS_AT_A_TIME", 10_000)
+    monkeypatch.setattr(duckdb_engine, "BATCH_SIZE", 10_000)
     database = DuckDB(tmp_path, memory_limit="40MB", threads=1)
     numbers = ibis.range(0, 1_000_000).unnest().name("_at").as_table()
     events = numbers.mutate(_row=(numbers["_at"] % 1000).cast("int64"), item=numbers["_at"].cast("string") * 5)

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from transformers4recsys.cli import main
-from transformers4recsys.preprocessing import negatives, pipeline
+from transformers4recsys.preprocessing import negatives
+from transformers4recsys.preprocessing.duckdb_engine import DuckDB
 from transformers4recsys.preprocessing.recipe import CHOICES, read_recipe
 from transformers4recsys.preprocessing.run import preprocess
 
@@ -94,7 +95,7 @@ def test_days_one_by_one_in_any_order_of_rows_and_in_small_parts_give_the_same(
         )
     random.Random(0).shuffle(log)
     monkeypatch.setattr(negatives, "DRAWS_AT_A_TIME", 500)
-    monkeypatch.setattr(pipeline, "EVENTS_AT_A_TIME", 1)
+    monkeypatch.setattr(DuckDB, "events_at_a_time", 1)
     other = write_events(log, tmp_path / "logs" / "shuffled.parquet")
     preprocess(other, tmp_path / "in_parts", chosen, memory_limit="500MB", threads=3)
     for day in DAYS:

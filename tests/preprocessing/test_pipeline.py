@@ -9,7 +9,7 @@ from itertools import groupby
 import pyarrow.parquet as pq
 import pytest
 
-from transformers4recsys.preprocessing import pipeline
+from transformers4recsys.preprocessing.duckdb_engine import DuckDB
 from transformers4recsys.preprocessing.pipeline import bundles
 from transformers4recsys.preprocessing.run import preprocess
 
@@ -113,7 +113,7 @@ def past_of(session: dict, sessions: list[dict], length: int) -> list[dict]:
 def test_the_plain_twin_makes_the_same_files(
     tmp_path, monkeypatch, shop, random_log, write_events, seed, events_at_a_time
 ):
-    monkeypatch.setattr(pipeline, "EVENTS_AT_A_TIME", events_at_a_time)
+    monkeypatch.setattr(DuckDB, "events_at_a_time", events_at_a_time)
     log = random_log(seed)
     preprocess(write_events(log, tmp_path / "log.parquet"), tmp_path / "days", shop, threads=1)
     expected = plain_twin(log, session_length_max=4, past_length_max=5)

@@ -155,7 +155,7 @@ def test_a_call_that_was_killed_while_writing_goes_on_when_started_again(
     rows = [(f"{visit}{time[:5]}", time, product) for visit, time, product in days[1] + days[2]]
     log = write_log(rows, name="2.parquet")
     kill_while_writing(log, output)
-    assert len(list((output / WRITING).glob("session_start_date=*"))) == 3
+    assert len(list((output / WRITING).glob("session_start_date=*"))) == 6
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in stats} == stats
     assert preprocess(log, output, chosen, **SMALL)["days"] == ["2024-01-06", "2024-01-07"]
     assert len(day_files(output)) == 9 and not list(output.glob(".preprocess-*"))

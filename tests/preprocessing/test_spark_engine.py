@@ -8,12 +8,13 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+import ibis
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from transformers4recsys.errors import InputError
-from transformers4recsys.preprocessing import negatives, pipeline, spark_engine
+from transformers4recsys.preprocessing import negatives, spark_engine
 from transformers4recsys.preprocessing.duckdb_engine import DuckDB
 from transformers4recsys.preprocessing.recipe import CHOICES
 from transformers4recsys.preprocessing.run import preprocess
@@ -96,13 +97,27 @@ def test_negatives(tmp_path, recipe, random_log, write_events, strategy):
 
 
 def test_negatives_in_bundles_and_parts_and_a_second_call(tmp_path, recipe, random_log, write_events, monkeypatch):
-    monkeypatch.setattr(pipeline, "EVENTS_AT_A_TIME", 1)
+    for engine in (DuckDB, spark_engine.Spark):
+        monkeypatch.setattr(engine, "events_at_a_time", 1)
     monkeypatch.setattr(negatives, "DRAWS_AT_A_TIME", 1000)
     drawing = recipe(neg_samples=2, neg_strategy="session_cooccurrence", neg_window_days=1, fit_days=1)
     log = [row for row in random_log(5) if row["time"]]
     for last_day in (6, 7):
         known = [row for row in log if row["time"].day <= last_day]
         both(tmp_path, write_events(known, tmp_path / "logs" / "a.parquet"), drawing)
+
+
+def test_a_row_is_written_to_each_part_that_it_is_in(tmp_path):
+    spark = spark_engine.Spark(tmp_path / "kept")
+    made = spark.keep("events", ibis.range(1000).unnest().name("_row").as_table().mutate(_at=0, item=ibis._["_row"]))
+    rows = spark.with_lists("rows", made.select("_row"), made, ["item"])
+    parts = {"all": rows["_row"] >= 0, "odd": rows["_row"] % 2 == 1, "none": rows["_row"] < 0}
+    spark.write_parts(rows, {tmp_path / name: is_in for name, is_in in parts.items()}, {"_row": "a", "item": "b"})
+    found = {name: pq.ParquetDataset(tmp_path / name, partitioning=None).read().to_pydict() for name in parts}
+    assert found == {
+        name: {"a": list(numbers), "b": [[number] for number in numbers]}
+        for name, numbers in (("all", range(1000)), ("odd", range(1, 1000, 2)), ("none", ()))
+    }
 
 
 def test_a_split_of_sequences(tmp_path, shop, random_log, write_events):

@@ -11,7 +11,7 @@ from ibis.expr import types as ir
 from transformers4recsys.preprocessing import clock
 from transformers4recsys.preprocessing.engine import Engine
 from transformers4recsys.preprocessing.recipe import ITEM, Recipe
-from transformers4recsys.preprocessing.sessions import day_of_row
+from transformers4recsys.preprocessing.sessions import day_of_row, is_of_days
 
 SPLITS = ("train", "valid", "test")
 
@@ -43,14 +43,18 @@ def halves(rows: ir.Table) -> ir.Table:
     return rows.group_by(day=day_of_row(rows)).agg(sessions=ibis._.count(), **counts)
 
 
-def write(database: Engine, rows: ir.Table, folder: Path, label: str, names: Mapping[str, str]) -> None:
-    """Write the sessions of one day, by start and key: all as train, and each as valid or as test.
+def write(database: Engine, rows: ir.Table, folder: Path, labels: Mapping[int, str], names: Mapping[str, str]) -> None:
+    """Write the sessions of each day in `labels`, by start and key: all as train, and each as valid or as test.
 
-    `names` tells which columns are written, and under which name.
+    `rows` come from `Engine.with_lists`; `names` tells which columns are written, and under which name.
     """
-    parts = {split: rows if split == "train" else rows.filter(rows["_half"] == split) for split in SPLITS}
-    files = {folder / file_name(label, split): part for split, part in parts.items()}
-    database.write({path: laid_out(database, part, names) for path, part in files.items()})
+    parts = {}
+    for day, label in labels.items():
+        is_of_day = is_of_days(rows, day, day)
+        for split in SPLITS:
+            is_in = is_of_day if split == "train" else is_of_day & (rows["_half"] == split)
+            parts[folder / file_name(label, split)] = is_in
+    database.write_parts(rows, parts, names)
 
 
 def laid_out(database: Engine, rows: ir.Table, names: Mapping[str, str]) -> ir.Table:

@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 from ibis.expr import types as ir
 
 from transformers4recsys.errors import InputError
-from transformers4recsys.preprocessing.engine import parts
+from transformers4recsys.preprocessing.engine import parts, taken_apart
 
-EVENTS_AT_A_TIME = 500_000
+BATCH_SIZE = 500_000
 FAILURES = (
     duckdb.OutOfMemoryException,
     duckdb.IOException,
@@ -35,6 +35,7 @@ class DuckDB:
     """What the steps need of an engine: read, keep, rows, write, close."""
 
     keeps_order = True
+    events_at_a_time = 2_000_000
 
     def __init__(self, folder: Path, *, memory_limit: str = "3GB", threads: int = 0) -> None:
         """Open a database in `folder`, which also takes what does not fit in memory; threads 0: one a core."""
@@ -96,7 +97,9 @@ class DuckDB:
         """Give what is kept under `name`, if anything is."""
         return self._kept.get(name)
 
-    def with_lists(self, name: str, rows: ir.Table, events: ir.Table, columns: Sequence[str]) -> ir.Table:
+    def with_lists(
+        self, name: str, rows: ir.Table, events: ir.Table, columns: Sequence[str], *, past: int = 0
+    ) -> ir.Table:
         """Keep `rows`, by `_row`, with the `columns` of their events as lists, by `_at`, under `name`.
 
         Sorted events are lists already, all but the place where each begins; to collect them takes DuckDB far longer.
@@ -104,7 +107,7 @@ class DuckDB:
         in_order = events.order_by("_row", "_at").select("_row", *columns)
         put = self.keep
         with _explained():
-            stream = self._ibis.con.cursor().sql(self._ibis.compile(in_order)).to_arrow_reader(EVENTS_AT_A_TIME)
+            stream = self._ibis.con.cursor().sql(self._ibis.compile(in_order)).to_arrow_reader(BATCH_SIZE)
             for batch, starts in _of_whole_rows(stream):
                 numbers = batch["_row"].take(pa.array(starts[:-1]))
                 bounds = pc.min_max(numbers).as_py()
@@ -118,7 +121,7 @@ class DuckDB:
                 put(name, self._ibis.table("part"))
                 put = self.append
             self._ibis.con.unregister("part")
-        return self._kept[name]
+        return taken_apart(self._kept[name], columns, past) if past else self._kept[name]
 
     def rows(self, table: ir.Table) -> list[dict[str, Any]]:
         """Fetch a small table."""
@@ -129,6 +132,11 @@ class DuckDB:
         """Write each table, in its order, as one parquet file; several side by side, since one takes one core."""
         with _explained(), ThreadPoolExecutor(max_workers=self._threads) as pool:
             list(pool.map(self._write_one, tables, tables.values()))
+
+    def write_parts(self, rows: ir.Table, parts: Mapping[Path, ir.BooleanValue], names: Mapping[str, str]) -> None:
+        """Write the rows of `with_lists` that are in each part, by `_row`, as they are kept."""
+        columns = {new: rows[name] for name, new in names.items()}
+        self.write({path: rows.filter(is_in).select(**columns) for path, is_in in parts.items()})
 
     def _write_one(self, path: Path, table: ir.Table) -> None:
         self._ibis.con.cursor().execute(f"COPY ({self._ibis.compile(table)}) TO {_quoted(path)} (FORMAT PARQUET)")

@@ -9,12 +9,17 @@ from typing import Any, Protocol
 import ibis
 from ibis.expr import types as ir
 
+# Begins the names of the lists of what came before a row.
+PAST = "bef_"
+
 
 class Engine(Protocol):
     """A database that runs Ibis expressions; it keeps tables until it is closed."""
 
     # Whether a kept table, or a part of it, is written in the order in which it was made.
     keeps_order: bool
+    # Days are put together in bundles of about so many events.
+    events_at_a_time: int
 
     def read(
         self, kind: str, files: Sequence[str], *, separator: str | None = None, column_names: Sequence[str] = ()
@@ -37,10 +42,13 @@ class Engine(Protocol):
         """Give what is kept under `name`, if anything is."""
         ...
 
-    def with_lists(self, name: str, rows: ir.Table, events: ir.Table, columns: Sequence[str]) -> ir.Table:
+    def with_lists(
+        self, name: str, rows: ir.Table, events: ir.Table, columns: Sequence[str], *, past: int = 0
+    ) -> ir.Table:
         """Keep `rows`, by `_row`, with the `columns` of their events as lists, under `name`.
 
-        The events of a row, one or more, have the same `_row`; they go by `_at`.
+        The events of a row, one or more, have the same `_row`; they go by `_at`. With `past`, the lists hold
+        the last `_length` events, and lists named with PAST the at most `past` before them.
         """
         ...
 
@@ -52,16 +60,37 @@ class Engine(Protocol):
         """Write each table, in its order, as a parquet file or a folder of parts."""
         ...
 
+    def write_parts(self, rows: ir.Table, parts: Mapping[Path, ir.BooleanValue], names: Mapping[str, str]) -> None:
+        """Write the rows of `with_lists` that are in each part, by `_row`; `names` gives the columns new names."""
+        ...
+
     def close(self) -> None: ...
 
 
-def lists_by_sorting(rows: ir.Table, events: ir.Table, columns: Sequence[str]) -> ir.Table:
+def lists_by_sorting(rows: ir.Table, events: ir.Table, columns: Sequence[str], *, past: int = 0) -> ir.Table:
     """Do `Engine.with_lists` on any engine, in any order of rows: structs are collected and sorted."""
     fields = {name: events[name] for name in ("_at", *columns)}
     sorted_events = events.group_by(_of="_row").agg(_events=ibis.struct(fields).collect().sort())
     joined = rows.join(sorted_events, rows["_row"] == sorted_events["_of"])
-    lists = {name: joined["_events"].map(lambda event, name=name: event[name]) for name in columns}
+    if past:
+        # Cut before the fields are taken apart, two lists are cut in place of two a column.
+        joined = taken_apart(joined, ["_events"], past)
+    lists = {
+        prefix + name: joined[f"{prefix}_events"].map(lambda event, name=name: event[name])
+        for prefix in ("", *([PAST] if past else []))
+        for name in columns
+    }
     return joined.select(*rows.columns, **lists)
+
+
+def taken_apart(rows: ir.Table, columns: Sequence[str], past: int) -> ir.Table:
+    """Cut each list in two: the last `_length` events, and the at most `past` before them."""
+    cut = {}
+    for name in columns:
+        end = rows[name].length() - rows["_length"]
+        cut[name] = rows[name][end:]
+        cut[PAST + name] = rows[name][ibis.greatest(end - past, 0) : end]
+    return rows.mutate(**cut)
 
 
 def parts(files: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from transformers4recsys.preprocessing import negatives
-from transformers4recsys.preprocessing.past import PREFIX
+from transformers4recsys.preprocessing.engine import PAST
 from transformers4recsys.preprocessing.recipe import ITEM, Recipe
 from transformers4recsys.schema import Feature, Schema
 
@@ -29,7 +29,7 @@ def schema_of(
     past = {}
     if recipe.has_past:
         past = {
-            f.name: Feature(PREFIX + f.name, f.dtype, f.cardinality, f.table, is_control=f.is_control) for f in features
+            f.name: Feature(PAST + f.name, f.dtype, f.cardinality, f.table, is_control=f.is_control) for f in features
         }
     drawn = {
         f.name: Feature(negatives.PREFIX + f.name, f.dtype, f.cardinality, f.table)

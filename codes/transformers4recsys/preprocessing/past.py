@@ -15,14 +15,13 @@ from transformers4recsys.preprocessing.engine import Engine
 from transformers4recsys.preprocessing.events import check_type
 from transformers4recsys.preprocessing.recipe import Recipe
 
-PREFIX = "bef_"
 SESSIONS, EVENTS = "sessions of users", "events of users"
 # Behind any event of the past.
 OWN = 2**40
 
 
 def with_past(database: Engine, rows: ir.Table, events: ir.Table, recipe: Recipe) -> ir.Table:
-    """Give the events of each of `rows` (see `Engine.with_lists`), and before them what `taken_apart` takes as past.
+    """Give the events of each of `rows`, and before them those of its past, as `Engine.with_lists` takes them.
 
     Bundles of days come one after the other, each known to the next.
     """
@@ -35,16 +34,6 @@ def with_past(database: Engine, rows: ir.Table, events: ir.Table, recipe: Recipe
     # What happened at or after the start is left out: the rest of sessions that overlap.
     joined = joined.filter((joined["_time"] < joined["_start"]) | (joined["_first"] == OWN))
     return joined.mutate(_at=joined["_first"] + joined["_position"])
-
-
-def taken_apart(rows: ir.Table, columns: Sequence[str], recipe: Recipe) -> ir.Table:
-    """Cut each list of the events of `with_past` in two: the session's own, and at most `past_length_max` before."""
-    cut = {}
-    for name in columns:
-        end = rows[name].length() - rows["_length"]
-        cut[name] = rows[name][end:]
-        cut[PREFIX + name] = rows[name][ibis.greatest(end - recipe.past_length_max, 0) : end]
-    return rows.mutate(**cut)
 
 
 def numbered(rows: ir.Table, known: ir.Table | None) -> ir.Table:

@@ -24,14 +24,13 @@ from transformers4recsys.preprocessing import (
     splits,
     vocabulary,
 )
-from transformers4recsys.preprocessing.engine import Engine
+from transformers4recsys.preprocessing.engine import PAST, Engine
 from transformers4recsys.preprocessing.ledger import Ledger
 from transformers4recsys.preprocessing.recipe import ITEM, PRICE, Recipe
 from transformers4recsys.preprocessing.vocabulary import Vocabulary
 from transformers4recsys.terminal import progress_bar
 
 log = logging.getLogger(__name__)
-EVENTS_AT_A_TIME = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ class Pipeline:
             self._remember_clicks(min(found.events_of_day))
         write = self._write_split if self.recipe.is_split else self._write_days
         with progress_bar("writing days", total=len(found.events_of_day)) as advance:
-            for days in bundles(found.events_of_day, EVENTS_AT_A_TIME, at_first=self.recipe.fit_days):
+            for days in bundles(found.events_of_day, self.database.events_at_a_time, at_first=self.recipe.fit_days):
                 rows = self._rows(found, days, prices, added)
                 for _ in write(rows, days, added):
                     advance()
@@ -124,7 +123,7 @@ class Pipeline:
         """Every column of the day files, and the name under which it is written."""
         scalars = ["session_id", "session_start", *(["user_id"] if self.recipe.user_column else [])]
         names = {name: self.recipe.output_name(name) for name in (*scalars, *self._columns)}
-        pasts = {past.PREFIX + name: past.PREFIX + names[name] for name in self._columns if self.recipe.has_past}
+        pasts = {PAST + name: PAST + names[name] for name in self._columns if self.recipe.has_past}
         drawn = {"_negatives": negatives.PREFIX + names[ITEM]} if self.recipe.neg_samples else {}
         return names | pasts | drawn
 
@@ -212,16 +211,14 @@ class Pipeline:
         events = past.with_past(database, rows, events, recipe) if recipe.has_past else events.rename(_at="_position")
         user = {"user_id": rows["_user"]} if recipe.user_column else {}
         rows = rows.mutate(session_start=clock.timestamp(rows["_start"]), **user)
-        return database.with_lists("rows with lists", rows, events, self._columns)
+        length = recipe.past_length_max if recipe.has_past else 0
+        return database.with_lists("rows with lists", rows, events, self._columns, past=length)
 
     def _write_days(self, rows: ir.Table, days: Sequence[int], added: Added) -> Iterator[int]:
         """Write the files of these days; give each day when it is done."""
-        if self.recipe.has_past:
-            rows = past.taken_apart(rows, self._columns, self.recipe)
-        for day in days:
-            label = clock.label(day, self.recipe.time_unit)
-            day_files.write(self.database, sessions.of_days(rows, day, day), self.folder, label, self._names)
-            yield day
+        labels = {day: clock.label(day, self.recipe.time_unit) for day in days}
+        day_files.write(self.database, rows, self.folder, labels, self._names)
+        yield from days
 
     def _write_split(self, rows: ir.Table, days: Sequence[int], added: Added) -> Iterator[int]:
         """Write the files of a split, under two days that follow one another; all rows come under the first."""

@@ -37,6 +37,8 @@ class Spark:
     """An `engine.Engine` on Spark; `folder` must be one that the driver and all workers see."""
 
     keeps_order = False
+    # Few large jobs: Spark goes to the disk by itself where memory ends.
+    events_at_a_time = 20_000_000
 
     def __init__(self, folder: Path, *, master: str | None = None) -> None:
         """Start Spark on `master`, or where spark-submit says; an active session is taken as it is, and left so."""
@@ -50,6 +52,8 @@ class Spark:
         # A session of its own on the same Spark: settings and views do not show outside.
         self._session = self._session.newSession()
         self._session.conf.set("spark.sql.parquet.inferTimestampNTZ.enabled", "false")
+        # Else what jobs exchange stays on the disk until Java happens to collect its garbage.
+        self._session.conf.set("spark.sql.shuffleDependency.fileCleanup.enabled", "true")
         # A row of too few columns is found in columns that are not asked for, too.
         self._session.conf.set("spark.sql.csv.parser.columnPruning.enabled", "false")
         self._ibis = ibis.pyspark.connect(self._session)
@@ -98,10 +102,11 @@ class Spark:
         """Give what is kept under `name`, if anything is."""
         return self._tables.get(name)
 
-    def with_lists(self, name: str, rows: ir.Table, events: ir.Table, columns: Sequence[str]) -> ir.Table:
+    def with_lists(
+        self, name: str, rows: ir.Table, events: ir.Table, columns: Sequence[str], *, past: int = 0
+    ) -> ir.Table:
         """Keep `rows` with the `columns` of their events as lists, by `_at`, under `name`."""
-        # Kept in order, a day is read without the others.
-        return self.keep(name, lists_by_sorting(rows, events, columns).order_by("_row"))
+        return self.keep(name, lists_by_sorting(rows, events, columns, past=past))
 
     def rows(self, table: ir.Table) -> list[dict[str, Any]]:
         """Fetch a small table."""
@@ -112,9 +117,26 @@ class Spark:
         """Write each table, in its order, as a folder of parquet parts; times without a zone, as all are UTC."""
         for path, table in tables.items():
             with _explained():
-                frame = self._frame(table)
-                kinds = [kind.replace("timestamp", "timestamp_ntz") for _, kind in _kinds(frame)]
-                _cast(frame, kinds).write.parquet(_uri(path))
+                self._without_zone(table).write.parquet(_uri(path))
+
+    def write_parts(self, rows: ir.Table, parts: Mapping[Path, ir.BooleanValue], names: Mapping[str, str]) -> None:
+        """Write the rows of `with_lists` that are in each part, by `_row`, all in one job, as each job has its cost."""
+        numbers = [is_in.ifelse(number, ibis.null("int32")) for number, is_in in enumerate(parts.values())]
+        of_row = ibis.array(numbers).filter(lambda number: number.notnull())
+        columns = {new: rows[name] for name, new in names.items()}
+        in_order = rows.order_by("_row").select("_row", _parts=of_row, **columns)
+        folder = self._folder / f"parts-{next(self._numbers)}"
+        with _explained():
+            frame = self._without_zone(in_order)
+            # Sorted before a row is repeated for each of its parts: lists make rows wide.
+            frame = frame.selectExpr("explode(_parts) AS _part", "*").sortWithinPartitions("_part", "_row")
+            frame.drop("_parts", "_row").write.partitionBy("_part").parquet(_uri(folder))
+        for number, path in enumerate(parts):
+            written = folder / f"_part={number}"
+            if written.exists():
+                written.rename(path)
+            else:
+                self.write({path: in_order.select(*columns).limit(0)})
 
     def close(self) -> None:
         if self._is_own:
@@ -125,6 +147,10 @@ class Spark:
         promised = self._ibis.compiler.type_mapper
         kinds = [promised.to_string(kind) for kind in table.schema().types]
         return _cast(self._session.sql(self._ibis.compile(table)), kinds)
+
+    def _without_zone(self, table: ir.Table):
+        frame = self._frame(table)
+        return _cast(frame, [kind.replace("timestamp", "timestamp_ntz") for _, kind in _kinds(frame)])
 
     def _view(self, frame) -> ir.Table:
         name = f"view_{next(self._numbers)}"
