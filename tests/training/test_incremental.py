@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -172,7 +173,8 @@ def test_metrics_on_every_other_batch_count_their_targets_alone(run_train):
     assert results(other)["2019-10-02"]["eval_num_targets"] < results(every)["2019-10-02"]["eval_num_targets"]
 
 
-def test_validation_inside_a_day_and_a_profile(run_train):
+def test_validation_inside_a_day_and_a_profile(run_train, capsys):
     folder = run_train(validate_every=1, num_train_epochs=2, pyprof=True, pyprof_start_step=1, pyprof_stop_step=2)
     assert (folder / "profile" / "trace.json").stat().st_size > 1000
     assert "validation_recall@20" in (folder / "trainer_state.json").read_text()
+    assert re.findall(r"epoch (\d): recall@20 0\.\d+", capsys.readouterr().err) == ["1", "2", "1", "2"]

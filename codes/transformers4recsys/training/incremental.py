@@ -20,7 +20,7 @@ from transformers4recsys.reporting.attention import AttentionFiles
 from transformers4recsys.reporting.reporter import Reporter
 from transformers4recsys.training import checkpoint
 from transformers4recsys.training.callbacks import TrainingProgress
-from transformers4recsys.training.trainer import RecSysTrainer, logged
+from transformers4recsys.training.trainer import RecSysTrainer, logged, shown
 
 log = logging.getLogger(__name__)
 
@@ -116,8 +116,4 @@ class Incremental:
         self.trainer.log(logged(eval_numbers) | logged(train_numbers))
         self.reporter.numbers(Report(name, "train", train_numbers))
         self.reporter.numbers(Report(name, "eval", eval_numbers))
-        recall, ndcg = eval_numbers["eval_recall@20"], eval_numbers["eval_ndcg@20"]
-        if recall is None or ndcg is None:
-            log.warning("%s: no session of two or more items; its metrics are null", name)
-        else:
-            log.info("%s: recall@20 %.4f, ndcg@20 %.4f", name, recall, ndcg)
+        log.info("%s: %s", name, shown(eval_numbers, "eval"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from transformers4recsys.training import sharding
 from transformers4recsys.training.evaluation import Evaluation, OnAttentions, OnPredictions
 from transformers4recsys.training.sparse_adamw import SparseAdamW, clip_gradients
 
+log = logging.getLogger(__name__)
 SCHEDULES = {
     "constant_with_warmup": lambda optimizer, warmup, _, __: get_constant_schedule_with_warmup(optimizer, warmup),
     "linear_with_warmup": lambda optimizer, warmup, steps, _: get_linear_schedule_with_warmup(optimizer, warmup, steps),
@@ -169,6 +171,7 @@ class RecSysTrainer(Trainer):
         assert self.eval_engine is not None, "eval_engine is set before train()"
         numbers = self.measure(self.eval_engine, split="validation", description="validate")
         self.log(logged(numbers))
+        log.info("epoch %g: %s", self.state.epoch, shown(numbers, "validation"))
         return logged(numbers)
 
     def measure(
@@ -204,6 +207,14 @@ class RecSysTrainer(Trainer):
             weights = state_dict or self.accelerator.unwrap_model(self.model).state_dict()
             weights = {name: weight.contiguous() for name, weight in weights.items()}
             safetensors.torch.save_file(weights, folder / "model.safetensors")
+
+
+def shown(numbers: dict[str, float | None], split: str) -> str:
+    """Say in a few words how good the model is; `split` begins the names of the numbers."""
+    recall, ndcg = numbers[f"{split}_recall@20"], numbers[f"{split}_ndcg@20"]
+    if recall is None or ndcg is None:
+        return "no session of two or more items; the metrics are null"
+    return f"recall@20 {recall:.4f}, ndcg@20 {ndcg:.4f}"
 
 
 def logged(numbers: dict[str, float | None]) -> dict[str, float]:
