@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 
-from transformers4recsys.preprocessing import duckdb_engine, events, pipeline, spark_engine
+from transformers4recsys.preprocessing import day_files, events, pipeline
 from transformers4recsys.preprocessing.recipe import read_recipe
 from transformers4recsys.preprocessing.run import preprocess
 from transformers4recsys.preprocessing.simulate import simulate
@@ -70,8 +70,7 @@ def _preprocess(log: Path, output: Path, engine: str, *, past: int) -> dict[str,
     spent: Counter[str] = Counter()
     _timed(pipeline.Pipeline, "_identified", "read", spent)
     _timed(events, "audit", "read", spent)
-    for database in (duckdb_engine.DuckDB, spark_engine.Spark):
-        _timed(database, "write", "write", spent)
+    _timed(day_files, "write", "write", spent)
     began = time.perf_counter()
     preprocess(log, output, read_recipe(RECIPE, {"past_length_max": past}), engine=engine)
     return {**spent, "sessionise": time.perf_counter() - began - sum(spent.values())}
