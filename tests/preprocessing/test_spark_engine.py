@@ -112,8 +112,12 @@ def test_a_row_is_written_to_each_part_that_it_is_in(tmp_path):
     made = spark.keep("events", ibis.range(1000).unnest().name("_row").as_table().mutate(_at=0, item=ibis._["_row"]))
     rows = spark.with_lists("rows", made.select("_row"), made, ["item"])
     parts = {"all": rows["_row"] >= 0, "odd": rows["_row"] % 2 == 1, "none": rows["_row"] < 0}
-    spark.write_parts(rows, {tmp_path / name: is_in for name, is_in in parts.items()}, {"_row": "a", "item": "b"})
-    found = {name: pq.ParquetDataset(tmp_path / name, partitioning=None).read().to_pydict() for name in parts}
+    days = tmp_path / "days"
+    spark.write_parts(rows, {days / name: is_in for name, is_in in parts.items()}, {"_row": "a", "item": "b"})
+    # Nothing else is left, and what is renamed was in the same file system.
+    assert {path.name for path in days.iterdir()} == set(parts)
+    assert {path.name[:5] for path in (tmp_path / "kept").iterdir()} == {"kept-"}
+    found = {name: pq.ParquetDataset(days / name, partitioning=None).read().to_pydict() for name in parts}
     assert found == {
         name: {"a": list(numbers), "b": [[number] for number in numbers]}
         for name, numbers in (("all", range(1000)), ("odd", range(1, 1000, 2)), ("none", ()))

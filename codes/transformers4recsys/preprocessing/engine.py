@@ -61,7 +61,10 @@ class Engine(Protocol):
         ...
 
     def write_parts(self, rows: ir.Table, parts: Mapping[Path, ir.BooleanValue], names: Mapping[str, str]) -> None:
-        """Write the rows of `with_lists` that are in each part, by `_row`; `names` gives the columns new names."""
+        """Write the rows of `with_lists` that are in each part, by `_row`, to paths in one folder.
+
+        `names` tells which columns are written, and under which name.
+        """
         ...
 
     def close(self) -> None: ...

@@ -125,7 +125,8 @@ class Spark:
         of_row = ibis.array(numbers).filter(lambda number: number.notnull())
         columns = {new: rows[name] for name, new in names.items()}
         in_order = rows.order_by("_row").select("_row", _parts=of_row, **columns)
-        folder = self._folder / f"parts-{next(self._numbers)}"
+        # Beside the files, as only there a folder can surely be renamed.
+        folder = next(iter(parts)).parent / "parts"
         with _explained():
             frame = self._without_zone(in_order)
             # Sorted before a row is repeated for each of its parts: lists make rows wide.
@@ -137,6 +138,7 @@ class Spark:
                 written.rename(path)
             else:
                 self.write({path: in_order.select(*columns).limit(0)})
+        shutil.rmtree(folder)
 
     def close(self) -> None:
         if self._is_own:
