@@ -105,16 +105,14 @@ def test_lists_are_cut_into_the_own_events_and_the_past_as_in_the_plain_way(data
     assert sorted(plain, key=lambda row: row["_row"]) == cut
 
 
-def test_a_row_is_written_to_each_part_that_it_is_in(database, table, tmp_path):
-    made = table(_row=range(1000), _at=[0] * 1000, item=range(1000))
-    rows = database.with_lists("rows", table(_row=range(999, -1, -1)), made, ["item"])
-    parts = {"all": rows["_row"] >= 0, "odd": rows["_row"] % 2 == 1, "none": rows["_row"] < 0}
-    database.write_parts(rows, {tmp_path / name: is_in for name, is_in in parts.items()}, {"_row": "a", "item": "b"})
-    found = {name: pq.read_table(tmp_path / name).to_pydict() for name in parts}
-    assert found == {
-        name: {"a": list(numbers), "b": [[number] for number in numbers]}
-        for name, numbers in (("all", range(1000)), ("odd", range(1, 1000, 2)), ("none", ()))
-    }
+def test_days_without_rows_are_written_as_well(database, table, tmp_path):
+    starts = table(_row=[3_000_000_001, 3_000_000_000], _half=["valid", "test"])
+    made = table(_row=[3_000_000_000, 3_000_000_001], _at=[0, 0], item=[7, 8])
+    files = {(day, split): tmp_path / f"{day}-{split}" for day in (3, 4) for split in ("train", "valid", "test")}
+    database.write_days(database.with_lists("rows", starts, made, ["item"]), files, {"_row": "a", "item": "b"})
+    found = {key: pq.read_table(path)["b"].to_pylist() for key, path in files.items()}
+    empty = {(4, split): [] for split in ("train", "valid", "test")}
+    assert found == {(3, "train"): [[7], [8]], (3, "valid"): [[8]], (3, "test"): [[7]]} | empty
 
 
 def test_without_events_there_are_no_rows_with_lists(database, table):

@@ -37,6 +37,8 @@ def session(tmp_path_factory):
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.shuffle.partitions": "2",
+        # Sorts go to the disk.
+        "spark.shuffle.spill.numElementsForceSpillThreshold": "50",
         "spark.sql.session.timeZone": "America/New_York",
     }
     session = pyspark_sql.SparkSession.builder.master("local[2]").config(map=settings).getOrCreate()
@@ -71,7 +73,10 @@ def both(folder: Path, log: Path, recipe) -> None:
 TEXTS = ("features.yaml", "preprocessing.json")
 
 
-def test_days_with_past_and_one_more_day_in_a_second_call(tmp_path, session, shop, random_log, write_events):
+def test_days_with_past_and_one_more_day_in_a_second_call(
+    tmp_path, session, shop, random_log, write_events, monkeypatch
+):
+    monkeypatch.setattr(spark_engine.Spark, "events_at_a_time", 120)
     log = random_log(1)
     first = [event for event in log if event["time"] is None or event["time"].day < 8]
     both(tmp_path, write_events(first, tmp_path / "logs" / "a.parquet"), shop)
@@ -107,20 +112,35 @@ def test_negatives_in_bundles_and_parts_and_a_second_call(tmp_path, recipe, rand
         both(tmp_path, write_events(known, tmp_path / "logs" / "a.parquet"), drawing)
 
 
-def test_a_row_is_written_to_each_part_that_it_is_in(tmp_path):
+def test_days_are_in_order_over_all_parts(tmp_path):
     spark = spark_engine.Spark(tmp_path / "kept")
-    made = spark.keep("events", ibis.range(1000).unnest().name("_row").as_table().mutate(_at=0, item=ibis._["_row"]))
-    rows = spark.with_lists("rows", made.select("_row"), made, ["item"])
-    parts = {"all": rows["_row"] >= 0, "odd": rows["_row"] % 2 == 1, "none": rows["_row"] < 0}
+    settings = {
+        "spark.sql.adaptive.coalescePartitions.enabled": "false",
+        "spark.sql.files.maxPartitionBytes": "2000",
+        "spark.sql.files.openCostInBytes": "0",
+    }
+    for name, value in settings.items():  # many small parts
+        spark._session.conf.set(name, value)
+    items = ibis.range(1000).unnest().name("item").as_table().mutate(item=ibis._["item"] * 7919 % 1000)
+    row = (3 + items["item"] // 600) * 1_000_000_000 + items["item"]
+    half = (items["item"] % 2 == 0).ifelse("valid", "test")
+    made = spark.keep("events", items.mutate(_row=row, _at=0, _half=half))
+    rows = spark.with_lists("rows", made.select("_row", "_half"), made, ["item"])
     days = tmp_path / "days"
-    spark.write_parts(rows, {days / name: is_in for name, is_in in parts.items()}, {"_row": "a", "item": "b"})
+    files = {(day, split): days / f"{day}-{split}" for day in (3, 4, 5) for split in ("train", "valid", "test")}
+    spark.write_days(rows, files, {"_half": "_part", "item": "_row"})
     # Nothing else is left, and what is renamed was in the same file system.
-    assert {path.name for path in days.iterdir()} == set(parts)
+    assert {path for path in days.iterdir()} == set(files.values())
     assert {path.name[:5] for path in (tmp_path / "kept").iterdir()} == {"kept-"}
-    found = {name: pq.ParquetDataset(days / name, partitioning=None).read().to_pydict() for name in parts}
+    found = {}
+    for key, path in files.items():
+        assert (path / "_SUCCESS").exists()
+        parts = [pq.read_table(part, partitioning=None) for part in sorted(path.glob("*.parquet"))]
+        found[key] = [value for part in parts for [value] in part["_row"].to_pylist()]
+    bounds = {3: (0, 600), 4: (600, 1000), 5: (0, 0)}
     assert found == {
-        name: {"a": list(numbers), "b": [[number] for number in numbers]}
-        for name, numbers in (("all", range(1000)), ("odd", range(1, 1000, 2)), ("none", ()))
+        (day, split): list(range(bounds[day][0] + (split == "test"), bounds[day][1], 1 if split == "train" else 2))
+        for day, split in files
     }
 
 

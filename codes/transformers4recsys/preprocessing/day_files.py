@@ -11,7 +11,7 @@ from ibis.expr import types as ir
 from transformers4recsys.preprocessing import clock
 from transformers4recsys.preprocessing.engine import Engine
 from transformers4recsys.preprocessing.recipe import ITEM, Recipe
-from transformers4recsys.preprocessing.sessions import day_of_row, is_of_days
+from transformers4recsys.preprocessing.sessions import day_of_row
 
 SPLITS = ("train", "valid", "test")
 
@@ -48,13 +48,8 @@ def write(database: Engine, rows: ir.Table, folder: Path, labels: Mapping[int, s
 
     `rows` come from `Engine.with_lists`; `names` tells which columns are written, and under which name.
     """
-    parts = {}
-    for day, label in labels.items():
-        is_of_day = is_of_days(rows, day, day)
-        for split in SPLITS:
-            is_in = is_of_day if split == "train" else is_of_day & (rows["_half"] == split)
-            parts[folder / file_name(label, split)] = is_in
-    database.write_parts(rows, parts, names)
+    files = {(day, split): folder / file_name(label, split) for day, label in labels.items() for split in SPLITS}
+    database.write_days(rows, files, names)
 
 
 def laid_out(database: Engine, rows: ir.Table, names: Mapping[str, str]) -> ir.Table:

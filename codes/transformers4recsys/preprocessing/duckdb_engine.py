@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from ibis.expr import types as ir
 
 from transformers4recsys.errors import InputError
+from transformers4recsys.preprocessing import sessions
 from transformers4recsys.preprocessing.engine import parts, taken_apart
 
 BATCH_SIZE = 500_000
@@ -133,10 +134,14 @@ class DuckDB:
         with _explained(), ThreadPoolExecutor(max_workers=self._threads) as pool:
             list(pool.map(self._write_one, tables, tables.values()))
 
-    def write_parts(self, rows: ir.Table, parts: Mapping[Path, ir.BooleanValue], names: Mapping[str, str]) -> None:
-        """Write the rows of `with_lists` that are in each part, by `_row`, as they are kept."""
-        columns = {new: rows[name] for name, new in names.items()}
-        self.write({path: rows.filter(is_in).select(**columns) for path, is_in in parts.items()})
+    def write_days(self, rows: ir.Table, files: Mapping[tuple[int, str], Path], names: Mapping[str, str]) -> None:
+        """Write rows of `with_lists` by day and split, as they are kept: by `_row`."""
+        tables = {}
+        for (day, split), path in files.items():
+            of_day = sessions.of_days(rows, day, day)
+            part = of_day if split == "train" else of_day.filter(of_day["_half"] == split)
+            tables[path] = part.select(**{new: part[name] for name, new in names.items()})
+        self.write(tables)
 
     def _write_one(self, path: Path, table: ir.Table) -> None:
         self._ibis.con.cursor().execute(f"COPY ({self._ibis.compile(table)}) TO {_quoted(path)} (FORMAT PARQUET)")

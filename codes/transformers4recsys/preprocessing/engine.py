@@ -60,10 +60,11 @@ class Engine(Protocol):
         """Write each table, in its order, as a parquet file or a folder of parts."""
         ...
 
-    def write_parts(self, rows: ir.Table, parts: Mapping[Path, ir.BooleanValue], names: Mapping[str, str]) -> None:
-        """Write the rows of `with_lists` that are in each part, by `_row`, to paths in one folder.
+    def write_days(self, rows: ir.Table, files: Mapping[tuple[int, str], Path], names: Mapping[str, str]) -> None:
+        """Write rows of `with_lists` by day and split, in the order of `_row`, to files of one folder.
 
-        `names` tells which columns are written, and under which name.
+        The split train holds all rows of its day, any other those whose `_half` it is. `names` tells which
+        columns are written, and under which name.
         """
         ...
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -104,7 +104,8 @@ class Pipeline:
         with progress_bar("writing days", total=len(found.events_of_day)) as advance:
             for days in bundles(found.events_of_day, self.database.events_at_a_time, at_first=self.recipe.fit_days):
                 rows = self._rows(found, days, prices, added)
-                for _ in write(rows, days, added):
+                write(rows, days, added)
+                for _ in days:
                     advance()
         self._write_rest(found, prices)
         return added
@@ -214,13 +215,12 @@ class Pipeline:
         length = recipe.past_length_max if recipe.has_past else 0
         return database.with_lists("rows with lists", rows, events, self._columns, past=length)
 
-    def _write_days(self, rows: ir.Table, days: Sequence[int], added: Added) -> Iterator[int]:
-        """Write the files of these days; give each day when it is done."""
+    def _write_days(self, rows: ir.Table, days: Sequence[int], added: Added) -> None:
+        """Write the files of these days."""
         labels = {day: clock.label(day, self.recipe.time_unit) for day in days}
         day_files.write(self.database, rows, self.folder, labels, self._names)
-        yield from days
 
-    def _write_split(self, rows: ir.Table, days: Sequence[int], added: Added) -> Iterator[int]:
+    def _write_split(self, rows: ir.Table, days: Sequence[int], added: Added) -> None:
         """Write the files of a split, under two days that follow one another; all rows come under the first."""
         for split, part in splits.parts(rows, self._columns, self.recipe.session_length_max).items():
             label = clock.label(splits.DAYS[split], self.recipe.time_unit)
@@ -231,7 +231,6 @@ class Pipeline:
             added.count_split(label, split, number)
             if not number:
                 log.warning("no row in the %s file: the split leaves no target for it", split)
-        yield from days
 
     def _write_rest(self, found: Identified, prices: ir.Table | None) -> None:
         """Write the vocabularies, the category prices and the feature config, of all days."""

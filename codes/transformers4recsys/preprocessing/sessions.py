@@ -77,11 +77,7 @@ def first_row(day: int | ir.IntegerColumn) -> int | ir.IntegerColumn:
 
 def of_days(table: ir.Table, first_day: int, last_day: int) -> ir.Table:
     """Choose the rows of sessions that start on these days, both inclusive."""
-    return table.filter(is_of_days(table, first_day, last_day))
-
-
-def is_of_days(table: ir.Table, first_day: int, last_day: int) -> ir.BooleanValue:
-    return (table["_row"] >= first_row(first_day)) & (table["_row"] < first_row(last_day + 1))
+    return table.filter((table["_row"] >= first_row(first_day)) & (table["_row"] < first_row(last_day + 1)))
 
 
 def in_order(events: ir.Table, recipe: Recipe) -> ir.Table:

@@ -15,10 +15,16 @@ import ibis
 from ibis.expr import types as ir
 
 from transformers4recsys.errors import InputError
+from transformers4recsys.preprocessing import sessions
 from transformers4recsys.preprocessing.engine import lists_by_sorting, parts
 
 INSTALL = "pip install 'transformers4recsys[spark]', and Java 17 (apt-get install openjdk-17-jre-headless)"
-DEFAULTS = {"spark.ui.enabled": "false", "spark.sql.shuffle.partitions": "16"}
+DEFAULTS = {
+    "spark.ui.enabled": "false",
+    "spark.sql.shuffle.partitions": "16",
+    # What jobs exchange stays on the disk until Java collects its garbage.
+    "spark.cleaner.periodicGC.interval": "5min",
+}
 SEPARATORS = ",\t;|"
 # Conditions of Spark's errors that tell of the input, and what to do about them.
 OF_INPUT = {
@@ -52,8 +58,6 @@ class Spark:
         # A session of its own on the same Spark: settings and views do not show outside.
         self._session = self._session.newSession()
         self._session.conf.set("spark.sql.parquet.inferTimestampNTZ.enabled", "false")
-        # Else what jobs exchange stays on the disk until Java happens to collect its garbage.
-        self._session.conf.set("spark.sql.shuffleDependency.fileCleanup.enabled", "true")
         # A row of too few columns is found in columns that are not asked for, too.
         self._session.conf.set("spark.sql.csv.parser.columnPruning.enabled", "false")
         self._ibis = ibis.pyspark.connect(self._session)
@@ -119,25 +123,30 @@ class Spark:
             with _explained():
                 self._without_zone(table).write.parquet(_uri(path))
 
-    def write_parts(self, rows: ir.Table, parts: Mapping[Path, ir.BooleanValue], names: Mapping[str, str]) -> None:
-        """Write the rows of `with_lists` that are in each part, by `_row`, all in one job, as each job has its cost."""
-        numbers = [is_in.ifelse(number, ibis.null("int32")) for number, is_in in enumerate(parts.values())]
-        of_row = ibis.array(numbers).filter(lambda number: number.notnull())
+    def write_days(self, rows: ir.Table, files: Mapping[tuple[int, str], Path], names: Mapping[str, str]) -> None:
+        """Write rows of `with_lists` by day and split, in the order of `_row`, all in one job: each has its cost."""
+        # Names that no column of a file has.
+        day, splits, split, number = "_day_of_row", "_splits_of_row", "_split_of_row", "_number_of_row"
+        own = {day: sessions.day_of_row(rows), splits: ibis.array(["train", rows["_half"]]), number: rows["_row"]}
         columns = {new: rows[name] for name, new in names.items()}
-        in_order = rows.order_by("_row").select("_row", _parts=of_row, **columns)
+        frame = self._without_zone(rows.select(**own, **columns))
+        # A row is repeated where it is written: lists make it wide.
+        frame = frame.repartitionByRange(number).selectExpr(f"explode({splits}) AS {split}", "*")
+        frame = frame.sortWithinPartitions(day, split, number).drop(splits, number)
         # Beside the files, as only there a folder can surely be renamed.
-        folder = next(iter(parts)).parent / "parts"
+        folder = next(iter(files.values())).parent / "by day"
         with _explained():
-            frame = self._without_zone(in_order)
-            # Sorted before a row is repeated for each of its parts: lists make rows wide.
-            frame = frame.selectExpr("explode(_parts) AS _part", "*").sortWithinPartitions("_part", "_row")
-            frame.drop("_parts", "_row").write.partitionBy("_part").parquet(_uri(folder))
-        for number, path in enumerate(parts):
-            written = folder / f"_part={number}"
-            if written.exists():
-                written.rename(path)
+            frame.write.partitionBy(day, split).parquet(_uri(folder))
+        made = {path: folder / f"{day}={of_day}" / f"{split}={name}" for (of_day, name), path in files.items()}
+        empty = [path for path in made if not made[path].exists()]
+        if empty:
+            self.write({folder / "empty": rows.select(**columns).limit(0)})
+        for path, written in made.items():
+            if path in empty:
+                shutil.copytree(folder / "empty", path)
             else:
-                self.write({path: in_order.select(*columns).limit(0)})
+                written.rename(path)
+                (path / "_SUCCESS").touch()
         shutil.rmtree(folder)
 
     def close(self) -> None:

@@ -116,4 +116,5 @@ class Incremental:
         self.trainer.log(logged(eval_numbers) | logged(train_numbers))
         self.reporter.numbers(Report(name, "train", train_numbers))
         self.reporter.numbers(Report(name, "eval", eval_numbers))
-        log.info("%s: %s", name, shown(eval_numbers, "eval"))
+        say = log.warning if eval_numbers["eval_recall@20"] is None else log.info
+        say("%s: %s", name, shown(eval_numbers, "eval"))
