@@ -80,7 +80,7 @@ class Spark:
         }
         paths = [_uri(file) for file in (parts(files) if kind == "parquet" else files)]
         with _explained():
-            return self._view(readers[kind](paths))
+            return _view(self._ibis, readers[kind](paths), next(self._numbers))
 
     def keep(self, name: str, table: ir.Table) -> ir.Table:
         """Compute a table now, and keep it under `name` until the end or until it is kept anew."""
@@ -97,9 +97,8 @@ class Spark:
             frame = self._frame(table)
             frame.write.parquet(_uri(path))
             self._kept.setdefault(name, []).append(path)
-            self._tables[name] = self._view(
-                self._session.read.schema(frame.schema).parquet(*map(_uri, self._kept[name]))
-            )
+            frame = self._session.read.schema(frame.schema).parquet(*map(_uri, self._kept[name]))
+            self._tables[name] = _view(self._ibis, frame, next(self._numbers))
         return self._tables[name]
 
     def find(self, name: str) -> ir.Table | None:
@@ -121,7 +120,7 @@ class Spark:
         """Write each table, in its order, as a folder of parquet parts; times without a zone, as all are UTC."""
         for path, table in tables.items():
             with _explained():
-                self._without_zone(table).write.parquet(_uri(path))
+                _without_zone(self._frame(table)).write.parquet(_uri(path))
 
     def write_days(self, rows: ir.Table, files: Mapping[tuple[int, str], Path], names: Mapping[str, str]) -> None:
         """Write rows of `with_lists` by day and split, in the order of `_row`, all in one job: each has its cost."""
@@ -129,7 +128,7 @@ class Spark:
         day, splits, split, number = "_day_of_row", "_splits_of_row", "_split_of_row", "_number_of_row"
         own = {day: sessions.day_of_row(rows), splits: ibis.array(["train", rows["_half"]]), number: rows["_row"]}
         columns = {new: rows[name] for name, new in names.items()}
-        frame = self._without_zone(rows.select(**own, **columns))
+        frame = _without_zone(self._frame(rows.select(**own, **columns)))
         # A row is repeated where it is written: lists make it wide.
         frame = frame.repartitionByRange(number).selectExpr(f"explode({splits}) AS {split}", "*")
         frame = frame.sortWithinPartitions(day, split, number).drop(splits, number)
@@ -158,15 +157,6 @@ class Spark:
         promised = self._ibis.compiler.type_mapper
         kinds = [promised.to_string(kind) for kind in table.schema().types]
         return _cast(self._session.sql(self._ibis.compile(table)), kinds)
-
-    def _without_zone(self, table: ir.Table):
-        frame = self._frame(table)
-        return _cast(frame, [kind.replace("timestamp", "timestamp_ntz") for _, kind in _kinds(frame)])
-
-    def _view(self, frame) -> ir.Table:
-        name = f"view_{next(self._numbers)}"
-        frame.createOrReplaceTempView(name)
-        return self._ibis.table(name)
 
 
 def _uri(path: str | Path) -> str:
@@ -221,6 +211,15 @@ def _started(builder, master: str | None):
         raise InputError(
             f"--spark_master {master or 'of spark-submit'}: {_first_line(error)}; give local[2] or a master's address"
         ) from error
+
+
+def _view(connection, frame, number: int) -> ir.Table:
+    frame.createOrReplaceTempView(f"view_{number}")
+    return connection.table(f"view_{number}")
+
+
+def _without_zone(frame):
+    return _cast(frame, [kind.replace("timestamp", "timestamp_ntz") for _, kind in _kinds(frame)])
 
 
 def _kinds(frame) -> list[tuple[str, str]]:
