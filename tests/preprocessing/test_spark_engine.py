@@ -37,8 +37,6 @@ def session(tmp_path_factory):
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.shuffle.partitions": "2",
-        # Sorts go to the disk.
-        "spark.shuffle.spill.numElementsForceSpillThreshold": "50",
         "spark.sql.session.timeZone": "America/New_York",
     }
     session = pyspark_sql.SparkSession.builder.master("local[2]").config(map=settings).getOrCreate()
