@@ -163,7 +163,7 @@ preprocess(sys.argv[1], sys.argv[2], recipe, engine=sys.argv[3])
 
 @pytest.fixture
 def kill_while_writing() -> Callable[..., None]:
-    """A call in a process of its own, which SIGKILL ends when its days are written, and nothing else."""
+    """A call in a process of its own, which SIGKILL ends when its days are written aside, and none is renamed."""
 
     def run(log: Path, output: Path, *, engine: str = "duckdb", user_column: str = "") -> None:
         command = [sys.executable, "-c", KILLED, str(log), str(output), engine, user_column]

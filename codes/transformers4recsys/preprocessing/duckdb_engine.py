@@ -33,7 +33,7 @@ FAILURES = (
 
 
 class DuckDB:
-    """What the steps need of an engine: read, keep, rows, write, close."""
+    """An `engine.Engine` on DuckDB."""
 
     keeps_order = True
     events_at_a_time = 2_000_000

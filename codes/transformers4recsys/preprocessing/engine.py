@@ -63,8 +63,8 @@ class Engine(Protocol):
     def write_days(self, rows: ir.Table, files: Mapping[tuple[int, str], Path], names: Mapping[str, str]) -> None:
         """Write rows of `with_lists` by day and split, in the order of `_row`, to files of one folder.
 
-        The split train holds all rows of its day, any other those whose `_half` it is. `names` tells which
-        columns are written, and under which name.
+        `train` holds all rows of its day, `valid` and `test` those of that `_half`; a day without rows gets
+        empty files. `names` tells which columns are written, and under which name.
         """
         ...
 

@@ -22,7 +22,7 @@ INSTALL = "pip install 'transformers4recsys[spark]', and Java 17 (apt-get instal
 DEFAULTS = {
     "spark.ui.enabled": "false",
     "spark.sql.shuffle.partitions": "16",
-    # What jobs exchange stays on the disk until Java collects its garbage.
+    # Files that jobs exchange are deleted only after Java collects its garbage.
     "spark.cleaner.periodicGC.interval": "5min",
 }
 SEPARATORS = ",\t;|"
@@ -123,13 +123,13 @@ class Spark:
                 _without_zone(self._frame(table)).write.parquet(_uri(path))
 
     def write_days(self, rows: ir.Table, files: Mapping[tuple[int, str], Path], names: Mapping[str, str]) -> None:
-        """Write rows of `with_lists` by day and split, in the order of `_row`, all in one job: each has its cost."""
+        """Write rows of `with_lists` by day and split, in the order of `_row`, in one write: each has its cost."""
         # Names that no column of a file has.
         day, splits, split, number = "_day_of_row", "_splits_of_row", "_split_of_row", "_number_of_row"
         own = {day: sessions.day_of_row(rows), splits: ibis.array(["train", rows["_half"]]), number: rows["_row"]}
         columns = {new: rows[name] for name, new in names.items()}
         frame = _without_zone(self._frame(rows.select(**own, **columns)))
-        # A row is repeated where it is written: lists make it wide.
+        # Repeated only after the exchange, as lists make rows wide.
         frame = frame.repartitionByRange(number).selectExpr(f"explode({splits}) AS {split}", "*")
         frame = frame.sortWithinPartitions(day, split, number).drop(splits, number)
         # Beside the files, as only there a folder can surely be renamed.
