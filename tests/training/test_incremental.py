@@ -10,6 +10,8 @@ import pytest
 import safetensors.torch
 import torch
 
+from transformers4recsys.training import incremental
+
 MODELS = ("gpt2", "gru")
 
 
@@ -119,9 +121,12 @@ def test_labels_never_trained_on_are_misses_and_counted(run_train, write_day):
     assert numbers["eval_recall@1000"] == 0.5 and numbers["eval_most_popular_recall@1000"] == 0.5
 
 
-def test_a_day_without_sessions_of_two_items_has_null_metrics(run_train, write_day):
+def test_a_day_without_sessions_of_two_items_has_null_metrics_and_a_warning(run_train, write_day, monkeypatch):
+    told = []
+    monkeypatch.setattr(incremental.log, "warning", lambda text, *values: told.append(text % values))
     write_day("2019-10-02", "valid", [[4], [5], [6]])
     folder = run_train()
+    assert told == ["2019-10-02: no session of two or more items; the metrics are null"]
     numbers = results(folder)
     assert numbers["2019-10-02"]["eval_recall@20"] is None and numbers["2019-10-02"]["eval_loss"] is None
     assert numbers["2019-10-02"]["train_recall@20"] is not None

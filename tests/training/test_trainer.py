@@ -8,7 +8,7 @@ from transformers4recsys.model.encoders import ENCODERS
 from transformers4recsys.model.targets import MaskedTargets
 from transformers4recsys.schema import Schema
 from transformers4recsys.training.evaluation import Evaluation
-from transformers4recsys.training.trainer import RecSysTrainer, Schedule, idle_batch
+from transformers4recsys.training.trainer import RecSysTrainer, Schedule, idle_batch, shown
 
 CONSTANT = Schedule()
 
@@ -112,3 +112,8 @@ def test_an_idle_batch_has_every_column():
         **{"item": [0], "price": [0.0], "time": [0], "bef_item": [], "_neg_item": [0]}
     }
     assert batch.columns["price"].values.dtype == torch.float and batch.columns["bef_item"].values.dtype == torch.long
+
+
+def test_numbers_are_told_in_words_and_so_is_that_there_are_none():
+    assert shown({"eval_recall@20": 0.25, "eval_ndcg@20": 0.125}, "eval") == "recall@20 0.2500, ndcg@20 0.1250"
+    assert "metrics are null" in shown({"eval_recall@20": None, "eval_ndcg@20": None}, "eval")
