@@ -7,7 +7,7 @@ INSTALL := bin/pip install --quiet --disable-pip-version-check --constraint
 PIP := $(VENV)/$(INSTALL) constraints.txt
 # Tests skip an engine that cannot be imported, so that is tried first.
 define TRY_ENGINE
-	$(<D)/bin/python -c 'from transformers4recsys.data import ENGINES; ENGINES["$(@:engine-%=%)"].check_usable(".")'
+	$(<D)/bin/python -c 'from transformers4recsys.data.readers import READERS; READERS["$(@:engine-%=%)"].check_usable(".")'
 	OMP_NUM_THREADS=1 $(<D)/bin/python -m pytest -m 'not slow' -k 'not documented or $(@:engine-%=%)' \
 		tests/smoke/test_readme.py::test_the_documented_command tests/data --ignore tests/data/test_remote_files.py
 endef

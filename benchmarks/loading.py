@@ -30,11 +30,11 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from transformers4recsys.config import DataArguments, bytes_of
-from transformers4recsys.data import ENGINES
-from transformers4recsys.data.arrow_engine import ArrowEngine
 from transformers4recsys.data.checks import check_files
-from transformers4recsys.data.library import Library, Reading
-from transformers4recsys.data.row_groups import row_groups
+from transformers4recsys.data.parquet.row_groups import row_groups
+from transformers4recsys.data.readers import READERS
+from transformers4recsys.data.readers.library import Library, Reading
+from transformers4recsys.data.readers.pyarrow import ArrowEngine
 from transformers4recsys.schema import Schema
 
 ID = {"dtype": "categorical", "cardinality": 100_000}
@@ -140,7 +140,7 @@ def measure_speed(num_sessions: int, repeats: int, engines: list[str]) -> None:
 
 def ways_of_engine(name: str, path: str) -> dict[str, Callable[[], object]]:
     """Hold the rows that an engine has read: what its first epoch and the later ones take."""
-    library = ENGINES[name]
+    library = READERS[name]
     if library:
         library.check_usable(path)
     held = engine(path, 10**12, library=library)
@@ -182,7 +182,7 @@ def read_streamed(path: str, memory_bytes: int) -> None:
     drain(engine(path, memory_bytes).batches(0))
 
 
-READERS = {
+WAYS_TO_READ = {
     "nothing read": lambda path, memory_bytes: None,
     "checked": lambda path, memory_bytes: check_files([path], SCHEMA),
     "pyarrow engine, streamed": read_streamed,
@@ -204,7 +204,7 @@ def measure_memory(gigabytes: float, memory: str, row_group: int, readers: list[
 
 def measure_reader(reader: str, path: str, memory: str) -> None:
     memory_bytes = bytes_of(DataArguments(loader_memory=memory), "loader_memory")
-    seconds = seconds_of(lambda: READERS[reader](path, memory_bytes))
+    seconds = seconds_of(lambda: WAYS_TO_READ[reader](path, memory_bytes))
     # Of this process alone; what getrusage() tells counts the process that started it.
     peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     show(reader=reader, peak_gb=round(int(peak.split()[1]) * 1024 / 1e9, 2), seconds=round(seconds, 1))
@@ -219,14 +219,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sessions", type=int, default=400_000)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=["pyarrow"], help="whose speed is measured")
+    parser.add_argument("--engines", nargs="+", choices=READERS, default=["pyarrow"], help="whose speed is measured")
     parser.add_argument(
         "--cores", nargs="+", type=int, help="measure speed on so many cores, one number after the other"
     )
     parser.add_argument("--gigabytes", type=float)
     parser.add_argument("--memory", default="1GB")
     parser.add_argument("--row_group", type=int, default=100_000, help="sessions in a row group of the large file")
-    parser.add_argument("--readers", nargs="+", choices=READERS, default=list(READERS), help="of the large file")
+    parser.add_argument("--readers", nargs="+", choices=WAYS_TO_READ, default=list(WAYS_TO_READ), help="of the large one")
     parser.add_argument("--file", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.file:

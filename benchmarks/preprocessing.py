@@ -21,10 +21,11 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 
-from transformers4recsys.preprocessing import day_files, events, pipeline
+from transformers4recsys.preprocessing import pipeline
 from transformers4recsys.preprocessing.recipe import read_recipe
 from transformers4recsys.preprocessing.run import preprocess
-from transformers4recsys.preprocessing.simulate import simulate
+from transformers4recsys.preprocessing.steps import day_files, events
+from transformers4recsys.simulation.simulate import simulate
 
 REPOSITORY = Path(__file__).parents[1]
 RECIPE = REPOSITORY / "datasets" / "ecommerce-large" / "preprocessing.yaml"

@@ -28,8 +28,8 @@ from zoo_page import write_page, write_plot
 
 from transformers4recsys import cli
 from transformers4recsys.model.encoders import ENCODERS
-from transformers4recsys.model.losses import NEGATIVE_COLUMN_LOSSES, PAIRWISE_LOSSES
-from transformers4recsys.model.objectives import SAMPLED_OBJECTIVES, SIMILARITIES
+from transformers4recsys.model.objectives.losses import NEGATIVE_COLUMN_LOSSES, PAIRWISE_LOSSES
+from transformers4recsys.model.objectives.objectives import SAMPLED_OBJECTIVES, SIMILARITIES
 from transformers4recsys.training.trainer import RecSysTrainer
 
 ROOT = Path(__file__).parents[1]

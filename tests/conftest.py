@@ -19,9 +19,9 @@ from transformers4recsys.batch import Batch, Jagged
 from transformers4recsys.model.encoders import ENCODERS
 from transformers4recsys.model.encoders.settings import EncoderSettings
 from transformers4recsys.model.features import FeatureEmbedder
-from transformers4recsys.model.losses import cross_entropy
 from transformers4recsys.model.next_item import NextItemModel
-from transformers4recsys.model.objectives import CatalogObjective
+from transformers4recsys.model.objectives.losses import cross_entropy
+from transformers4recsys.model.objectives.objectives import CatalogObjective
 from transformers4recsys.model.scoring import ACTIVATIONS, ItemScorer
 from transformers4recsys.model.targets import CausalTargets
 from transformers4recsys.schema import Schema

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from transformers4recsys.build_model import model_of
 from transformers4recsys.cli import COMMANDS, FlagParser
 from transformers4recsys.errors import InputError
+from transformers4recsys.model.build import model_of
 from transformers4recsys.model.encoders import ENCODERS
-from transformers4recsys.model.objectives import OBJECTIVES, SIMILARITIES
+from transformers4recsys.model.objectives.objectives import OBJECTIVES, SIMILARITIES
 from transformers4recsys.schema import Schema
 
 ROOT = Path(__file__).parents[1]

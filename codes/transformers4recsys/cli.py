@@ -21,7 +21,9 @@ import transformers
 import yaml
 from transformers import HfArgumentParser
 
-from transformers4recsys import build, build_benchmark, build_preprocessing
+from transformers4recsys.commands import benchmark as build_benchmark
+from transformers4recsys.commands import preprocess as build_preprocessing
+from transformers4recsys.commands import train as build
 from transformers4recsys.config import (
     BenchmarkArguments,
     DataArguments,
@@ -30,10 +32,10 @@ from transformers4recsys.config import (
     SimulateArguments,
     TrainingArguments,
 )
-from transformers4recsys.data.files import without_keys
+from transformers4recsys.data.parquet.files import without_keys
 from transformers4recsys.errors import InputError
-from transformers4recsys.launch import failing_together, processes_to_start, run_processes
 from transformers4recsys.terminal import show_log_lines
+from transformers4recsys.training.launch import failing_together, processes_to_start, run_processes
 
 log = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from transformers4recsys.config import DataArguments, ModelArguments, TrainingArguments, changed
-from transformers4recsys.model.losses import NEGATIVE_COLUMN_LOSSES, PAIRWISE_LOSSES
-from transformers4recsys.model.objectives import SAMPLED_OBJECTIVES
+from transformers4recsys.model.objectives.losses import NEGATIVE_COLUMN_LOSSES, PAIRWISE_LOSSES
+from transformers4recsys.model.objectives.objectives import SAMPLED_OBJECTIVES
 
 # Flags that say nothing in some set-ups: why, and whether this is one of them; set, they are named once and ignored.
 WITHOUT_EFFECT: dict[str, tuple[str, Callable[[DataArguments, ModelArguments], bool]]] = {

@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from transformers4recsys.batch import Batch
-from transformers4recsys.data import ENGINES
-from transformers4recsys.data.arrow_engine import ArrowEngine
-from transformers4recsys.data.engine import Engine
-from transformers4recsys.data.library import Reading
+from transformers4recsys.data.readers import READERS
+from transformers4recsys.data.readers.library import Reading
+from transformers4recsys.data.readers.protocol import Engine
+from transformers4recsys.data.readers.pyarrow import ArrowEngine
 from transformers4recsys.schema import Schema
 
 SCHEMA = Schema.from_entries(
@@ -110,7 +110,7 @@ def compare(write: Callable[..., str]) -> Callable[..., None]:
         settings: dict[str, Any] = {"schema": SCHEMA, "batch_size": 4, "day": datetime(2019, 10, 1), "seed": 3}
         settings |= {"session_length_max": 5, "past_length_max": 3}
         for more in ({}, *({"rank": rank, "world_size": 2, "shuffle": True} for rank in (0, 1))):
-            engine = ArrowEngine(files, library=ENGINES[name], reading=Reading(**reading), **settings, **more)
+            engine = ArrowEngine(files, library=READERS[name], reading=Reading(**reading), **settings, **more)
             expected = ArrowEngine(files, **settings, **more)
             assert (len(engine), engine.num_rows) == (len(expected), expected.num_rows)
             for epoch in (0, 1):

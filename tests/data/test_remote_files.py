@@ -11,10 +11,10 @@ import pytest
 from moto.server import ThreadedMotoServer
 from pyarrow import fs
 
-from transformers4recsys.data.arrow_engine import ArrowEngine
 from transformers4recsys.data.checks import check_files
 from transformers4recsys.data.days import day_files
-from transformers4recsys.data.library import Reading
+from transformers4recsys.data.readers.library import Reading
+from transformers4recsys.data.readers.pyarrow import ArrowEngine
 from transformers4recsys.errors import InputError
 from transformers4recsys.schema import Schema
 

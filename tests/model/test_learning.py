@@ -8,9 +8,9 @@ from transformers4recsys.batch import Batch, Jagged
 from transformers4recsys.model.encoders import ENCODERS
 from transformers4recsys.model.encoders.settings import EncoderSettings
 from transformers4recsys.model.features import FeatureEmbedder
-from transformers4recsys.model.losses import NEGATIVE_COLUMN_LOSSES
 from transformers4recsys.model.next_item import NextItemModel
-from transformers4recsys.model.objectives import OBJECTIVES, SIMILARITIES, ObjectiveSettings, make_objective
+from transformers4recsys.model.objectives.losses import NEGATIVE_COLUMN_LOSSES
+from transformers4recsys.model.objectives.objectives import OBJECTIVES, SIMILARITIES, ObjectiveSettings, make_objective
 from transformers4recsys.model.scoring import ACTIVATIONS, ItemScorer
 from transformers4recsys.model.targets import CausalLastTarget, CausalTargets, MaskedLastTarget, MaskedTargets
 from transformers4recsys.schema import Schema

@@ -6,7 +6,7 @@ import torch
 
 from transformers4recsys.batch import Batch, Jagged
 from transformers4recsys.model.encoders import ENCODERS
-from transformers4recsys.model.objectives import ObjectiveSettings, make_objective
+from transformers4recsys.model.objectives.objectives import ObjectiveSettings, make_objective
 from transformers4recsys.model.targets import MaskedLastTarget, MaskedTargets
 from transformers4recsys.schema import Schema
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from ibis.expr import types as ir
 
-from transformers4recsys.preprocessing.duckdb_engine import DuckDB
+from transformers4recsys.preprocessing.engines.duckdb import DuckDB
 from transformers4recsys.preprocessing.recipe import Recipe
 
 
@@ -147,7 +147,7 @@ def write_events() -> Callable[[list[dict[str, Any]], Path], Path]:
 
 KILLED = """
 import os, signal, sys
-from transformers4recsys.preprocessing import day_files
+from transformers4recsys.preprocessing.steps import day_files
 from transformers4recsys.preprocessing.recipe import Recipe
 from transformers4recsys.preprocessing.run import preprocess
 

@@ -9,7 +9,7 @@ from itertools import groupby
 import pyarrow.parquet as pq
 import pytest
 
-from transformers4recsys.preprocessing.duckdb_engine import DuckDB
+from transformers4recsys.preprocessing.engines.duckdb import DuckDB
 from transformers4recsys.preprocessing.pipeline import bundles
 from transformers4recsys.preprocessing.run import preprocess
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from transformers4recsys.data import ENGINES
+from transformers4recsys.data.readers import READERS
 from transformers4recsys.errors import InputError
 
 ROOT = Path(__file__).parent.parent.parent
@@ -40,10 +40,10 @@ def run(tmp_path):
     return run
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", READERS)
 def test_the_documented_command(run, tmp_path, engine):
     try:
-        if library := ENGINES[engine]:
+        if library := READERS[engine]:
             library.check_usable(str(tmp_path))
     except InputError as error:
         pytest.skip(str(error))

@@ -23,17 +23,17 @@ from torch import Tensor, nn
 from transformers import TrainerCallback, TrainingArguments
 
 from transformers4recsys.benchmarking.workload import write_sessions
-from transformers4recsys.data.arrow_engine import ArrowEngine
-from transformers4recsys.memory import keep_freed_memory
+from transformers4recsys.data.readers.pyarrow import ArrowEngine
 from transformers4recsys.model.encoders import encoder_of
 from transformers4recsys.model.encoders.settings import EncoderSettings
 from transformers4recsys.model.features import FeatureEmbedder
 from transformers4recsys.model.next_item import MANY_ITEMS, NextItemModel
-from transformers4recsys.model.objectives import ObjectiveSettings, make_objective
+from transformers4recsys.model.objectives.objectives import ObjectiveSettings, make_objective
 from transformers4recsys.model.scoring import ACTIVATIONS, ItemScorer
 from transformers4recsys.model.targets import CausalLastTarget, CausalTargets
 from transformers4recsys.schema import Schema
 from transformers4recsys.training.evaluation import Evaluation
+from transformers4recsys.training.memory import keep_freed_memory
 from transformers4recsys.training.trainer import RecSysTrainer, Schedule
 
 SHARE_TO_TRAIN = 0.9

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transformers4recsys.data.columns import as_input, flattened, is_list, to_numpy, value_type
-from transformers4recsys.data.files import open_parquet
-from transformers4recsys.data.row_groups import row_groups
+from transformers4recsys.data.parquet.columns import as_input, flattened, is_list, to_numpy, value_type
+from transformers4recsys.data.parquet.files import open_parquet
+from transformers4recsys.data.parquet.row_groups import row_groups
 from transformers4recsys.errors import InputError
 from transformers4recsys.schema import Feature, Schema
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from pyarrow import fs
 
-from transformers4recsys.data.files import folder_entries, inside, parquet_parts
+from transformers4recsys.data.parquet.files import folder_entries, inside, parquet_parts
 from transformers4recsys.errors import InputError
 
 FILE_NAME = re.compile(r"session_start_date=(\d{4}-\d{2}-\d{2}(?P<hour>-\d{2})?)-(?:train|valid|test)\.parquet")

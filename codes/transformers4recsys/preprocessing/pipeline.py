@@ -12,22 +12,22 @@ from pathlib import Path
 from ibis.expr import types as ir
 
 from transformers4recsys.errors import InputError
-from transformers4recsys.preprocessing import (
+from transformers4recsys.preprocessing import times
+from transformers4recsys.preprocessing.engines.protocol import PAST, Engine
+from transformers4recsys.preprocessing.manifest import Ledger
+from transformers4recsys.preprocessing.recipe import ITEM, PRICE, Recipe
+from transformers4recsys.preprocessing.steps import (
     category_prices,
-    clock,
     day_files,
     feature_config,
     features,
     negatives,
-    past,
     sessions,
     splits,
     vocabulary,
 )
-from transformers4recsys.preprocessing.engine import PAST, Engine
-from transformers4recsys.preprocessing.ledger import Ledger
-from transformers4recsys.preprocessing.recipe import ITEM, PRICE, Recipe
-from transformers4recsys.preprocessing.vocabulary import Vocabulary
+from transformers4recsys.preprocessing.steps import history as past
+from transformers4recsys.preprocessing.steps.vocabulary import Vocabulary
 from transformers4recsys.terminal import progress_bar
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class Added:
             count = of_day[day]
             half = halves_of_day.get(day, {"sessions": 0, "valid_sessions": 0, "test_sessions": 0})
             sizes = {"events": count["events"]} | {name: half[name] for name in half if name != "day"}
-            self.days[clock.label(day, time_unit)] = sizes
+            self.days[times.label(day, time_unit)] = sizes
             self.dropped["repeated_item"] += events[day] - count["ordered"]
             for reason in ("in_a_short_session", "before_the_last_n"):
                 self.dropped[reason] += count[reason]
@@ -167,7 +167,7 @@ class Pipeline:
         past.remember(self.database, self._day_files, users, self._columns, self.recipe)
 
     def _remember_clicks(self, first_day: int) -> None:
-        start = clock.label(first_day - negatives.window(self.recipe), self.recipe.time_unit)
+        start = times.label(first_day - negatives.window(self.recipe), self.recipe.time_unit)
         files = [file for day, file in zip(self.ledger.days, self._day_files, strict=True) if day >= start]
         if files:
             negatives.remember(self.database, files, self.recipe)
@@ -211,19 +211,19 @@ class Pipeline:
         events = events.select("_row", "_position", "_time", *self._columns)
         events = past.with_past(database, rows, events, recipe) if recipe.has_past else events.rename(_at="_position")
         user = {"user_id": rows["_user"]} if recipe.user_column else {}
-        rows = rows.mutate(session_start=clock.timestamp(rows["_start"]), **user)
+        rows = rows.mutate(session_start=times.timestamp(rows["_start"]), **user)
         length = recipe.past_length_max if recipe.has_past else 0
         return database.with_lists("rows with lists", rows, events, self._columns, past=length)
 
     def _write_days(self, rows: ir.Table, days: Sequence[int], added: Added) -> None:
         """Write the files of these days."""
-        labels = {day: clock.label(day, self.recipe.time_unit) for day in days}
+        labels = {day: times.label(day, self.recipe.time_unit) for day in days}
         day_files.write(self.database, rows, self.folder, labels, self._names)
 
     def _write_split(self, rows: ir.Table, days: Sequence[int], added: Added) -> None:
         """Write the files of a split, under two days that follow one another; all rows come under the first."""
         for split, part in splits.parts(rows, self._columns, self.recipe.session_length_max).items():
-            label = clock.label(splits.DAYS[split], self.recipe.time_unit)
+            label = times.label(splits.DAYS[split], self.recipe.time_unit)
             part = self.database.keep(f"rows of {split}", part)
             path = self.folder / day_files.file_name(label, split)
             self.database.write({path: day_files.laid_out(self.database, part, self._names)})

@@ -10,12 +10,15 @@ from typing import Any
 from ibis.expr import types as ir
 
 from transformers4recsys.errors import InputError
-from transformers4recsys.preprocessing import clock, events, report, source
-from transformers4recsys.preprocessing.engines import EngineChoice
-from transformers4recsys.preprocessing.ledger import Ledger, open_ledger
+from transformers4recsys.preprocessing import raw_files as source
+from transformers4recsys.preprocessing import times
+from transformers4recsys.preprocessing.engines.table import EngineChoice
+from transformers4recsys.preprocessing.manifest import Ledger, open_ledger
 from transformers4recsys.preprocessing.pipeline import Added, Pipeline
 from transformers4recsys.preprocessing.recipe import Recipe
+from transformers4recsys.preprocessing.report import contents as report
 from transformers4recsys.preprocessing.staging import finish, only_call, scratch, staged
+from transformers4recsys.preprocessing.steps import events
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +48,7 @@ def preprocess(
     if temp_directory and not temp_directory.is_dir():
         raise InputError(f"--temp_directory {temp_directory} is no folder; make it, or leave the flag out")
     days = [
-        clock.day_number(day, recipe.time_unit, flag=flag) if day else None
+        times.day_number(day, recipe.time_unit, flag=flag) if day else None
         for day, flag in ((start_date, "--start_date"), (end_date, "--end_date"))
     ]
     kind, files = source.raw_files(input, output=output, pattern=recipe.files, file_format=recipe.file_format)
@@ -129,7 +132,7 @@ def _raw_table(pipeline: Pipeline, kind: str, files: list[str]) -> ir.Table:
 def _warn_of_time_settings(raw: ir.Table, recipe: Recipe) -> None:
     if recipe.time_column:
         kind = raw[recipe.time_column].type()
-        for flag in clock.without_effect(kind, time_format=recipe.time_format, epoch_unit=recipe.epoch_unit):
+        for flag in times.without_effect(kind, time_format=recipe.time_format, epoch_unit=recipe.epoch_unit):
             log.warning("%s has no effect: column %s is of type %s", flag, recipe.time_column, kind)
 
 

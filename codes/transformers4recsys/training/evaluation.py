@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from transformers4recsys.batch import Batch
-from transformers4recsys.data.engine import Engine
+from transformers4recsys.data.readers.protocol import Engine
 from transformers4recsys.metrics.catalogue import rank_among_all, top_items
 from transformers4recsys.metrics.ranking import popularity_ranks
 from transformers4recsys.metrics.streaming import StreamingMean, StreamingMetrics

@@ -14,7 +14,7 @@ import torch
 from transformers import set_seed
 
 from transformers4recsys import distributed
-from transformers4recsys.data.engine import Engine
+from transformers4recsys.data.readers.protocol import Engine
 from transformers4recsys.outputs import Report
 from transformers4recsys.reporting.attention import AttentionFiles
 from transformers4recsys.reporting.reporter import Reporter

@@ -25,7 +25,7 @@ from transformers import (
 
 from transformers4recsys import distributed
 from transformers4recsys.batch import Batch, Jagged
-from transformers4recsys.data.engine import Engine
+from transformers4recsys.data.readers.protocol import Engine
 from transformers4recsys.model.next_item import NextItemModel
 from transformers4recsys.schema import Schema
 from transformers4recsys.training import sharding

@@ -1,0 +1,139 @@
+"""Reads day files and cuts them into batches: with pyarrow, streamed where memory asks for it, or with a library."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from functools import partial
+
+import numpy as np
+
+from transformers4recsys.batch import Batch
+from transformers4recsys.data.parquet.ragged import Rows, cut, joined, to_rows
+from transformers4recsys.data.parquet.row_groups import SHARES_OF_MEMORY, row_groups
+from transformers4recsys.data.readers.library import Library, Reading, require_room
+from transformers4recsys.data.readers.protocol import batch_bounds, row_order
+from transformers4recsys.data.readers.streaming import Order, Streamed, mapped
+from transformers4recsys.errors import InputError
+from transformers4recsys.schema import Schema
+
+log = logging.getLogger(__name__)
+
+# Rows are gathered for many batches at once: the cost of a call is then shared by all of them.
+ROWS_AT_A_TIME = 8_192
+
+
+IN_THE_PROCESS = Reading()
+
+
+class ArrowEngine:
+    """Yields the sessions of two or more items of some checked parquet files, batch by batch.
+
+    A longer session keeps its last `session_length_max` items, a longer past its last `past_length_max`.
+    A column with one value a row reads that value at each of the session's positions. Negatives stand position
+    by position: those of the last items stay. Ids and longs are int64, floats float32, timestamps int64
+    microseconds (or the integers that the file has). Threads, `reading.workers_count` of them, read row groups.
+
+    Rows that take up to a fifth of `memory_bytes` are held, and shuffled as a whole. More rows are streamed in blocks
+    of that size: row groups come in shuffled order, and the rows of a block are shuffled. Where a `library` reads in
+    place of pyarrow, they are refused; the batches are the same.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[str],
+        *,
+        schema: Schema,
+        batch_size: int,
+        session_length_max: int,
+        past_length_max: int = 0,
+        shuffle: bool = False,
+        seed: int = 0,
+        day: datetime,
+        rank: int = 0,
+        world_size: int = 1,
+        drop_last: bool = False,
+        library: Library | None = None,
+        reading: Reading = IN_THE_PROCESS,
+        memory_bytes: int = 4_000_000_000,
+    ):
+        names = [feature.name for feature in schema.columns]
+        lengths = {"session_length_max": session_length_max, "past_length_max": past_length_max}
+        as_rows = partial(to_rows, schema=schema, **lengths)
+        order = partial(row_order, shuffle=shuffle, seed=seed, day=day)
+        groups = row_groups(files, schema)
+        block_bytes = memory_bytes // SHARES_OF_MEMORY
+        num_bytes = sum(group.num_bytes for group in groups)
+        self.source: _Held | Streamed
+        if library:
+            require_room(files, num_bytes, block_bytes)
+            self.source = _Held(library.pieces(groups, names, reading, as_rows), order)
+        elif num_bytes <= block_bytes:
+            pieces = mapped(lambda group: as_rows(group.read(names)), groups, reading.workers_count)
+            self.source = _Held(pieces, order)
+        else:
+            log.info("rows of %.1f GB are streamed in blocks of %.1f GB", num_bytes / 1e9, block_bytes / 1e9)
+            self.source = Streamed(
+                groups,
+                names=names,
+                item_name=schema.item_id.name,
+                to_rows=as_rows,
+                block_bytes=block_bytes,
+                order=order,
+                workers_count=reading.workers_count,
+            )
+        self.bounds = batch_bounds(
+            self.num_rows, batch_size=batch_size, rank=rank, world_size=world_size, drop_last=drop_last
+        )
+
+    def __len__(self) -> int:
+        return len(self.bounds)
+
+    @property
+    def num_rows(self) -> int:
+        return self.source.num_rows
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """Yield the batches of this rank in the order of the epoch."""
+        first, place, rest = 0, 0, []
+        for pieces, order in self.source.blocks(epoch):
+            # What the last block left for the next batch of this rank comes before the rows of this one.
+            order = np.concatenate([np.arange(len(rest[0][0])), order + len(rest[0][0])]) if rest else order
+            columns = [joined(same_columns) for same_columns in zip(*rest, *pieces, strict=True)]
+            pieces.clear()
+            end = place + len(order)
+            last = int(np.searchsorted(self.bounds[:, 1], end, side="right"))
+            yield from batches_of(columns, order, self.bounds[first:last] - place)
+            if last == len(self.bounds):
+                return
+            first, start = last, min(int(self.bounds[last, 0]), end)
+            left_over = order[start - place :]
+            rest, place = [[rows.take(left_over) for rows in columns]], start
+            # The next block is read before these names are bound again.
+            del columns, order
+        if first < len(self.bounds):
+            raise InputError("the day files became shorter while they were read; start again once they are written")
+
+
+class _Held:
+    """All rows in memory, as one block."""
+
+    def __init__(self, pieces: Sequence[Sequence[Rows]], order: Order):
+        self.columns, self.order = [joined(same_columns) for same_columns in zip(*pieces, strict=True)], order
+        self.num_rows = len(self.columns[0]) if self.columns else 0
+
+    def blocks(self, epoch: int) -> Iterator[tuple[list[list[Rows]], np.ndarray]]:
+        if self.columns:
+            yield [self.columns], self.order(self.num_rows, epoch=epoch)
+
+
+def batches_of(columns: Sequence[Rows], order: np.ndarray, bounds: np.ndarray) -> Iterator[Batch]:
+    """Yield the batches that `bounds` (batches, 2) cuts out of the rows in this order."""
+    first = 0
+    while first < len(bounds):
+        size = int(bounds[first, 1] - bounds[first, 0])
+        together = bounds[first : first + max(ROWS_AT_A_TIME // size, 1)]
+        rows = np.concatenate([order[start:stop] for start, stop in together])
+        yield from cut([part.take(rows) for part in columns], np.diff(together)[:, 0])
+        first += len(together)

@@ -1,0 +1,1 @@
+"""From hidden states and labels to a loss: a kind of loss a file."""

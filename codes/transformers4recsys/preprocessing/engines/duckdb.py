@@ -1,0 +1,189 @@
+"""DuckDB inside this process: reads raw files, keeps tables on disk, writes parquet, within a memory limit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import ibis
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from ibis.expr import types as ir
+
+from transformers4recsys.errors import InputError
+from transformers4recsys.preprocessing.engines.protocol import parts, taken_apart
+from transformers4recsys.preprocessing.steps import sessions
+
+BATCH_SIZE = 500_000
+FAILURES = (
+    duckdb.OutOfMemoryException,
+    duckdb.IOException,
+    duckdb.InvalidInputException,
+    duckdb.ConversionException,
+    # A stream is PyArrow's, and so are its errors; they say what DuckDB says.
+    OSError,
+    pa.ArrowException,
+)
+
+
+class DuckDB:
+    """An `engine.Engine` on DuckDB."""
+
+    keeps_order = True
+    events_at_a_time = 2_000_000
+
+    def __init__(self, folder: Path, *, memory_limit: str = "3GB", threads: int = 0) -> None:
+        """Open a database in `folder`, which also takes what does not fit in memory; threads 0: one a core."""
+        self._kept: dict[str, ir.Table] = {}
+        with _explained():
+            # A database in memory spills to the disk as well, and spends no time on compression as one in a file does.
+            self._ibis = ibis.duckdb.connect(temp_directory=str(folder / "spill"))
+            settings = {
+                "TimeZone": "UTC",
+                # Ibis 12 writes lambdas with an arrow.
+                "lambda_syntax": "ENABLE_SINGLE_ARROW",
+                # `keeps_order`: rows of files are in the order of their table, on any number of threads.
+                "preserve_insertion_order": "true",
+            }
+            for name, value in settings.items():
+                self._ibis.con.execute(f"SET GLOBAL {name} = '{value}'")
+            if threads:
+                self._ibis.con.execute(f"SET threads = {threads}")
+            [(self._threads,)] = self._ibis.con.execute("SELECT current_setting('threads')").fetchall()
+            try:
+                self._ibis.con.execute(f"SET memory_limit = '{memory_limit}'")
+            except duckdb.Error as error:
+                raise InputError(f"--memory_limit {memory_limit!r}: expected a size such as 3GB or 500MB") from error
+
+    def read(
+        self, kind: str, files: Sequence[str], *, separator: str | None = None, column_names: Sequence[str] = ()
+    ) -> ir.Table:
+        """Open raw files as one table; values of CSV and JSON stay text, so that 007 stays an id of its own.
+
+        `column_names` are those of CSV files without a header, or those to read from JSON lines.
+        """
+        names = list(column_names)
+        header = {"header": False, "names": names} if names else {"header": True, "union_by_name": True}
+        of_csv = {"all_varchar": True, **header, **({"delim": separator} if separator else {})}
+        of_json = {"columns": dict.fromkeys(names, "VARCHAR"), "format": "newline_delimited"}
+        readers = {
+            "csv": partial(self._ibis.read_csv, **of_csv),
+            "json": partial(self._ibis.read_json, **of_json),
+            "parquet": partial(self._ibis.read_parquet, union_by_name=True),
+        }
+        with _explained():
+            return readers[kind](parts(files) if kind == "parquet" else list(files))
+
+    def keep(self, name: str, table: ir.Table) -> ir.Table:
+        """Compute a table now, and keep it under `name` until the end or until it is kept anew."""
+        with _explained():
+            self._kept[name] = self._ibis.create_table(name, table, overwrite=True)
+        return self._kept[name]
+
+    def append(self, name: str, table: ir.Table) -> ir.Table:
+        """Add rows to what is kept under `name`, or begin it; give all of it."""
+        if name not in self._kept:
+            return self.keep(name, table)
+        with _explained():
+            self._ibis.insert(name, table)
+        return self._kept[name]
+
+    def find(self, name: str) -> ir.Table | None:
+        """Give what is kept under `name`, if anything is."""
+        return self._kept.get(name)
+
+    def with_lists(
+        self, name: str, rows: ir.Table, events: ir.Table, columns: Sequence[str], *, past: int = 0
+    ) -> ir.Table:
+        """Keep `rows`, by `_row`, with the `columns` of their events as lists, by `_at`, under `name`.
+
+        Sorted events are lists already, all but the place where each begins; to collect them takes DuckDB far longer.
+        """
+        in_order = events.order_by("_row", "_at").select("_row", *columns)
+        put = self.keep
+        with _explained():
+            stream = self._ibis.con.cursor().sql(self._ibis.compile(in_order)).to_arrow_reader(BATCH_SIZE)
+            for batch, starts in _of_whole_rows(stream):
+                numbers = batch["_row"].take(pa.array(starts[:-1]))
+                bounds = pc.min_max(numbers).as_py()
+                part = rows.filter(rows["_row"].between(bounds["min"], bounds["max"])).order_by("_row").to_pyarrow()
+                assert part["_row"].combine_chunks().equals(numbers)
+                for column in columns:
+                    lists = pa.ListArray.from_arrays(pa.array(starts, pa.int32()), batch[column])
+                    part = part.append_column(column, lists)
+                # A memtable of Ibis would hold on to its memory.
+                self._ibis.con.register("part", part)
+                put(name, self._ibis.table("part"))
+                put = self.append
+            self._ibis.con.unregister("part")
+        return taken_apart(self._kept[name], columns, past) if past else self._kept[name]
+
+    def rows(self, table: ir.Table) -> list[dict[str, Any]]:
+        """Fetch a small table."""
+        with _explained():
+            return table.to_pyarrow().to_pylist()
+
+    def write(self, tables: Mapping[Path, ir.Table]) -> None:
+        """Write each table, in its order, as one parquet file; several side by side, since one takes one core."""
+        with _explained(), ThreadPoolExecutor(max_workers=self._threads) as pool:
+            list(pool.map(self._write_one, tables, tables.values()))
+
+    def write_days(self, rows: ir.Table, files: Mapping[tuple[int, str], Path], names: Mapping[str, str]) -> None:
+        """Write rows of `with_lists` by day and split, as they are kept: by `_row`."""
+        tables = {}
+        for (day, split), path in files.items():
+            of_day = sessions.of_days(rows, day, day)
+            part = of_day if split == "train" else of_day.filter(of_day["_half"] == split)
+            tables[path] = part.select(**{new: part[name] for name, new in names.items()})
+        self.write(tables)
+
+    def _write_one(self, path: Path, table: ir.Table) -> None:
+        self._ibis.con.cursor().execute(f"COPY ({self._ibis.compile(table)}) TO {_quoted(path)} (FORMAT PARQUET)")
+
+    def close(self) -> None:
+        self._ibis.disconnect()
+
+
+def _of_whole_rows(stream: pa.RecordBatchReader) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:
+    """Cut a stream sorted by `_row` between rows; beside each batch, where each of its rows starts, and the end."""
+    rest = pa.RecordBatch.from_pylist([], stream.schema)
+    for batch in filter(len, stream):
+        batch = _joined(rest, batch)
+        numbers = batch["_row"].to_numpy()
+        starts = np.flatnonzero(np.diff(numbers, prepend=numbers[0] - 1))
+        if len(starts) > 1:
+            yield batch, starts
+        rest = batch.slice(starts[-1])
+    yield _joined(rest, rest[:0]), np.array([0, len(rest)][: len(rest) + 1])
+
+
+def _joined(*batches: pa.RecordBatch) -> pa.RecordBatch:
+    # As concat_batches() does, which older versions lack that some engines need.
+    table = pa.Table.from_batches(batches)
+    return pa.RecordBatch.from_arrays([column.combine_chunks() for column in table.columns], schema=table.schema)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except FAILURES as error:
+        line = _first_line(error)
+        if "Out of Memory" in line:
+            raise InputError(f"out of memory: {line}; raise --memory_limit, or free space on the disk") from error
+        hint = "; check --separator and --column_names" if "sniffing" in line else ""
+        raise InputError(f"a file cannot be read or written: {line}{hint}") from error
+
+
+def _quoted(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

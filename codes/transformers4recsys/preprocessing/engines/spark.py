@@ -1,0 +1,255 @@
+"""PySpark: runs the same expressions on any master; keeps tables as parquet folders, writes folders of parts."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial, reduce
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import ibis
+from ibis.expr import types as ir
+
+from transformers4recsys.errors import InputError
+from transformers4recsys.preprocessing.engines.protocol import lists_by_sorting, parts
+from transformers4recsys.preprocessing.steps import sessions
+
+INSTALL = "pip install 'transformers4recsys[spark]', and Java 17 (apt-get install openjdk-17-jre-headless)"
+DEFAULTS = {
+    "spark.ui.enabled": "false",
+    "spark.sql.shuffle.partitions": "16",
+    # Files that jobs exchange are deleted only after Java collects its garbage.
+    "spark.cleaner.periodicGC.interval": "5min",
+}
+SEPARATORS = ",\t;|"
+# Conditions of Spark's errors that tell of the input, and what to do about them.
+OF_INPUT = {
+    "FAILED_READ_FILE": "",
+    "PATH_NOT_FOUND": "",
+    "CANNOT_READ": "",
+    "UNABLE_TO_INFER_SCHEMA": "",
+    "CAST_INVALID_INPUT": "",
+    "MALFORMED_": "; mend the row, or check --separator and --column_names",
+    "CANNOT_MERGE": "; write the column with one type in all files",
+    "PARQUET_TYPE_ILLEGAL": "; write the column with a type that Spark reads (times in microseconds)",
+}
+
+
+class Spark:
+    """An `engine.Engine` on Spark; `folder` must be one that the driver and all workers see."""
+
+    keeps_order = False
+    # Few large jobs: Spark goes to the disk by itself where memory ends.
+    events_at_a_time = 20_000_000
+
+    def __init__(self, folder: Path, *, master: str | None = None) -> None:
+        """Start Spark on `master`, or where spark-submit says; an active session is taken as it is, and left so."""
+        try:
+            from pyspark.sql import SparkSession
+
+            active = SparkSession.getActiveSession()
+            self._session, self._is_own = (active or _started(SparkSession.builder, master)), not active
+        except ImportError as error:
+            raise InputError(f"--engine spark: pyspark is not installed; {INSTALL}") from error
+        # A session of its own on the same Spark: settings and views do not show outside.
+        self._session = self._session.newSession()
+        self._session.conf.set("spark.sql.parquet.inferTimestampNTZ.enabled", "false")
+        # A row of too few columns is found in columns that are not asked for, too.
+        self._session.conf.set("spark.sql.csv.parser.columnPruning.enabled", "false")
+        self._ibis = ibis.pyspark.connect(self._session)
+        self._folder, self._numbers = folder.absolute(), count()
+        self._kept: dict[str, list[str]] = {}
+        self._tables: dict[str, ir.Table] = {}
+
+    def read(
+        self, kind: str, files: Sequence[str], *, separator: str | None = None, column_names: Sequence[str] = ()
+    ) -> ir.Table:
+        """Open raw files as one table; values of CSV and JSON stay text, so that 007 stays an id of its own."""
+        names = list(column_names)
+        readers = {
+            "csv": partial(_csv, self._session, separator=separator, names=names),
+            "json": partial(
+                self._session.read.schema(", ".join(f"`{name}` STRING" for name in names) or "none STRING").json,
+                mode="FAILFAST",
+            ),
+            "parquet": lambda paths: self._session.read.option("mergeSchema", True).parquet(*paths),
+        }
+        paths = [_uri(file) for file in (parts(files) if kind == "parquet" else files)]
+        with _explained():
+            return _view(self._ibis, readers[kind](paths), next(self._numbers))
+
+    def keep(self, name: str, table: ir.Table) -> ir.Table:
+        """Compute a table now, and keep it under `name` until the end or until it is kept anew."""
+        before = self._kept.pop(name, [])
+        kept = self.append(name, table)
+        for path in before:
+            shutil.rmtree(path)
+        return kept
+
+    def append(self, name: str, table: ir.Table) -> ir.Table:
+        """Add rows to what is kept under `name`, or begin it; give all of it."""
+        path = str(self._folder / f"kept-{next(self._numbers)}")
+        with _explained():
+            frame = self._frame(table)
+            frame.write.parquet(_uri(path))
+            self._kept.setdefault(name, []).append(path)
+            frame = self._session.read.schema(frame.schema).parquet(*map(_uri, self._kept[name]))
+            self._tables[name] = _view(self._ibis, frame, next(self._numbers))
+        return self._tables[name]
+
+    def find(self, name: str) -> ir.Table | None:
+        """Give what is kept under `name`, if anything is."""
+        return self._tables.get(name)
+
+    def with_lists(
+        self, name: str, rows: ir.Table, events: ir.Table, columns: Sequence[str], *, past: int = 0
+    ) -> ir.Table:
+        """Keep `rows` with the `columns` of their events as lists, by `_at`, under `name`."""
+        return self.keep(name, lists_by_sorting(rows, events, columns, past=past))
+
+    def rows(self, table: ir.Table) -> list[dict[str, Any]]:
+        """Fetch a small table."""
+        with _explained():
+            return [row.asDict(recursive=True) for row in self._frame(table).collect()]
+
+    def write(self, tables: Mapping[Path, ir.Table]) -> None:
+        """Write each table, in its order, as a folder of parquet parts; times without a zone, as all are UTC."""
+        for path, table in tables.items():
+            with _explained():
+                _without_zone(self._frame(table)).write.parquet(_uri(path))
+
+    def write_days(self, rows: ir.Table, files: Mapping[tuple[int, str], Path], names: Mapping[str, str]) -> None:
+        """Write rows of `with_lists` by day and split, in the order of `_row`, in one write: each has its cost."""
+        # Names that no column of a file has.
+        day, splits, split, number = "_day_of_row", "_splits_of_row", "_split_of_row", "_number_of_row"
+        own = {day: sessions.day_of_row(rows), splits: ibis.array(["train", rows["_half"]]), number: rows["_row"]}
+        columns = {new: rows[name] for name, new in names.items()}
+        frame = _without_zone(self._frame(rows.select(**own, **columns)))
+        # Repeated only after the exchange, as lists make rows wide.
+        frame = frame.repartitionByRange(number).selectExpr(f"explode({splits}) AS {split}", "*")
+        frame = frame.sortWithinPartitions(day, split, number).drop(splits, number)
+        # Beside the files, as only there a folder can surely be renamed.
+        folder = next(iter(files.values())).parent / "by day"
+        with _explained():
+            frame.write.partitionBy(day, split).parquet(_uri(folder))
+        made = {path: folder / f"{day}={of_day}" / f"{split}={name}" for (of_day, name), path in files.items()}
+        empty = [path for path in made if not made[path].exists()]
+        if empty:
+            self.write({folder / "empty": rows.select(**columns).limit(0)})
+        for path, written in made.items():
+            if path in empty:
+                shutil.copytree(folder / "empty", path)
+            else:
+                written.rename(path)
+                (path / "_SUCCESS").touch()
+        shutil.rmtree(folder)
+
+    def close(self) -> None:
+        if self._is_own:
+            self._session.stop()
+
+    def _frame(self, table: ir.Table):
+        """Give the result the types that Ibis promises: Spark numbers rows in 32 bits."""
+        promised = self._ibis.compiler.type_mapper
+        kinds = [promised.to_string(kind) for kind in table.schema().types]
+        return _cast(self._session.sql(self._ibis.compile(table)), kinds)
+
+
+def _uri(path: str | Path) -> str:
+    """Name the file system, as Spark may have another one by default; unquoted, as Hadoop takes %20 at its word."""
+    return f"file://{Path(path).absolute()}"
+
+
+def _csv(session, files: list[str], *, separator: str | None, names: list[str]):
+    """Read each file by its own header; missing columns are null, as they are on DuckDB."""
+    frames = [
+        session.read.csv(
+            file,
+            sep=separator or _separator(session, file),
+            header=not names,
+            quote='"',
+            escape='"',
+            multiLine=True,
+            mode="FAILFAST",
+        )
+        for file in files
+    ]
+    if names and any(len(frame.columns) != len(names) for frame in frames):
+        raise InputError(f"--input: the files have not {len(names)} columns; check --separator and --column_names")
+    frames = [frame.toDF(*names) if names else frame for frame in frames]
+    return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), frames)
+
+
+def _separator(session, file: str) -> str:
+    """Find what separates the columns of the first line most often."""
+    first = session.read.text(file).first()
+    return max(SEPARATORS, key=(first[0] if first else "").count)
+
+
+def _started(builder, master: str | None):
+    """Start Spark, with DEFAULTS where spark-submit and its settings say nothing; InputError on what is missing."""
+    from py4j.protocol import Py4JError
+    from pyspark import SparkConf, SparkContext
+    from pyspark.errors import PySparkException
+
+    try:
+        # Only with Java running are the settings of spark-submit, spark-defaults.conf and PYSPARK_SUBMIT_ARGS known.
+        SparkContext._ensure_initialized()
+        given = SparkConf()
+        settings = {name: value for name, value in DEFAULTS.items() if not given.contains(name)}
+        settings |= {"spark.ui.showConsoleProgress": "false"} | ({"spark.master": master} if master else {})
+        session = builder.appName("transformers4recsys").config(map=settings).getOrCreate()
+        session.sparkContext.setLogLevel("ERROR")
+        return session
+    except (PySparkException, Py4JError) as error:
+        if "JAVA_GATEWAY" in str(error):
+            raise InputError(f"--engine spark: Java does not start; {INSTALL}") from error
+        raise InputError(
+            f"--spark_master {master or 'of spark-submit'}: {_first_line(error)}; give local[2] or a master's address"
+        ) from error
+
+
+def _view(connection, frame, number: int) -> ir.Table:
+    frame.createOrReplaceTempView(f"view_{number}")
+    return connection.table(f"view_{number}")
+
+
+def _without_zone(frame):
+    return _cast(frame, [kind.replace("timestamp", "timestamp_ntz") for _, kind in _kinds(frame)])
+
+
+def _kinds(frame) -> list[tuple[str, str]]:
+    return [(field.name, field.dataType.simpleString()) for field in frame.schema.fields]
+
+
+def _cast(frame, kinds: Sequence[str]):
+    """Cast each column to its kind; a null type, of columns without a value, stays."""
+    pairs = zip(_kinds(frame), kinds, strict=True)
+    return frame.select(
+        *(frame[f"`{name}`"].cast(kind if before != "void" else before).alias(name) for (name, before), kind in pairs)
+    )
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Tell what is wrong with the input; what a task meets comes as Java's error, with causes a line each."""
+    from py4j.protocol import Py4JJavaError
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except (PySparkException, Py4JJavaError) as error:
+        causes = re.findall(rf"\[((?:{'|'.join(OF_INPUT)})[^\]]*)\] (.*)", str(error))
+        if not causes:
+            raise
+        hint = next((hint for name, hint in OF_INPUT.items() if causes[-1][0].startswith(name)), "")
+        lines = dict.fromkeys((causes[0][1].strip(), causes[-1][1].strip()))
+        raise InputError(f"a file cannot be read: {' '.join(lines)}{hint}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

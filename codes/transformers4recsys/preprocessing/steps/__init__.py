@@ -1,0 +1,1 @@
+"""Raw events to day files, a step a file."""

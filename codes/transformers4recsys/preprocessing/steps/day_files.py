@@ -1,0 +1,75 @@
+"""Sessions become rows of lists, and rows become the three parquet files of each day."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import ibis
+from ibis.expr import types as ir
+
+from transformers4recsys.preprocessing import times
+from transformers4recsys.preprocessing.engines.protocol import Engine
+from transformers4recsys.preprocessing.recipe import ITEM, Recipe
+from transformers4recsys.preprocessing.steps.sessions import day_of_row
+
+SPLITS = ("train", "valid", "test")
+
+
+def file_name(day: str, split: str) -> str:
+    return f"session_start_date={day}-{split}.parquet"
+
+
+def as_rows(events: ir.Table, starts: ir.Table) -> ir.Table:
+    """Give each session's row: _row, _length, _user (that of the first event), what `starts` says, and `_half`.
+
+    With `_stage` (see `splits`): how many events come before the first to validate on, and the first to test on.
+    """
+    whole: dict[str, ir.Value] = {"_length": events.count()}
+    if "_user" in events.columns:
+        whole["_user"] = events["_user"].max(where=events["_position"] == 0)
+    if "_stage" in events.columns:
+        whole |= {name: (events["_stage"] < stage).sum() for stage, name in ((1, "_valid_from"), (2, "_test_from"))}
+    rows = events.group_by("_row").agg(**whole)
+    rows = rows.join(starts, "_row").select(*rows.columns, "session_id", "_start")
+    digit = rows["session_id"].cast("string").hexdigest("md5").substr(0, 1)
+    # MD5 is the same on every engine and in every run.
+    return rows.mutate(_half=digit.isin(list("01234567")).ifelse("valid", "test"))
+
+
+def halves(rows: ir.Table) -> ir.Table:
+    """Count the sessions of each day, all and by half."""
+    counts = {f"{half}_sessions": (rows["_half"] == half).sum() for half in ("valid", "test")}
+    return rows.group_by(day=day_of_row(rows)).agg(sessions=ibis._.count(), **counts)
+
+
+def write(database: Engine, rows: ir.Table, folder: Path, labels: Mapping[int, str], names: Mapping[str, str]) -> None:
+    """Write the sessions of each day in `labels`, by start and key: all as train, and each as valid or as test.
+
+    `rows` come from `Engine.with_lists`; `names` tells which columns are written, and under which name.
+    """
+    files = {(day, split): folder / file_name(label, split) for day, label in labels.items() for split in SPLITS}
+    database.write_days(rows, files, names)
+
+
+def laid_out(database: Engine, rows: ir.Table, names: Mapping[str, str]) -> ir.Table:
+    """Put rows of `Engine.with_lists` in the order of the files: by start and key, and by `_target` if there is one."""
+    in_order = rows if database.keeps_order else rows.order_by(["_row", *({"_target"} & set(rows.columns))])
+    return in_order.select(**{output: in_order[name] for name, output in names.items()})
+
+
+def read(database: Engine, output: Path, days: Sequence[str], split: str, recipe: Recipe) -> ir.Table:
+    """Keep the rows of one split's files of all days, with `_day`, that in the file's name.
+
+    Columns session_id, session_start, user_id (null if unknown), item_id and event_time.
+    """
+    own = {name: recipe.output_name(name) for name in ("session_id", "session_start", "user_id", ITEM, "event_time")}
+    missing = ibis.null("int64")
+    files = {day: path for day in days if (path := output / file_name(day, split)).exists()}
+    kept = []
+    for day, path in files.items():
+        table = database.read("parquet", [str(path)])
+        columns = {name: table[column] if column in table.columns else missing for name, column in own.items()}
+        number = ibis.literal(times.day_number(day, recipe.time_unit, flag=path.name), type="int64")
+        kept.append(database.append(f"{split} sessions", table.select(**columns, _day=number)))
+    return kept[-1]

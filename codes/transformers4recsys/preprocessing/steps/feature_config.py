@@ -1,0 +1,52 @@
+"""`features.yaml`: which columns the day files have, of which kind and size; beside it, one of the item alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import yaml
+
+from transformers4recsys.preprocessing.engines.protocol import PAST
+from transformers4recsys.preprocessing.recipe import ITEM, Recipe
+from transformers4recsys.preprocessing.steps import negatives
+from transformers4recsys.schema import Feature, Schema
+
+FILE, ITEM_FILE = "features.yaml", "features_item_id.yaml"
+
+
+def schema_of(
+    recipe: Recipe, cardinalities: Mapping[str, int], numbers: Sequence[str], whole_number_ids: Sequence[str]
+) -> Schema:
+    """Describe the columns by their output names; `whole_number_ids` are scalar ones (session_id, user_id)."""
+    name = recipe.output_name
+    features = [
+        Feature(name(column), "categorical", size, name(column), is_label=column == ITEM)
+        for column, size in cardinalities.items()
+    ]
+    features += [Feature(name(column), "float") for column in numbers]
+    features.append(Feature(name("event_time"), "timestamp", is_control=True))
+    past = {}
+    if recipe.has_past:
+        past = {
+            f.name: Feature(PAST + f.name, f.dtype, f.cardinality, f.table, is_control=f.is_control) for f in features
+        }
+    drawn = {
+        f.name: Feature(negatives.PREFIX + f.name, f.dtype, f.cardinality, f.table)
+        for f in features
+        if f.is_label and recipe.neg_samples
+    }
+    ids = [Feature(name(column), "long", is_metadata=True, is_control=True) for column in whole_number_ids]
+    return Schema((*features, *ids), past, drawn)
+
+
+def write(schema: Schema, folder: Path) -> None:
+    """Write the config of all columns, and one of the item id alone (with its past and negatives, and other ids)."""
+    label = schema.item_id
+    ids = [feature for feature in schema.features if feature.dtype == "long"]
+    past = {label.name: schema.past[label.name]} if schema.past else {}
+    for file, config in ((FILE, schema), (ITEM_FILE, Schema((label, *ids), past, schema.negatives))):
+        text = yaml.safe_dump(config.to_entries(), sort_keys=False, allow_unicode=True)
+        (folder / file).write_text(
+            "# Written by `transformers4recsys preprocess`; copy it before you change it.\n" + text, encoding="utf-8"
+        )

@@ -1,0 +1,91 @@
+"""Raw ids become whole numbers from 1, in order of first appearance, so that no later day changes an earlier id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import ibis
+from ibis.expr import types as ir
+
+from transformers4recsys.preprocessing import times
+from transformers4recsys.preprocessing.engines.protocol import Engine
+from transformers4recsys.preprocessing.recipe import ITEM
+from transformers4recsys.preprocessing.steps.events import check_type
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Columns raw, id, first_seen (milliseconds) and count, a row a raw value; a missing value is one, too."""
+
+    table: ir.Table
+    largest_id: int
+
+
+def extended(database: Engine, name: str, events: ir.Table, earlier: Path | None) -> Vocabulary:
+    """Number the values of column `name`; those of `earlier` days keep their ids, new ones follow on.
+
+    New values are ordered by the time of their first event, ties by the raw value, missing ones last.
+    """
+    seen = events.group_by(raw=events[name]).agg(first_seen=events["_time"].min(), count=ibis._.count())
+    if earlier:
+        table = _continued(database, name, seen, earlier)
+    else:
+        table = _numbered(seen, 1)
+    table = database.keep(f"vocabulary {name}", table)
+    return Vocabulary(table, _largest_id(database, table))
+
+
+def _continued(database: Engine, name: str, seen: ir.Table, path: Path) -> ir.Table:
+    """Count what was known anew, and number what was not behind it."""
+    known = _read(database, path)
+    check_type(name, seen["raw"], known["raw"], path)
+    matched = seen.join(known, seen["raw"].identical_to(known["raw"]), how="left")
+    matched = matched.select(seen["raw"], seen["first_seen"], seen["count"], known_id=known["id"])
+    matched = database.keep(f"seen {name}", matched)
+    again = matched.filter(matched["known_id"].notnull()).select("known_id", again="count")
+    recounted = known.join(again, known["id"] == again["known_id"], how="left")
+    count = recounted["count"] + recounted["again"].fill_null(0)
+    recounted = recounted.select("raw", "id", "first_seen", count=count)
+    new = matched.filter(matched["known_id"].isnull()).drop("known_id")
+    return recounted.union(_numbered(new, _largest_id(database, known) + 1))
+
+
+def _numbered(seen: ir.Table, first_id: int) -> ir.Table:
+    order = [seen["first_seen"], seen["raw"].isnull(), seen["raw"]]
+    number = ibis.row_number().over(order_by=order)
+    return seen.select("raw", id=(number + first_id).cast("int64"), first_seen="first_seen", count="count")
+
+
+def _largest_id(database: Engine, table: ir.Table) -> int:
+    return database.rows(table.agg(largest=table["id"].max()))[0]["largest"]
+
+
+def with_ids(events: ir.Table, vocabularies: Mapping[str, Vocabulary]) -> ir.Table:
+    """Put the id in the place of each raw value, and add `_first_seen` of the item."""
+    joined = events
+    for name, vocabulary in vocabularies.items():
+        words = vocabulary.table.select(
+            **{f"_raw {name}": "raw", f"_id {name}": "id", f"_first_seen {name}": "first_seen"}
+        )
+        joined = joined.join(words, joined[name].identical_to(words[f"_raw {name}"]))
+    ids = {name: joined[f"_id {name}"] for name in vocabularies}
+    others = {name: joined[name] for name in events.columns if name not in ids}
+    return joined.select(**others, **ids, _first_seen=joined[f"_first_seen {ITEM}"])
+
+
+def file_name(name: str) -> str:
+    return f"vocabulary/{name}.parquet"
+
+
+def to_file(table: ir.Table) -> ir.Table:
+    """Lay a vocabulary out as it is written: raw, id, first_seen, first_day, count, by id."""
+    first_seen = times.timestamp(table["first_seen"])
+    columns = {"raw": table["raw"], "id": table["id"], "first_seen": first_seen, "first_day": first_seen.date()}
+    return table.select(**columns, count=table["count"]).order_by("id")
+
+
+def _read(database: Engine, path: Path) -> ir.Table:
+    table = database.read("parquet", [str(path)])
+    return table.select("raw", "id", first_seen=times.of_timestamp(table["first_seen"]), count="count")

@@ -1,0 +1,102 @@
+"""The edge: what is refused, warned of and written before the first step."""
+
+import sys
+
+import pytest
+
+from transformers4recsys.data.readers.library import Library
+
+RESULTS = "eval_train_results_dates.csv"
+FIRST = "session_start_date=2019-10-01-train.parquet"
+
+
+def test_bad_input_stops_a_run_before_anything_is_written(run_train, toy_days, write_day, capsys):
+    write_day("2019-10-03", "valid", [[1, 2], [3, 99]])
+    folder = run_train(exit_code=2)
+    message = capsys.readouterr().err
+    assert "2019-10-03-valid.parquet" in message and "item_id" in message and "row 1" in message and "99" in message
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"model_type": "gpt5"}, ["--model_type 'gpt5' is unknown", "gru"]),
+        ({"loss_type": "crossentropy"}, ["--loss_type 'crossentropy' is unknown", "cross_entropy"]),
+        ({"data_loader_engine": "arrow"}, ["--data_loader_engine", "'arrow'", "nvtabular", "petastorm"]),
+        ({"nvt_part_mem_fraction": 1.5}, ["--nvt_part_mem_fraction 1.5", "above 0 and below 1"]),
+        ({"time_unit": "hour"}, ["--start_date '2019-10-01' is no date", "YYYY-MM-DD-HH"]),
+        ({"data_path": None, "end_date": None}, ["--data_path, --end_date must be given"]),
+        ({"do_train": None, "do_eval": None}, ["--do_train, --do_eval or both"]),
+        ({"do_train": None}, ["--do_eval without --do_train", "--resume_from_checkpoint"]),
+        ({"session_aware": True, "session_aware_features_prefix": "past_"}, ["no column past_item_id"]),
+        ({"eval_strategy": "epoch"}, ["--eval_strategy", "--validate_every"]),
+        ({"model_type": "gpt2", "n_head": 3}, ["--d_model 16 must be a multiple of --n_head 3"]),
+        ({"feature_config": "none.yaml"}, ["none.yaml", "No such file"]),
+        ({"start_date": "2019-10-03", "end_date": "2019-10-01"}, ["--start_date 2019-10-03 is after"]),
+    ],
+)
+def test_settings_that_cannot_run_are_refused(flags, words, run_train, capsys):
+    folder = run_train(exit_code=2, **flags)
+    message = capsys.readouterr().err
+    for word in words:
+        assert word in message
+    assert "Traceback" not in message and not folder.exists()
+
+
+def test_a_day_that_memory_cannot_hold_trains_as_one_that_it_can(run_train, capsys):
+    held, streamed = (run_train(name, loader_memory=name, dataloader_drop_last=True) for name in ("1GB", "8KB"))
+    assert "are streamed in blocks" in " ".join(capsys.readouterr().err.split())
+    tables = [[line.split(",") for line in (out / RESULTS).read_text().splitlines()] for out in (held, streamed)]
+    losses = [[row[table[0].index("eval_loss")] for row in table[1:]] for table in tables]
+    assert losses[0] == losses[1] and len(losses[0]) == 2
+
+
+@pytest.mark.parametrize(("engine", "package"), [("nvtabular", "merlin.loader.torch"), ("petastorm", "petastorm")])
+def test_an_engine_that_is_not_installed_is_told_before_anything_is_written(
+    engine, package, run_train, capsys, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, package, None)
+    folder = run_train(exit_code=2, data_loader_engine=engine)
+    message = capsys.readouterr().err
+    assert f"`make engine-{engine}` installs it" in message and "Traceback" not in message and not folder.exists()
+
+
+def test_a_training_window_that_an_engine_cannot_hold_is_told_before_anything_is_written(
+    run_train, capsys, monkeypatch
+):
+    monkeypatch.setattr(Library, "check_usable", lambda *_: None)
+    flags = {"data_loader_engine": "petastorm", "training_time_window_size": 2}
+    folder = run_train(exit_code=2, loader_memory="8KB", **flags)
+    message = " ".join(capsys.readouterr().err.split())
+    assert "2019-10-01-train.parquet" in message and "this engine holds them all" in message
+    assert "Traceback" not in message and not folder.exists()
+
+
+def test_a_second_run_in_a_folder_needs_to_be_asked_for(run_train, capsys):
+    folder = run_train(end_date="2019-10-02")
+    before = (folder / "log.json").read_text()
+    run_train(end_date="2019-10-02", exit_code=2)
+    assert "--overwrite_output_dir" in capsys.readouterr().err
+    assert (folder / "log.json").read_text() == before
+    run_train(end_date="2019-10-02", overwrite_output_dir=True)
+    assert (folder / "log.json").read_text().count("PARAMETER") == 1
+
+
+def test_missing_days_can_be_skipped_and_are_told(run_train, toy_days, capsys):
+    (toy_days / "session_start_date=2019-10-02-valid.parquet").unlink()
+    folder = run_train(end_date="2019-10-04", exit_code=2)
+    assert "2019-10-02-valid.parquet" in capsys.readouterr().err
+    folder = run_train(end_date="2019-10-04", missing_days="skip")
+    assert "2019-10-02: files are missing" in " ".join(capsys.readouterr().err.split())
+    text = (folder / "eval_results_dates.txt").read_text()
+    assert "2019-10-02" not in text and "2019-10-03" in text
+    averages = (folder / "eval_results_avg_over_days.txt").read_text()
+    assert 'days_skipped = ["2019-10-02"]' in averages and "num_days = 2" in averages
+
+
+def test_the_seed_alone_decides_the_first_weights(run_train):
+    settings = {"end_date": "2019-10-02", "learning_rate": 0}
+    first, again, other = (run_train(name, seed=seed, **settings) for name, seed in (("a", 1), ("b", 1), ("c", 2)))
+    results = [(folder / "eval_results_dates.txt").read_text() for folder in (first, again, other)]
+    assert results[0] == results[1] != results[2]

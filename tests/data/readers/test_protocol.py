@@ -1,0 +1,97 @@
+"""The order of rows and their shares: pure functions of seed, day, epoch and of rank, world size."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from itertools import product
+
+import numpy as np
+import pytest
+
+from transformers4recsys.data.readers.protocol import batch_bounds, row_order
+
+DAY = datetime(2019, 10, 1)
+SIZES = list(product(range(70), [1, 2, 3, 8], [1, 2, 3, 5, 8]))
+
+
+def order(num_rows: int = 50, *, shuffle: bool = True, seed: int = 1, day: datetime = DAY, epoch: int = 0) -> list[int]:
+    return row_order(num_rows, shuffle=shuffle, seed=seed, day=day, epoch=epoch).tolist()
+
+
+def test_without_shuffle_rows_come_as_the_file_has_them():
+    assert order(4, shuffle=False) == [0, 1, 2, 3] == order(4, shuffle=False, seed=2, epoch=3)
+
+
+def test_shuffled_order_is_a_permutation_and_the_same_each_time():
+    assert sorted(order()) == list(range(50)) != order()
+    assert order() == order()
+
+
+def test_order_changes_with_seed_day_hour_and_epoch():
+    orders = [
+        order(),
+        order(seed=2),
+        order(epoch=1),
+        order(day=datetime(2019, 10, 2)),
+        order(day=datetime(2019, 10, 1, 5)),
+    ]
+    assert len({tuple(each) for each in orders}) == 5
+
+
+def test_one_process_gets_plain_batches():
+    assert batch_bounds(7, batch_size=3).tolist() == [[0, 3], [3, 6], [6, 7]]
+    assert batch_bounds(7, batch_size=3, drop_last=True).tolist() == [[0, 3], [3, 6]]
+    assert batch_bounds(0, batch_size=3).shape == (0, 2)
+
+
+def test_left_over_rows_are_split_evenly():
+    # 17 rows, global batches of 4 x 3: 12, then 5 left over as 1 + 2 + 2.
+    shares = [batch_bounds(17, batch_size=4, rank=rank, world_size=3).tolist() for rank in range(3)]
+    assert shares == [[[0, 4], [12, 13]], [[4, 8], [13, 15]], [[8, 12], [15, 17]]]
+
+
+def test_fewer_left_over_rows_than_ranks_go_into_the_last_full_batch():
+    shares = [batch_bounds(14, batch_size=4, rank=rank, world_size=3).tolist() for rank in range(3)]
+    assert shares == [[[0, 4]], [[4, 9]], [[9, 14]]]
+    dropped = [batch_bounds(14, batch_size=4, rank=rank, world_size=3, drop_last=True).tolist() for rank in range(3)]
+    assert dropped == [[[0, 4]], [[4, 8]], [[8, 12]]]
+
+
+def shares_of(num_rows: int, batch_size: int, world_size: int, *, drop_last: bool = False) -> list[np.ndarray]:
+    ranks = range(world_size)
+    sizes = {"batch_size": batch_size, "world_size": world_size}
+    return [batch_bounds(num_rows, rank=rank, drop_last=drop_last, **sizes) for rank in ranks]
+
+
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_every_row_once_over_all_ranks(drop_last: bool):
+    for num_rows, batch_size, world_size in SIZES:
+        shares = shares_of(num_rows, batch_size, world_size, drop_last=drop_last)
+        rows = sorted(row for share in shares for start, stop in share for row in range(start, stop))
+        global_size = batch_size * world_size
+        assert rows == list(range(num_rows // global_size * global_size if drop_last else num_rows))
+
+
+def test_ranks_have_equally_many_batches_of_nearly_equal_size():
+    for num_rows, batch_size, world_size in SIZES:
+        sizes = [np.diff(share)[:, 0] for share in shares_of(num_rows, batch_size, world_size)]
+        assert all((1 <= each).all() and (each <= batch_size + 1).all() for each in sizes)
+        if num_rows >= world_size:
+            steps = np.stack(sizes)
+            assert (steps.max(axis=0) - steps.min(axis=0) <= 1).all()
+
+
+def test_with_fewer_rows_than_ranks_each_row_is_a_batch():
+    for num_rows, batch_size, world_size in SIZES:
+        if num_rows < world_size:
+            shares = shares_of(num_rows, batch_size, world_size)
+            assert sorted(len(share) for share in shares) == [0] * (world_size - num_rows) + [1] * num_rows
+
+
+def test_ranks_together_take_the_steps_of_one_process():
+    for num_rows, batch_size, world_size in SIZES:
+        left_over = num_rows % (batch_size * world_size)
+        if num_rows >= world_size and not 0 < left_over < world_size:
+            steps = np.stack(shares_of(num_rows, batch_size, world_size), axis=1)
+            together = [[step[:, 0].min(), step[:, 1].max()] for step in steps]
+            assert together == batch_bounds(num_rows, batch_size=batch_size * world_size).tolist()

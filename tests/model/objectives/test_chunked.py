@@ -1,0 +1,117 @@
+"""The chunked cross entropy equals its plain twin in value and gradient, whatever the chunks."""
+
+import pytest
+import torch
+
+from transformers4recsys.model.objectives import chunked
+from transformers4recsys.model.objectives.losses import cross_entropy
+
+NUM_ITEMS, WIDTH = 50, 8
+
+
+def inputs(num_labels, *, spread=0.3, dtype=torch.float32):
+    generator = torch.Generator().manual_seed(num_labels)
+    hidden = torch.randn(num_labels, WIDTH, generator=generator, dtype=dtype).requires_grad_()
+    table = (spread * torch.randn(NUM_ITEMS, WIDTH, generator=generator, dtype=dtype)).requires_grad_()
+    item_bias = torch.randn(NUM_ITEMS, generator=generator, dtype=dtype).requires_grad_()
+    labels = torch.randint(1, NUM_ITEMS, (num_labels,), generator=generator)
+    return hidden, table, item_bias, labels
+
+
+def value_and_gradients(loss, hidden, table, item_bias, labels, **options):
+    padding = torch.zeros_like(item_bias)
+    padding[0] = -torch.inf
+    value = loss(hidden, table, item_bias + padding, labels, **options)
+    return value.detach(), *torch.autograd.grad(3 * value, (hidden, table, item_bias))
+
+
+@pytest.fixture(params=[(7, 3, 1), (1, 50, 1), (64, 1000, 1), (7, 3, 10**9), (64, 1000, 10**9)])
+def chunks(request, monkeypatch):
+    """Rows and items at a time: some of each, a row at a time, all at once; scores held, and made anew."""
+    rows, items, least = request.param
+    monkeypatch.setattr(chunked, "MOST_ROWS_ON_CPU", rows)
+    monkeypatch.setattr(chunked, "LEAST_ROWS", least)
+    monkeypatch.setattr(chunked, "ITEMS_OF_A_BLOCK_ON_CPU", items)
+
+
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+# Scores of some hundreds overflow exp() unless the largest is taken off first.
+@pytest.mark.parametrize("spread", [0.3, 100.0])
+def test_equals_the_plain_twin(spread, label_smoothing, chunks):
+    given = inputs(20, spread=spread, dtype=torch.float64)
+    expected = value_and_gradients(cross_entropy, *given, label_smoothing=label_smoothing)
+    found = value_and_gradients(chunked.cross_entropy, *given, label_smoothing=label_smoothing)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+def test_a_large_bias_takes_the_careful_way():
+    hidden, table, item_bias, labels = inputs(9)
+    item_bias = (item_bias * 40).detach().requires_grad_()
+    expected = value_and_gradients(cross_entropy, hidden, table, item_bias, labels)
+    found = value_and_gradients(chunked.cross_entropy, hidden, table, item_bias, labels)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("spread", [0.3, 10.0])
+def test_products_in_bfloat16_are_near(spread):
+    given = inputs(200, spread=spread)
+    expected = value_and_gradients(cross_entropy, *given)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = value_and_gradients(chunked.cross_entropy, *given)
+    assert found[0].dtype == torch.float32
+    for one, other in zip(found, expected, strict=True):
+        assert (one - other).norm() < 0.02 * other.norm()
+
+
+def test_half_precision_holds_the_sum_of_a_block(monkeypatch):
+    monkeypatch.setattr(chunked, "ITEMS_OF_A_BLOCK_ON_CPU", chunked.ITEMS_OF_A_BLOCK)
+    table, item_bias = torch.zeros(70_000, 2, requires_grad=True), torch.zeros(70_000, requires_grad=True)
+    with torch.autocast("cpu", torch.float16):
+        loss = chunked.cross_entropy(torch.zeros(3, 2, requires_grad=True), table, item_bias, torch.tensor([1, 5, 9]))
+    torch.testing.assert_close(loss.detach(), torch.tensor(70_000.0).log(), rtol=1e-3, atol=0)
+
+
+def test_half_precision_keeps_small_gradients_apart_from_zero():
+    """With a loss scale as --fp16 has, gradients are those of full precision to a step or two of half precision."""
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn(600, 8, generator=generator) * 2e-3
+    table = torch.randn(5_000, 8, generator=generator) * 2e-4
+    labels = torch.randint(1, 1_000, (600,), generator=generator)
+    of = {}
+    for precision in (torch.float16, torch.float32):
+        inputs = [each.clone().requires_grad_() for each in (hidden, table, torch.zeros(5_000))]
+        with torch.autocast("cpu", torch.float16, enabled=precision == torch.float16):
+            half = inputs[0].to(precision)
+            loss = chunked.cross_entropy(half, *inputs[1:], labels)
+        half.retain_grad()
+        (loss * 65_536).backward()
+        of[precision] = [half.grad.float(), *(each.grad for each in inputs[1:])]
+    for found, expected in zip(of[torch.float16], of[torch.float32], strict=True):
+        # Labels' gradients are far larger than those of other items: each by itself.
+        for part in (slice(0, 1_000), slice(1_000, None)):
+            assert (found[part] - expected[part]).norm() <= 0.01 * expected[part].norm()
+
+
+def test_no_label_costs_nothing():
+    hidden, table, item_bias, labels = inputs(0)
+    assert chunked.cross_entropy(hidden, table, item_bias, labels) == 0
+
+
+@pytest.mark.parametrize(("least_rows", "expected"), [(5, [5, 5, 3]), (6, [8, 8, 5, 5])])
+def test_never_holds_all_scores(least_rows, expected, monkeypatch):
+    """There is room for five rows: they are held, or eight are made twice."""
+    monkeypatch.setattr(chunked, "SCORES_AT_A_TIME_ON_CPU", 5 * NUM_ITEMS)
+    monkeypatch.setattr(chunked, "LEAST_ROWS", least_rows)
+    monkeypatch.setattr(chunked, "MOST_ROWS_ON_CPU", 8)
+    sizes = []
+    scores = chunked.Softmax._scores
+
+    def noted(self, hidden_RE, blocks):
+        sizes.append(len(hidden_RE))
+        return scores(self, hidden_RE, blocks)
+
+    monkeypatch.setattr(chunked.Softmax, "_scores", noted)
+    value_and_gradients(chunked.cross_entropy, *inputs(13))
+    assert sizes == expected
