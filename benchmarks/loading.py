@@ -226,7 +226,7 @@ def main() -> None:
     parser.add_argument("--gigabytes", type=float)
     parser.add_argument("--memory", default="1GB")
     parser.add_argument("--row_group", type=int, default=100_000, help="sessions in a row group of the large file")
-    parser.add_argument("--readers", nargs="+", choices=WAYS_TO_READ, default=list(WAYS_TO_READ), help="of the large one")
+    parser.add_argument("--readers", nargs="+", choices=WAYS_TO_READ, default=list(WAYS_TO_READ), help="of the file")
     parser.add_argument("--file", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.file:
