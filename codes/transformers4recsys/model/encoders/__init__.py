@@ -22,12 +22,13 @@ from transformers4recsys.outputs import Encoded
 class Encoder(Protocol):
     """Reads a session; position l of the answer may depend on positions 0..l alone in the causal task.
 
-    `used_settings` names the settings that it has a use for, but for its width and length.
+    `padding_mask_BL` is True where there is an item. `used_settings` names the settings that it has a use for, but
+    for its width and length.
     """
 
     used_settings: frozenset[str]
 
-    def __call__(self, inputs_BLD: Tensor, is_real_BL: Tensor) -> Encoded: ...
+    def __call__(self, inputs_BLD: Tensor, padding_mask_BL: Tensor) -> Encoded: ...
 
 
 ENCODERS: dict[str, Callable[[EncoderSettings], Encoder]] = {
