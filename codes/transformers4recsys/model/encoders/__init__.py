@@ -12,6 +12,7 @@ from transformers4recsys.errors import InputError
 from transformers4recsys.model.encoders.average import avgseq
 from transformers4recsys.model.encoders.huggingface import library_encoder
 from transformers4recsys.model.encoders.longformer import longformer
+from transformers4recsys.model.encoders.pre_norm import ligr, sasrec
 from transformers4recsys.model.encoders.recurrent import gru, gru4rec, lstm, rnn
 from transformers4recsys.model.encoders.reformer import reformer
 from transformers4recsys.model.encoders.settings import EncoderSettings
@@ -34,6 +35,8 @@ class Encoder(Protocol):
 ENCODERS: dict[str, Callable[[EncoderSettings], Encoder]] = {
     "gpt2": library_encoder("gpt2"),
     "xlnet": library_encoder("xlnet", mem_len=lambda _: None, use_mems_eval=lambda _: False),
+    "sasrec": sasrec,
+    "ligr": ligr,
     "transfoxl": transfoxl,
     "reformer": reformer,
     "longformer": longformer,
