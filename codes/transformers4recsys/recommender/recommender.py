@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
 import torch
 
-from transformers4recsys.data.parquet.ragged import RaggedTable
 from transformers4recsys.errors import InputError
 from transformers4recsys.recommender.filters import Filters, ItemLists, RawIds
-from transformers4recsys.recommender.inference import Inference, Sessions
-from transformers4recsys.recommender.item_ids import ItemIds, is_nested
+from transformers4recsys.recommender.inference import Inference
+from transformers4recsys.recommender.item_ids import ItemIds
 from transformers4recsys.recommender.lists import ListMaker
-from transformers4recsys.recommender.requests import Request, of_ids
-from transformers4recsys.run_folder import RunFolder
+from transformers4recsys.recommender.opened_run import RunFolder
+from transformers4recsys.recommender.requests import Request, lists_of_ids, of_lists
+from transformers4recsys.recommender.saved_model import saved_model
 
 log = logging.getLogger(__name__)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -53,7 +53,7 @@ class Recommender:
             dtype = DTYPES[dtype]
         data = folder.settings["data"]
         inference = Inference(
-            folder.model(),
+            saved_model(folder),
             session_length_max=data["session_seq_length_max"],
             past_length_max=data["session_aware_past_seq_length_max"],
             device=chosen,
@@ -66,7 +66,7 @@ class Recommender:
     @property
     def last_day(self) -> str:
         """The last day that the model was trained on."""
-        return self._run.last_day
+        return str(self._run.progress["last_day"])
 
     @property
     def item_table(self) -> pa.Table | None:
@@ -110,7 +110,7 @@ class Recommender:
         known item gets no row, or with `fallback` popular the items most frequent in training.
         """
         request = self._request(sessions)
-        num_sessions = None if is_events(sessions) else len(request.names)
+        num_sessions = None if isinstance(sessions, Table) else len(request.names)
         options = {"exclude_seen": exclude_seen, "min_score": min_score, "fallback": fallback}
         filters = Filters(
             k,
@@ -165,10 +165,21 @@ class Recommender:
         return rows
 
     def _request(self, sessions: Any) -> Request:
-        request = self._of_events(sessions) if is_events(sessions) else self._of_ids(sessions)
+        request = self._of_ids(sessions)
         if request.num_unknown:
             log.warning("%d of the given items are not known to this run; they are left out", request.num_unknown)
         return request
 
+    def _of_ids(self, sessions: Any) -> Request:
+        lists = lists_of_ids(sessions, self._item_ids)
+        return of_lists(lists, item_column=self._run.schema.item_id.name)
+
     def _item_lists(self, given: RawIds | None, name: str, num_sessions: int | None) -> ItemLists | None:
         return None if given is None else ItemLists.of(given, self._item_ids, name=name, num_sessions=num_sessions)
+
+
+@runtime_checkable
+class Table(Protocol):
+    """A table of raw events; pandas, polars and arrow tables hand their columns out as arrow streams."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...

@@ -35,7 +35,9 @@ def lists_of_ids(sessions: Iterable[Iterable[object]], item_ids: ItemIds) -> lis
     lists = []
     for number, session in enumerate(sessions):
         if isinstance(session, (str, bytes)) or not isinstance(session, Iterable):
-            raise InputError(f"`sessions`: session {number} is {session!r}; give a list of raw item ids for each session")
+            raise InputError(
+                f"`sessions`: session {number} is {session!r}; give a list of raw item ids for each session"
+            )
         lists.append(item_ids.to_ids(session))
     return lists
 
