@@ -8,16 +8,11 @@ from pathlib import Path
 import ibis
 from ibis.expr import types as ir
 
+from transformers4recsys.day_format import EVAL_SPLITS, SPLITS, TEST, VALID, file_name
 from transformers4recsys.preprocessing import times
-from transformers4recsys.preprocessing.engines.protocol import Engine
+from transformers4recsys.preprocessing.engines.protocol import Database
 from transformers4recsys.preprocessing.recipe import ITEM, Recipe
 from transformers4recsys.preprocessing.steps.sessions import day_of_row
-
-SPLITS = ("train", "valid", "test")
-
-
-def file_name(day: str, split: str) -> str:
-    return f"session_start_date={day}-{split}.parquet"
 
 
 def as_rows(events: ir.Table, starts: ir.Table) -> ir.Table:
@@ -34,31 +29,33 @@ def as_rows(events: ir.Table, starts: ir.Table) -> ir.Table:
     rows = rows.join(starts, "_row").select(*rows.columns, "session_id", "_start")
     digit = rows["session_id"].cast("string").hexdigest("md5").substr(0, 1)
     # MD5 is the same on every engine and in every run.
-    return rows.mutate(_half=digit.isin(list("01234567")).ifelse("valid", "test"))
+    return rows.mutate(_half=digit.isin(list("01234567")).ifelse(VALID, TEST))
 
 
 def halves(rows: ir.Table) -> ir.Table:
     """Count the sessions of each day, all and by half."""
-    counts = {f"{half}_sessions": (rows["_half"] == half).sum() for half in ("valid", "test")}
+    counts = {f"{half}_sessions": (rows["_half"] == half).sum() for half in EVAL_SPLITS}
     return rows.group_by(day=day_of_row(rows)).agg(sessions=ibis._.count(), **counts)
 
 
-def write(database: Engine, rows: ir.Table, folder: Path, labels: Mapping[int, str], names: Mapping[str, str]) -> None:
+def write(
+    database: Database, rows: ir.Table, folder: Path, labels: Mapping[int, str], names: Mapping[str, str]
+) -> None:
     """Write the sessions of each day in `labels`, by start and key: all as train, and each as valid or as test.
 
-    `rows` come from `Engine.with_lists`; `names` tells which columns are written, and under which name.
+    `rows` come from `Database.with_lists`; `names` says which columns are written, and under which name.
     """
     files = {(day, split): folder / file_name(label, split) for day, label in labels.items() for split in SPLITS}
     database.write_days(rows, files, names)
 
 
-def laid_out(database: Engine, rows: ir.Table, names: Mapping[str, str]) -> ir.Table:
-    """Put rows of `Engine.with_lists` in the order of the files: by start and key, and by `_target` if there is one."""
+def laid_out(database: Database, rows: ir.Table, names: Mapping[str, str]) -> ir.Table:
+    """Put rows of `Database.with_lists` in the order of the files: by start and key, then by `_target`, if any."""
     in_order = rows if database.keeps_order else rows.order_by(["_row", *({"_target"} & set(rows.columns))])
     return in_order.select(**{output: in_order[name] for name, output in names.items()})
 
 
-def read(database: Engine, output: Path, days: Sequence[str], split: str, recipe: Recipe) -> ir.Table:
+def read(database: Database, output: Path, days: Sequence[str], split: str, recipe: Recipe) -> ir.Table:
     """Keep the rows of one split's files of all days, with `_day`, that in the file's name.
 
     Columns session_id, session_start, user_id (null if unknown), item_id and event_time.
