@@ -55,7 +55,7 @@ log = logging.getLogger(__name__)
 def train(data: DataArguments, model: ModelArguments, training: TrainingArguments) -> None:
     """Check the input, build the program and run all days."""
     _require(data, model, training)
-    # Joins the other processes of the run, if there are any; from here on one of them talks and writes.
+    # From here on one of the processes of the run, if there are several, talks and writes.
     assert training.device
     _require_processes(training)
     show_log_lines()
