@@ -184,6 +184,8 @@ def _put_aside(folder: Path, name: str, content: Content) -> Entry:
         writing.write_bytes(content)
     else:
         content(writing)
+    # Some writers leave files that their owner alone can read.
+    writing.chmod(0o644)
     with writing.open("rb") as file:
         os.fsync(file.fileno())
         entry = Entry(hashlib.file_digest(file, "sha256").hexdigest(), file.tell())

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import json
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from transformers import TrainerCallback
 
 from transformers4recsys import distributed
 from transformers4recsys.config import DataArguments, ModelArguments, TrainingArguments, bytes_of, required
-from transformers4recsys.data.checks import check_files
+from transformers4recsys.data.checks import CheckedFile, check_files, count_items
 from transformers4recsys.data.days import DayFiles, day_files
 from transformers4recsys.data.parquet.files import redact_credentials
 from transformers4recsys.data.readers import READERS
@@ -37,15 +37,28 @@ from transformers4recsys.model.build import (
 from transformers4recsys.model.next_item import NextItemModel
 from transformers4recsys.reporting.attention import AttentionFiles
 from transformers4recsys.reporting.loggers import chosen_loggers, close_wandb, open_logger
-from transformers4recsys.reporting.output_folder import remove_half_written, start_anew
+from transformers4recsys.reporting.output_folder import OutputFolder, claimed
 from transformers4recsys.reporting.reporter import SINKS, Reporter
+from transformers4recsys.run_files import Content
+from transformers4recsys.run_folder import (
+    CONFIG,
+    SCHEMA,
+    Progress,
+    RunFolder,
+    as_json,
+    copied_contents,
+    schema_as_json,
+)
 from transformers4recsys.schema import Schema
-from transformers4recsys.terminal import show_log_lines
+from transformers4recsys.terminal import counted, show_log_lines
 from transformers4recsys.training import checkpoint
 from transformers4recsys.training.callbacks import ContinuousLog, Profile, TrainingProgress, ValidateEvery
 from transformers4recsys.training.evaluation import Evaluation
 from transformers4recsys.training.incremental import DayReaders, Incremental
+from transformers4recsys.training.inside_day import StopRequest
 from transformers4recsys.training.memory import keep_freed_memory
+from transformers4recsys.training.resume import Resumed, find, require_same, require_same_ids
+from transformers4recsys.training.run_writer import RunWriter
 from transformers4recsys.training.sharding import shard
 from transformers4recsys.training.trainer import RecSysTrainer, Schedule
 
@@ -55,7 +68,7 @@ log = logging.getLogger(__name__)
 def train(data: DataArguments, model: ModelArguments, training: TrainingArguments) -> None:
     """Check the input, build the program and run all days."""
     _require(data, model, training)
-    # Joins the other processes of the run, if there are any; from here on one of them talks and writes.
+    # From here on one of the processes of the run, if there are several, talks and writes.
     assert training.device
     _require_processes(training)
     show_log_lines()
@@ -69,31 +82,51 @@ def train(data: DataArguments, model: ModelArguments, training: TrainingArgument
     library = choose(READERS, data.data_loader_engine, "--data_loader_engine")
     if library:
         library.check_usable(data.data_path or "")
+    with _output_of(training) as output:
+        if output and not _goes_on_in_place(training):
+            output.require_empty(may_overwrite=training.overwrite_output_dir)
+        _train_in(output, data, model, training, schema, library)
+    close_wandb()
+
+
+def _train_in(
+    output: OutputFolder | None,
+    data: DataArguments,
+    model: ModelArguments,
+    training: TrainingArguments,
+    schema: Schema,
+    library: Library | None,
+) -> None:
     days = _days_of(data, training)
-    check_files(days.all_files(), schema)
+    checked = check_files(days.all_files(), schema, session_length_max=data.session_seq_length_max)
     if library:
         together = days.read_together(training.training_time_window_size if training.do_train else 1)
         library.check_readable(together, schema, bytes_of(data, "loader_memory"))
     next_item_model = model_of(data, model, training, schema)
+    if model.model_name_or_path and is_saved_run(model.model_name_or_path):
+        saved = RunFolder.open(model.model_name_or_path)
+        checkpoint.load_weights(next_item_model, saved.weights(), where=saved.path)
     for name in unused_encoder_flags(next_item_model.encoder, model, training):
         log.warning("--%s has no effect here: the encoder %s has no use for it", name, encoder_name(model))
 
-    output_dir, resumed_from, progress = _output_of(training)
     settings = _all_settings(data, model, training) | {"days_skipped": [days.unit.name(day) for day in days.missing]}
-    _write_model_settings(output_dir, data, model, schema)
-    bar = TrainingProgress()
-    loggers = _loggers_of(training, settings, first_step=progress.num_steps if progress else 0)
-    callbacks = [bar, *loggers, *_optional_callbacks(training, output_dir)]
+    resumed = _resumed(training, data, model, schema, days)
+    bar, stop = TrainingProgress(), StopRequest()
+    loggers = _loggers_of(training, settings, first_step=resumed.run.progress.num_steps if resumed else 0)
+    output_dir = Path(training.output_dir or "").expanduser()
+    callbacks = [bar, *loggers, *_optional_callbacks(training, output_dir), stop]
     trainer = _trainer_of(next_item_model, training, callbacks, has_lazy_updates=model.sparse_item_updates)
-    if resumed_from:
-        checkpoint.load(trainer, resumed_from)
-    reporter = Reporter([make(output_dir) for make in SINKS.values()], settings)
+    if resumed:
+        _load(trainer, resumed)
+    elif training.do_train:
+        trainer.create_optimizer()
+    _start(output, training)
     run = Incremental(
         trainer=trainer,
-        readers=_readers_of(library, data, training, schema, days),
-        reporter=reporter,
+        readers=_readers_of(library, data, training, schema, days, checked),
+        reporter=Reporter([make(output_dir) for make in SINKS.values()], settings),
         progress=bar,
-        output_dir=output_dir,
+        writer=_writer_of(output_dir, data, model, training, schema, resumed),
         name_of=days.unit.name,
         eval_split=_eval_split(training),
         does_train=training.do_train,
@@ -102,12 +135,13 @@ def train(data: DataArguments, model: ModelArguments, training: TrainingArgument
         validates=training.validate_every > 0,
         logs_predictions=training.log_predictions,
         attention_files=AttentionFiles(output_dir) if training.log_attention_weights else None,
+        stop=stop,
+        on_day=output.keep if output else lambda: None,
     )
-    run.run(days.present, after=progress)
-    reporter.close()
+    run.run(days.present, resumed=resumed)
+    run.reporter.close()
     for logger in loggers:
         logger.close(trainer.args, trainer.state, trainer.control)
-    close_wandb()
 
 
 def _eval_split(training: TrainingArguments) -> str:
@@ -125,12 +159,17 @@ def _days_of(data: DataArguments, training: TrainingArguments) -> DayFiles:
     )
     for day in days.missing:
         log.warning("%s: files are missing; the run goes on without them", days.unit.name(day))
-    log.info("checking the files of %d %ss", len(days.present), data.time_unit)
+    log.info("checking the files of %s", counted(len(days.present), data.time_unit))
     return days
 
 
 def _readers_of(
-    library: Library | None, data: DataArguments, training: TrainingArguments, schema: Schema, days: DayFiles
+    library: Library | None,
+    data: DataArguments,
+    training: TrainingArguments,
+    schema: Schema,
+    days: DayFiles,
+    checked: Mapping[str, CheckedFile],
 ) -> DayReaders:
     open_files = partial(
         DayReader,
@@ -142,6 +181,7 @@ def _readers_of(
         world_size=distributed.world_size(),
         memory_bytes=bytes_of(data, "loader_memory"),
         library=library,
+        footers={file: of_file.footer for file, of_file in checked.items()},
         reading=Reading(data.workers_count, data.petastorm_reader_pool_type, data.nvt_part_mem_fraction),
     )
     to_evaluate = partial(open_files, batch_size=training.per_device_eval_batch_size, shuffle=False, drop_last=False)
@@ -152,33 +192,101 @@ def _readers_of(
             day=day,
             batch_size=training.per_device_train_batch_size,
             shuffle=data.shuffle_buffer_size > 0,
+            buffer_rows=data.shuffle_buffer_size or None,
             drop_last=training.dataloader_drop_last,
         )
 
+    # One global batch more than is evaluated: the last one of a file may take in rows that are left over.
+    batch_of_all_ranks = training.per_device_eval_batch_size * distributed.world_size()
+    first_sessions = {"train": (training.eval_steps_on_train_set + 1) * batch_of_all_ranks}
     return DayReaders(
         to_train=to_train,
-        to_count=lambda day: to_evaluate(days.files(day, "train"), day=day),
-        to_evaluate=lambda day, split: to_evaluate(days.files(day, split), day=day),
+        to_evaluate=lambda day, split: to_evaluate(
+            days.files(day, split), day=day, max_sessions=first_sessions.get(split)
+        ),
+        item_counts=lambda day: count_items(
+            (checked[file] for file in days.files(day, "train")), schema.item_id.cardinality
+        ),
     )
 
 
-def _output_of(training: TrainingArguments) -> tuple[Path, Path | None, checkpoint.Progress | None]:
-    output_dir = Path(training.output_dir or "").expanduser()
+@contextmanager
+def _output_of(training: TrainingArguments) -> Iterator[OutputFolder | None]:
+    """Hold the output folder, in the process that writes."""
+    if not distributed.is_main():
+        yield None
+        return
+    with claimed(Path(training.output_dir or "").expanduser()) as output:
+        yield output
+
+
+def _goes_on_in_place(training: TrainingArguments) -> bool:
     asked = training.resume_from_checkpoint
     if not asked:
-        if distributed.is_main():
-            start_anew(output_dir, may_overwrite=training.overwrite_output_dir)
-        distributed.barrier()
-        return output_dir, None, None
-    folder = output_dir if asked.lower() == "true" else Path(asked).expanduser()
-    progress = checkpoint.read_progress(folder)
-    if distributed.is_main():
-        if folder.resolve() == output_dir.resolve():
-            remove_half_written(output_dir)
-        else:
-            start_anew(output_dir, may_overwrite=training.overwrite_output_dir)
+        return False
+    output_dir = Path(training.output_dir or "").expanduser().resolve()
+    return asked.lower() == "true" or output_dir in (Path(asked).resolve(), *Path(asked).resolve().parents)
+
+
+def _resumed(
+    training: TrainingArguments, data: DataArguments, model: ModelArguments, schema: Schema, days: DayFiles
+) -> Resumed | None:
+    """Open the run to go on from, if there is one, and compare its settings; nothing is written."""
+    asked = training.resume_from_checkpoint
+    if not asked:
+        return None
+    folder = training.output_dir or "" if asked.lower() == "true" else asked
+    resumed = find(Path(folder).expanduser())
+    if training.do_train:
+        changed = require_same(resumed.run, _sections(data, model, training), schema)
+        require_same_ids(resumed.run, copied_contents(data.data_path or ""))
+        if changed:
+            log.warning("going on with other settings than before: %s", "; ".join(changed))
+    inside = resumed.inside_day
+    if training.do_train and inside and inside not in [day.isoformat() for day in days.present[:-1]]:
+        raise InputError(
+            f"`resume_from_checkpoint` {resumed.run.path} stands inside the day {inside}, which is not to be trained "
+            "on; choose `start_date` and `end_date` so that it and the day after it are"
+        )
+    return resumed
+
+
+def _load(trainer: RecSysTrainer, resumed: Resumed) -> None:
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    checkpoint.load_weights(model, resumed.run.weights(), where=resumed.run.path)
+    if not checkpoint.load_optimizer(trainer, resumed.state):
+        log.warning("--optim is another one than before: its state starts anew")
+
+
+def _start(output: OutputFolder | None, training: TrainingArguments) -> None:
+    """Make room for the run; all that can fail was tried before."""
+    if output and _goes_on_in_place(training):
+        output.go_on()
+    elif output:
+        output.start()
     distributed.barrier()
-    return output_dir, folder, progress
+
+
+def _writer_of(
+    output_dir: Path,
+    data: DataArguments,
+    model: ModelArguments,
+    training: TrainingArguments,
+    schema: Schema,
+    resumed: Resumed | None,
+) -> RunWriter:
+    settings: dict[str, Content] = {
+        CONFIG: as_json(_sections(data, model, training)),
+        SCHEMA: as_json(schema_as_json(schema)),
+    }
+    copied = (resumed.copied_contents() if resumed else {}) | copied_contents(data.data_path or "")
+    return RunWriter(
+        output_dir,
+        settings | copied,
+        resumed.run.progress if resumed else Progress("", 0),
+        log_history=resumed.log_history if resumed else [],
+        num_checkpoints=training.save_total_limit or 1,
+    )
 
 
 def _loggers_of(training: TrainingArguments, settings: Mapping[str, Any], *, first_step: int) -> list[ContinuousLog]:
@@ -246,15 +354,8 @@ def _plain(group: Any) -> dict[str, Any]:
     return {name: redact_credentials(value) if type(value) is str else value for name, value in settings.items()}
 
 
-def _write_model_settings(output_dir: Path, data: DataArguments, model: ModelArguments, schema: Schema) -> None:
-    if not distributed.is_main():
-        return
-    settings: dict[str, Any] = {
-        "data": _plain(data),
-        "model": _plain(model),
-        "features": schema.to_entries(),
-    }
-    (output_dir / "config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+def _sections(data: DataArguments, model: ModelArguments, training: TrainingArguments) -> dict[str, Any]:
+    return {"data": _plain(data), "model": _plain(model), "training": _plain(training)}
 
 
 def _require(data: DataArguments, model: ModelArguments, training: TrainingArguments) -> None:

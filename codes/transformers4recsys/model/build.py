@@ -23,8 +23,8 @@ from transformers4recsys.model.next_item import MANY_ITEMS, NextItemModel
 from transformers4recsys.model.objectives.objectives import Objective, ObjectiveSettings, make_objective
 from transformers4recsys.model.scoring import ACTIVATIONS, ItemScorer
 from transformers4recsys.model.targets import TARGET_RULES, MaskedTargets, TargetRule
+from transformers4recsys.run_files import MANIFEST, OLD_STATE
 from transformers4recsys.schema import Schema
-from transformers4recsys.training.checkpoint import PROGRESS, WEIGHTS, load_weights
 
 Choice = TypeVar("Choice")
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def schema_of(data: DataArguments) -> Schema:
 
 
 def model_of(data: DataArguments, model: ModelArguments, training: TrainingArguments, schema: Schema) -> NextItemModel:
-    """Build the model that the flags describe: fresh weights drawn from --seed, or those of --model_name_or_path."""
+    """Build the model that the flags describe, with fresh weights drawn from --seed, or those of a library model."""
     torch.manual_seed(training.seed)
     d_model, make_encoder = _encoder_choice(model)
     is_tied = model.constrained_embeddings or model.mf_constrained_embeddings
@@ -93,8 +93,6 @@ def model_of(data: DataArguments, model: ModelArguments, training: TrainingArgum
         training_targets=target_rule(model, is_last_only=training.train_on_last_item_seq_only),
         evaluation_targets=target_rule(model, is_last_only=training.eval_on_last_item_seq_only or model.mlm),
     )
-    if model.model_name_or_path and is_saved_run(model.model_name_or_path):
-        load_weights(built, Path(model.model_name_or_path).expanduser())
     reasons = reasons_against_sparse_gradients(training, built)
     if model.sparse_item_updates:
         if built.objective.reads_all_items:
@@ -175,7 +173,7 @@ def unused_encoder_flags(encoder: Encoder, model: ModelArguments, training: Trai
 def is_saved_run(name: str) -> bool:
     """Say whether `name` is the output folder of a run, not a model of the library."""
     folder = Path(name).expanduser()
-    return (folder / WEIGHTS).is_file() and (folder / PROGRESS).is_file()
+    return (folder / MANIFEST).is_file() or (folder / OLD_STATE).is_file()
 
 
 def choose(table: Mapping[str, Choice], name: str, flag: str) -> Choice:

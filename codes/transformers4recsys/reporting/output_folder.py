@@ -53,7 +53,7 @@ class OutputFolder:
         self._earlier, self._is_new = folder / EARLIER, False
 
     def require_empty(self, *, may_overwrite: bool) -> None:
-        """Raise InputError if an earlier run is here that was not asked to be replaced, or the output of `preprocess`."""
+        """Raise InputError if an earlier run is here that may not be replaced, or the output of `preprocess`."""
         if (self.folder / PREPROCESSED).exists() and not (self.folder / MANIFEST).exists():
             raise InputError(f"`output_dir` {self.folder} holds day files ({PREPROCESSED}); give a folder of its own")
         earlier = self._results()
@@ -142,6 +142,7 @@ class OutputFolder:
 @contextlib.contextmanager
 def claimed(folder: Path) -> Iterator[OutputFolder]:
     """Hold the folder for one run; raise InputError if another one writes to it, or nothing can be written."""
+    is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = _locked(folder / LOCK)
@@ -161,6 +162,8 @@ def claimed(folder: Path) -> Iterator[OutputFolder]:
         raise
     finally:
         output.close()
+        if is_new:
+            _remove_empty(folder)
 
 
 def _locked(path: Path) -> IO[str]:

@@ -1,4 +1,4 @@
-"""The state of training as tensors and JSON, to go on from to the bit: optimizer, position in the day, random numbers."""
+"""The state of training as tensors and JSON, to the bit: weights, optimizer, position in the day, random numbers."""
 
 from __future__ import annotations
 
@@ -81,7 +81,9 @@ def read_state(tensors: Mapping[str, Tensor], text: bytes, *, where: Path) -> Tr
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, where: Path) -> None:
     """Put whole weights into `model`; those of another loss stay out, any others that do not fit are an InputError."""
     own = model.state_dict()
-    fitting = {name: value for name, value in weights.items() if not name.startswith(OF_LOSS) or _fits(value, own, name)}
+    fitting = {
+        name: value for name, value in weights.items() if not name.startswith(OF_LOSS) or _fits(value, own, name)
+    }
     fresh = {name: value for name, value in own.items() if name.startswith(OF_LOSS) and name not in fitting}
     misfits = sorted((fitting.keys() | fresh.keys()) ^ own.keys())
     misfits += [name for name in sorted(fitting.keys() & own.keys()) if not _fits(fitting[name], own, name)]
@@ -156,7 +158,9 @@ def restore_random(state: TrainingState, model: nn.Module) -> None:
 
     With another number of processes than before, those that are new keep the seed of the day.
     """
-    of_all = {name.removeprefix("random/"): value for name, value in state.tensors.items() if name.startswith("random/")}
+    of_all = {
+        name.removeprefix("random/"): value for name, value in state.tensors.items() if name.startswith("random/")
+    }
     if of_all and distributed.rank() < len(of_all["python"]):
         restore_random_states({name: value[distributed.rank()] for name, value in of_all.items()})
     for number, store in enumerate(_stores(model)):

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import chain
 from typing import Any
 
-import safetensors.torch
 import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import IterableDataset
 from transformers import (
     PrinterCallback,
     ProgressCallback,
@@ -49,24 +49,31 @@ class Schedule:
     cycles: float = 1.25
 
 
-class EpochLoader:
+class EpochLoader(IterableDataset[dict[str, Batch]]):
     """Shows a reader to the Trainer as a loader that knows its epoch.
 
-    A rank without a row of a day takes part in the step of the others, with a batch that teaches nothing.
+    To skip batches, the library makes a loader of its `dataset`: of batches, and so without a batch size.
+    A rank without a row for the last step of an epoch takes part in it with a batch that teaches nothing.
     """
+
+    batch_size, drop_last, prefetch_factor = None, False, None
 
     def __init__(self, reader: Reader, schema: Schema):
         self.reader, self.schema, self.epoch = reader, schema, 0
 
+    @property
+    def dataset(self) -> EpochLoader:
+        return self
+
     def __len__(self) -> int:
-        return max(len(self.reader), 1)
+        return self.reader.num_steps
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[dict[str, Batch]]:
-        batches = self.reader.batches(self.epoch) if len(self.reader) else [dummy_batch(self.schema)]
-        return ({"batch": batch} for batch in batches)
+        dummies = [dummy_batch(self.schema)] * (self.reader.num_steps - len(self.reader))
+        return ({"batch": batch} for batch in chain(self.reader.batches(self.epoch), dummies))
 
 
 def dummy_batch(schema: Schema) -> Batch:
@@ -108,6 +115,7 @@ class RecSysTrainer(Trainer):
         self.schema, self.target_rule = model.schema, model.training_targets
         self.train_reader: Reader | None = None
         self.eval_reader: Reader | None = None
+        self.save_inside_day: Callable[[], None] = lambda: None
 
     def get_train_dataloader(self) -> EpochLoader:
         assert self.train_reader is not None, "train_reader is set before train()"
@@ -119,7 +127,8 @@ class RecSysTrainer(Trainer):
             optimizer = optimizer or self.optimizer  # pyright: ignore[reportAssignmentType]
             assert optimizer is not None
             for group in optimizer.param_groups:
-                group["lr"] = self.args.learning_rate
+                # A schedule begins with the rate that an earlier one began with, where that stands here.
+                group["lr"] = group["initial_lr"] = self.args.learning_rate
             cycles = self.schedule.cycles * self.args.num_train_epochs
             make = SCHEDULES[self.schedule.name]
             self.lr_scheduler = make(optimizer, self.schedule.warmup_steps, num_training_steps, cycles)
@@ -199,14 +208,9 @@ class RecSysTrainer(Trainer):
             )
         return {f"{split}_{name}": value for name, value in numbers.items()}
 
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
-        # The library would pickle its arguments beside the weights; weights are all a checkpoint needs.
-        if self.args.should_save:
-            folder = Path(output_dir or self.args.output_dir or ".")
-            folder.mkdir(parents=True, exist_ok=True)
-            weights = state_dict or self.accelerator.unwrap_model(self.model).state_dict()
-            weights = {name: weight.contiguous() for name, weight in weights.items()}
-            safetensors.torch.save_file(weights, folder / "model.safetensors")
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        # The library would write pickles, under names that collide between days.
+        self.save_inside_day()
 
 
 def format_metrics(numbers: dict[str, float | None], split: str) -> str:
