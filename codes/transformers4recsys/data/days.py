@@ -124,7 +124,7 @@ def _missing_message(data_path: str, absent: list[str], names: list[str], time_u
     )
     files = counted(len(absent), f"missing {time_unit} file")
     return (
-        "\n  ".join([f"{files} (so is a folder without parquet parts):", *absent])
+        "\n  ".join([f"{files} (a folder without parquet parts counts as missing):", *absent])
         + "\n"
         + " ".join([f"{data_path} {' and '.join(there) or f'has no {time_unit} files at all'}.", *others, remedy])
     )
