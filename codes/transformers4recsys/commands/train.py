@@ -40,7 +40,7 @@ from transformers4recsys.reporting.loggers import chosen_loggers, close_wandb, o
 from transformers4recsys.reporting.output_folder import remove_half_written, start_anew
 from transformers4recsys.reporting.reporter import SINKS, Reporter
 from transformers4recsys.schema import Schema
-from transformers4recsys.terminal import show_log_lines
+from transformers4recsys.terminal import counted, show_log_lines
 from transformers4recsys.training import checkpoint
 from transformers4recsys.training.callbacks import ContinuousLog, Profile, TrainingProgress, ValidateEvery
 from transformers4recsys.training.evaluation import Evaluation
@@ -125,7 +125,7 @@ def _days_of(data: DataArguments, training: TrainingArguments) -> DayFiles:
     )
     for day in days.missing:
         log.warning("%s: files are missing; the run goes on without them", days.unit.name(day))
-    log.info("checking the files of %d %ss", len(days.present), data.time_unit)
+    log.info("checking the files of %s", counted(len(days.present), data.time_unit))
     return days
 
 
