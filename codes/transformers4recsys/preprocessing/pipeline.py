@@ -170,7 +170,7 @@ class Pipeline:
         sums = category_prices.sums(
             events, earlier, self.recipe.time_unit, self.manifest.fitted_until(self.recipe.time_unit)
         )
-        return self.database.keep("category prices", sums)
+        return self.database.keep(category_prices.KEPT, sums)
 
     def _remember_history(self, events: ir.Table) -> None:
         users = events.select("_user").distinct()
@@ -253,6 +253,9 @@ class Pipeline:
             path = self.folder / vocabulary_file(recipe.output_name(name))
             path.parent.mkdir(exist_ok=True)
             database.write({path: vocabulary.to_file(words.table)})
+        if recipe.is_split:
+            # All files come under one day, and prices under their own.
+            prices, last_day = database.find(category_prices.KEPT), None
         if prices is not None:
             database.write({self.folder / CATEGORY_PRICES_FILE: category_prices.until(prices, last_day)})
         self.manifest.grow({name: words.largest_id for name, words in found.vocabularies.items()}, recipe.spare_ids)

@@ -24,6 +24,12 @@ class Request:
     item_column: str
     num_unknown: int = 0
 
+    @classmethod
+    def without_items(cls, names: pa.Array, item_column: str) -> Request:
+        """Make the request of sessions in which no item is known."""
+        nothing = RaggedTable(np.zeros(1, dtype=np.int64), {item_column: np.empty(0, dtype=np.int64)})
+        return cls(names, np.empty(0, dtype=np.int64), Sessions(nothing), item_column)
+
     def seen(self) -> list[list[int]]:
         """List the items of each known session."""
         table = self.sessions.current
