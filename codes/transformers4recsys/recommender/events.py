@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,8 +27,8 @@ from transformers4recsys.preprocessing.steps import events as raw_events
 from transformers4recsys.preprocessing.steps.vocabulary import Vocabulary
 from transformers4recsys.recommender.inference import Sessions, inputs_of
 from transformers4recsys.recommender.item_table import with_item_columns
+from transformers4recsys.recommender.opened_run import RunFolder
 from transformers4recsys.recommender.requests import Request
-from transformers4recsys.run_folder import RunFolder
 
 SESSIONS_AT_A_TIME = 4_096
 OpenRaw = Callable[[Database, Recipe], ir.Table]
@@ -41,6 +41,7 @@ class EventSessions:
     `counts` say how many events were read, how many were left out, by reason, and how many values were unknown.
     """
 
+    database: DuckDB
     rows: ir.Table
     unknown: ir.Table
     num_sessions: int
@@ -66,6 +67,20 @@ class EventReader:
         standard = {self._recipe.output_name(name): name for name in self._recipe.standard_names}
         self._columns = [standard[feature.name] for feature in self.schema.features]
 
+    def opened_table(self, events: pa.Table) -> AbstractContextManager[EventSessions]:
+        """Read the events of a table."""
+        return self.opened(lambda database, recipe: database.keep("raw", ibis.memtable(events)))
+
+    def opened_files(self, kind: str, files: Sequence[str]) -> AbstractContextManager[EventSessions]:
+        """Read the events of files of one kind: parquet, csv, or json (lines)."""
+
+        def read(database: Database, recipe: Recipe) -> ir.Table:
+            of_json = sorted({column for _, column in recipe.raw_columns})
+            names = of_json if kind == "json" else recipe.column_names
+            return database.read(kind, files, separator=recipe.separator, column_names=names)
+
+        return self.opened(read)
+
     @contextmanager
     def opened(self, open_raw: OpenRaw) -> Iterator[EventSessions]:
         """Read the events that `open_raw` finds; what is given back can be used until the end of the block."""
@@ -79,14 +94,14 @@ class EventReader:
     def requests(self, found: EventSessions) -> Iterator[Request]:
         """Give the sessions, some at a time: those with a known item by their start, then the others."""
         label = self.schema.item_id.name
-        for batch in found.rows.to_pyarrow_batches(chunk_size=SESSIONS_AT_A_TIME):
+        for batch in found.database.batches(found.rows, SESSIONS_AT_A_TIME):
             if not len(batch):
                 continue
             table = pa.Table.from_batches([batch])
             past = read_ragged(table, tuple(self.schema.past.values())) if self.schema.past else None
             current = Sessions(read_ragged(table, self.schema.features), past)
             yield Request(table.column("session_id").combine_chunks(), np.arange(len(table)), current, label)
-        for batch in found.unknown.to_pyarrow_batches(chunk_size=SESSIONS_AT_A_TIME):
+        for batch in found.database.batches(found.unknown, SESSIONS_AT_A_TIME):
             if len(batch):
                 yield Request.without_items(batch.column("session_id"), label)
 
@@ -100,7 +115,7 @@ class EventReader:
             }
         )
 
-    def _sessions(self, database: Database, raw: ir.Table) -> EventSessions:
+    def _sessions(self, database: DuckDB, raw: ir.Table) -> EventSessions:
         recipe = self._recipe
         has_times = recipe.time_column in raw.columns
         raw = with_item_columns(raw, recipe, self._run.item_table)
@@ -123,7 +138,7 @@ class EventReader:
         rows = self._rows(database, identified.filter(identified[ITEM] > 0), starts, has_times=has_times)
         unknown = starts.anti_join(rows, "_row").order_by("_row").select("session_id")
         num_sessions = database.rows(starts.agg(count=starts.count()))[0]["count"]
-        return EventSessions(rows, unknown, num_sessions, counts)
+        return EventSessions(database, rows, unknown, num_sessions, counts)
 
     def _with_types_of_vocabulary(self, table: ir.Table) -> ir.Table:
         """Read ids as text where the vocabulary has text, as whole numbers where it has these."""
@@ -187,7 +202,6 @@ class EventReader:
             raise InputError(f"{self._run.path} has no prices of categories; train it again on days preprocessed anew")
         unit = self._recipe.time_unit
         fitted_until = self._manifest.fitted_until(unit)
-        time = events["_time"]
         if not has_times:
             after = max(known.column("day").to_pylist(), default=0) + 1
             events = events.mutate(_time=ibis.literal(after * times.MILLISECONDS[unit], type="int64"))

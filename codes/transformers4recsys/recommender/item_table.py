@@ -39,8 +39,8 @@ def _item_columns(recipe: Recipe) -> dict[str, str]:
 
 
 def _require(raw: ir.Table, recipe: Recipe) -> None:
-    needed = {"item_column": recipe.item_column}
-    needed |= {"session_column": recipe.session_column} if recipe.session_column else {"user_column": recipe.user_column}
+    names = ("item_column", "session_column" if recipe.session_column else "user_column")
+    needed = {name: getattr(recipe, name) for name in names}
     for setting, column in needed.items():
         if column not in raw.columns:
             raise InputError(
