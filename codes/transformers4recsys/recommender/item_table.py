@@ -8,20 +8,18 @@ from ibis.expr import types as ir
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import times
-from transformers4recsys.preprocessing.recipe import CATEGORY, ITEM, PRICE, Recipe
+from transformers4recsys.preprocessing.recipe import PRICE, Recipe
+from transformers4recsys.preprocessing.steps.items import own_columns
 
 
 def with_item_columns(raw: ir.Table, recipe: Recipe, items: pa.Table | None) -> ir.Table:
     """Add the raw columns of the recipe that `raw` lacks; raise InputError without an item or a session column."""
     _require(raw, recipe)
     lacking = [column for _, column in recipe.raw_columns if column not in raw.columns]
-    known = {
-        column: name for column, name in _item_columns(recipe).items() if items and name in items.column_names
-    }
-    found = [column for column in lacking if column in known]
-    if found:
-        assert items is not None
-        columns = {column: items.column(known[column]) for column in found}
+    known = _names_in_item_table(recipe, items) if items else {}
+    found = {column: known[column] for column in lacking if column in known}
+    if items and found:
+        columns = {column: items.column(name) for column, name in found.items()}
         table = ibis.memtable(pa.table({"_item": items.column("raw").cast(pa.string()), **columns}))
         raw = raw.left_join(table, raw[recipe.item_column].cast("string") == table["_item"]).drop("_item")
     empty: dict[str, ir.Value] = {column: ibis.null("string") for column in lacking if column not in known}
@@ -31,11 +29,11 @@ def with_item_columns(raw: ir.Table, recipe: Recipe, items: pa.Table | None) -> 
     return raw.mutate(**empty) if empty else raw
 
 
-def _item_columns(recipe: Recipe) -> dict[str, str]:
-    """Name the columns of the item table for the raw columns that they hold."""
-    named = {recipe.category_column: CATEGORY, recipe.price_column: PRICE}
-    own = {column: column for column in (*recipe.categorical_columns, *recipe.numeric_columns)}
-    return {column: recipe.output_name(name) for column, name in (named | own).items() if column and name != ITEM}
+def _names_in_item_table(recipe: Recipe, items: pa.Table) -> dict[str, str]:
+    """Name the column of the item table for each raw column that it knows."""
+    raw_of = {PRICE: recipe.price_column} | {name: name for name in recipe.numeric_columns} | recipe.categorical
+    names = {raw_of[name]: output for name, output in own_columns(recipe).items()}
+    return {raw: output for raw, output in names.items() if raw and output in items.column_names}
 
 
 def _require(raw: ir.Table, recipe: Recipe) -> None:

@@ -11,6 +11,7 @@ from transformers4recsys.preprocessing.recipe import CATEGORY, PRICE
 # The name under which the database keeps the sums.
 KEPT = "category prices"
 
+
 def sums(events: ir.Table, earlier: ir.Table | None, time_unit: str, fitted_until: int) -> ir.Table:
     """Add prices up, and count them, by category id and day of the event, priced or not; the fitted days are one.
 
