@@ -201,9 +201,9 @@ def _loggers_of(training: TrainingArguments, settings: Mapping[str, Any], *, fir
     names = chosen_loggers(list(training.report_to or []))
     # W&B writes the command line down.
     sys.argv[:] = [redact_credentials(word) for word in sys.argv]
+    run_name = training.run_name or Path(training.output_dir or "").expanduser().resolve().name
     opened = [
-        open_logger(name, group=training.experiments_group, run_name=training.run_name, settings=settings)
-        for name in names
+        open_logger(name, group=training.experiments_group, run_name=run_name, settings=settings) for name in names
     ]
     return [ContinuousLog(callback, first_step=first_step) for callback in opened]
 
