@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from transformers4recsys.data import checks
-from transformers4recsys.data.checks import CheckedFile, check_file, check_files, count_items
+from transformers4recsys.data.checks import CheckedFile, add_moments, check_file, check_files, count_items
 from transformers4recsys.errors import InputError
 from transformers4recsys.schema import Schema
 
@@ -74,6 +74,18 @@ def test_items_are_counted_in_the_part_of_a_session_that_is_kept(rows_at_a_time,
     ends = check_files([first, second], schema, session_length_max=2)
     assert count_items(ends.values(), 10).tolist() == [0, 1, 0, 0, 0, 0, 1, 0, 0, 4]
     assert count_items([ends[second]], 10).tolist() == [0] * 9 + [2]
+
+
+@pytest.mark.parametrize("rows_at_a_time", [1, 100])
+def test_numeric_columns_are_measured_over_all_files(rows_at_a_time, write, monkeypatch):
+    monkeypatch.setattr(checks, "ROWS_AT_A_TIME", rows_at_a_time)
+    first, second = good(), {name: rows[:2] for name, rows in good().items()}
+    files = check_files([write("a.parquet", **first), write("b.parquet", **second)], SCHEMA).values()
+    price, views = add_moments(files)
+    # 0.5, -1, 2, 3, 4, 5, and again 0.5, -1, 2: their sum is 15, that of their squares 60.5.
+    assert (price.count, price.mean, price.std) == pytest.approx((9, 15 / 9, (60.5 / 9 - (15 / 9) ** 2) ** 0.5))
+    # 1, 2, 3, -4, 5, 6, and again 1, 2, 3: 19, and 105.
+    assert (views.count, views.mean, views.std) == pytest.approx((9, 19 / 9, (105 / 9 - (19 / 9) ** 2) ** 0.5))
 
 
 def test_a_file_is_opened_once(write, opened_files):

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from transformers4recsys.data.moments import Moments
 from transformers4recsys.data.parquet.columns import as_input, flattened, is_list, to_numpy, value_type
 from transformers4recsys.data.parquet.files import open_parquet
 from transformers4recsys.data.parquet.row_groups import BUFFER_SIZE, read_slices
@@ -36,13 +37,14 @@ class CheckedFile:
     """What one reading of a file has found.
 
     Sessions are rows with two or more items: the others hold nothing to predict. Each of `item_ids` (I,) occurs
-    `item_counts` (I,) times in them, in the part of a session that is kept.
+    `item_counts` (I,) times in them, in the part of a session that is kept. `moments` are those of the numeric columns.
     """
 
     num_rows: int
     num_sessions: int
     item_ids: np.ndarray = field(compare=False)
     item_counts: np.ndarray = field(compare=False)
+    moments: tuple[Moments, ...] = field(compare=False)
     footer: pq.FileMetaData = field(compare=False)
 
 
@@ -62,6 +64,7 @@ def check_file(file: str, schema: Schema, *, session_length_max: int | None = No
     check_types(parquet.schema_arrow, schema, file)
     names = [feature.name for feature in schema.columns]
     num_rows = num_sessions = 0
+    moments = [Moments() for _ in schema.numeric]
     counts_V = np.zeros(schema.item_id.cardinality, np.int64)
     for rows in read_slices(parquet, file, names, ROWS_AT_A_TIME, use_threads=True):
         num_sessions += _RowCheck(file, num_rows, schema).check(rows)
@@ -69,8 +72,17 @@ def check_file(file: str, schema: Schema, *, session_length_max: int | None = No
         counts_V += np.bincount(
             _items_of_sessions(rows.column(schema.item_id.name), session_length_max), minlength=len(counts_V)
         )
+        moments = [
+            of_column + Moments.of(to_numpy(flattened(rows.column(feature.name))[0]))
+            for of_column, feature in zip(moments, schema.numeric, strict=True)
+        ]
     item_ids = np.flatnonzero(counts_V)
-    return CheckedFile(num_rows, num_sessions, item_ids, counts_V[item_ids], parquet.metadata)
+    return CheckedFile(num_rows, num_sessions, item_ids, counts_V[item_ids], tuple(moments), parquet.metadata)
+
+
+def add_moments(files: Iterable[CheckedFile]) -> list[Moments]:
+    """Join the moments of each numeric column over some files."""
+    return [sum(of_column, Moments()) for of_column in zip(*(file.moments for file in files), strict=True)]
 
 
 def count_items(files: Iterable[CheckedFile], num_items: int) -> np.ndarray:
