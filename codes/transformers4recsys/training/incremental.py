@@ -95,7 +95,10 @@ class Incremental:
         if self.validates:
             self.trainer.eval_reader = self.readers.to_evaluate(next_day, self.eval_split)
         self.progress.description = f"train    {self.name_of(day)}"
+        self.trainer.watch.start(self.name_of(day))
         self.trainer.train()
+        # Before the day is evaluated: scores of weights that are not numbers are none either.
+        self.trainer.watch.check_model(self.trainer.model, self.trainer.optimizer, self.trainer.state.global_step)
 
     def _fit_to(self, day: datetime) -> None:
         """Count the items of the day, and take the scale of numeric columns that have none yet."""
