@@ -47,6 +47,7 @@ def contents(trainer: RecSysTrainer, position: Position | None = None) -> dict[s
     Every process calls it; the first one gets the contents. They do not tell whether the model was sharded.
     """
     model = trainer.accelerator.unwrap_model(trainer.model)
+    trainer.watch.check_model(model, trainer.optimizer, trainer.state.global_step)
     weights = {name: weight.contiguous() for name, weight in sharding.whole(model.state_dict()).items()}
     tensors, optimizer = _optimizer_state(trainer, model) if trainer.optimizer else ({}, None)
     if position:

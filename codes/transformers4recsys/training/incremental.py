@@ -119,8 +119,11 @@ class Incremental:
         if self.validates:
             self.trainer.eval_reader = self.readers.to_evaluate(next_day, self.eval_split)
         self.progress.description = f"train    {self.name_of(day)}"
+        self.trainer.watch.start(self.name_of(day))
         with self._start_of(inside):
             self.trainer.train()
+        # Before the day is evaluated: scores of weights that are not numbers are none either.
+        self.trainer.watch.check_model(self.trainer.model, self.trainer.optimizer, self.trainer.state.global_step)
 
     @contextmanager
     def _start_of(self, inside: Resumed | None) -> Iterator[None]:
@@ -143,7 +146,7 @@ class Incremental:
         if model.features.scale is not None:
             moments = self.readers.moments(day)
             model.features.scale.fit([each.mean for each in moments], [each.std for each in moments])
-        model.item_counts += torch.from_numpy(self.readers.item_counts(day)).to(model.item_counts.device)
+        model.add_counts(torch.from_numpy(self.readers.item_counts(day)))
 
     def _evaluate(self, day: datetime, next_day: datetime) -> dict[str, float | None]:
         name = self.name_of(next_day)
