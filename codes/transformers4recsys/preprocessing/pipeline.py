@@ -259,6 +259,9 @@ class Pipeline:
         path = self.output / ITEMS_FILE
         table = items.table_of(database, found.vocabularies[ITEM].table, found.items, path if path.exists() else None)
         database.write({self.folder / ITEMS_FILE: table})
+        if recipe.is_split:
+            # All files come under one day, and prices under their own.
+            prices, last_day = database.find(Kept.CATEGORY_PRICES), None
         if prices is not None:
             database.write({self.folder / CATEGORY_PRICES_FILE: category_prices.until(prices, last_day)})
         self.manifest.grow({name: words.largest_id for name, words in found.vocabularies.items()}, recipe.spare_ids)

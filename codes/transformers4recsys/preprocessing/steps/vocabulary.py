@@ -65,15 +65,21 @@ def _largest_id(database: Database, table: ir.Table) -> int:
 
 
 @step(gives=(FIRST_SEEN,))
-def with_ids(events: ir.Table, vocabularies: Mapping[str, Vocabulary]) -> ir.Table:
-    """Put the id in the place of each raw value, and add `_first_seen` of the item."""
+def with_ids(events: ir.Table, vocabularies: Mapping[str, Vocabulary], *, has_unknown: bool = False) -> ir.Table:
+    """Put the id in the place of each raw value, and add `_first_seen` of the item.
+
+    With `has_unknown`, a value may be none of the vocabulary's: its id is 0.
+    """
     joined = events
     for name, vocabulary in vocabularies.items():
         words = vocabulary.table.select(
             **{f"_raw {name}": "raw", f"_id {name}": "id", f"_first_seen {name}": "first_seen"}
         )
-        joined = joined.join(words, column(joined, name).identical_to(words[f"_raw {name}"]))
-    ids = {name: joined[f"_id {name}"] for name in vocabularies}
+        is_word = column(joined, name).identical_to(words[f"_raw {name}"])
+        joined = joined.join(words, is_word, how="left" if has_unknown else "inner")
+    ids = {name: column(joined, f"_id {name}") for name in vocabularies}
+    if has_unknown:
+        ids = {name: number.fill_null(0) for name, number in ids.items()}
     others = {name: joined[name] for name in events.columns if name not in ids}
     return joined.select(**others, **ids, **{FIRST_SEEN: joined[f"_first_seen {ITEM}"]})
 
@@ -86,5 +92,9 @@ def to_file(table: ir.Table) -> ir.Table:
 
 
 def _read(database: Database, path: Path) -> ir.Table:
-    table = database.read("parquet", [str(path)])
+    return from_file(database.read("parquet", [str(path)]))
+
+
+def from_file(table: ir.Table) -> ir.Table:
+    """Read what `to_file` laid out."""
     return table.select("raw", "id", first_seen=times.of_timestamp(column(table, "first_seen")), count="count")
