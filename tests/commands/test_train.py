@@ -77,7 +77,7 @@ def test_a_second_run_in_a_folder_needs_to_be_asked_for(run_train, capsys):
     folder = run_train(end_date="2019-10-02")
     before = (folder / "log.json").read_text()
     run_train(end_date="2019-10-02", exit_code=2)
-    assert "overwrite_output_dir" in capsys.readouterr().err
+    assert "--overwrite_output_dir" in capsys.readouterr().err
     assert (folder / "log.json").read_text() == before
     run_train(end_date="2019-10-02", overwrite_output_dir=True)
     assert (folder / "log.json").read_text().count("PARAMETER") == 1

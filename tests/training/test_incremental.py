@@ -103,7 +103,7 @@ def test_a_run_goes_on_in_another_folder_but_not_over_another_run(run_train, cap
     moved = run_train("moved", end_date="2019-10-04", resume_from_checkpoint=first)
     assert results(moved)["2019-10-04"] == results(whole)["2019-10-04"]
     run_train("moved", exit_code=2, end_date="2019-10-04", resume_from_checkpoint=first)
-    assert "`output_dir` moved holds an earlier run" in " ".join(capsys.readouterr().err.split())
+    assert "--output_dir moved holds an earlier run" in " ".join(capsys.readouterr().err.split())
 
 
 def test_the_window_takes_in_earlier_days(run_train, caplog):
