@@ -32,6 +32,7 @@ class Rule:
 
     help: str
     choices: Names | None = None
+    has_more_choices: bool = False
     at_least: float | None = None
     above: float | None = None
     at_most: float | None = None
@@ -51,6 +52,7 @@ def setting(
     help: str,
     *,
     choices: Names | None = None,
+    has_more_choices: bool = False,
     at_least: float | None = None,
     above: float | None = None,
     at_most: float | None = None,
@@ -59,12 +61,12 @@ def setting(
     used_if: Callable[[Any], bool] | None = None,
     unused_because: str = "",
 ) -> Any:
-    """Declare a field: default, help text and check.
+    """Declare a field: default, help text and check. With `has_more_choices` names beyond the listed ones are allowed.
 
     `used_if` is a function of the dataclass: where it is false, a value other than the default has no effect, because
     of `unused_because`.
     """
-    rule = Rule(help, choices, at_least, above, at_most, below, is_bytes, used_if, unused_because)
+    rule = Rule(help, choices, has_more_choices, at_least, above, at_most, below, is_bytes, used_if, unused_because)
     return dataclasses.field(default=default, metadata={"rule": rule})
 
 
@@ -99,7 +101,7 @@ def check(settings: Any) -> None:
 def _check_value(name: str, value: Any, rule: Rule) -> None:
     if rule.is_bytes:
         num_bytes(value, name)
-    if rule.choices is not None:
+    if rule.choices is not None and not rule.has_more_choices:
         for each in value if isinstance(value, tuple | list) else (value,):
             choose(dict.fromkeys(rule.names), each, name)
     bounds = [
@@ -113,13 +115,13 @@ def _check_value(name: str, value: Any, rule: Rule) -> None:
         raise InputError(f"`{name}` {value}: must be {allowed}")
 
 
-def choose(table: Mapping[str, Choice], name: str, setting: str) -> Choice:
-    """Look a choice up; InputError names the nearest one, and all there are."""
+def choose(table: Mapping[str, Choice], name: str, setting: str, *, also: str = "") -> Choice:
+    """Look a choice up; InputError names the nearest one, all there are, and what may be given `also`."""
     if name in table:
         return table[name]
     near = nearest(name, table)
     hint = f"did you mean {near}? There are" if near else "choose one of"
-    raise InputError(f"`{setting}` {name!r} is unknown; {hint} {', '.join(sorted(table))}")
+    raise InputError(f"`{setting}` {name!r} is unknown; {hint} {', '.join(sorted(table))}{also and ', ' + also}")
 
 
 def nearest(name: Any, known: Iterable[str]) -> str | None:
