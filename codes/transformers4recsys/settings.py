@@ -10,7 +10,7 @@ import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import MISSING, Field
+from dataclasses import Field
 from functools import cache
 from typing import Any, TypeVar
 
@@ -40,6 +40,7 @@ class Rule:
     is_bytes: bool = False
     used_if: Callable[[Any], bool] | None = None
     unused_because: str = ""
+    heading: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -60,14 +61,22 @@ def setting(
     is_bytes: bool = False,
     used_if: Callable[[Any], bool] | None = None,
     unused_because: str = "",
+    heading: str = "",
 ) -> Any:
     """Declare a field: default, help text and check. With `has_more_choices` names beyond the listed ones are allowed.
 
     `used_if` is a function of the dataclass: where it is false, a value other than the default has no effect, because
-    of `unused_because`.
+    of `unused_because`. Settings with a `heading` are listed by name under it in help pages, without their help text.
     """
-    rule = Rule(help, choices, has_more_choices, at_least, above, at_most, below, is_bytes, used_if, unused_because)
+    rule = Rule(
+        help, choices, has_more_choices, at_least, above, at_most, below, is_bytes, used_if, unused_because, heading
+    )
     return dataclasses.field(default=default, metadata={"rule": rule})
+
+
+def only_in_files(default_factory: Callable[[], Any]) -> Any:
+    """Declare a field that files and Python may give, and that is not a flag."""
+    return dataclasses.field(default_factory=default_factory, metadata={"is_only_in_files": True})
 
 
 def part(of: type) -> Any:
@@ -213,13 +222,24 @@ def from_values(of: type[Settings], values: Mapping[str, Any], *, where: str = "
 
     `where` says in messages where the values come from. An unknown name is an InputError.
     """
-    known = names_of(of)
-    for name in values:
-        if name not in known:
-            near = nearest(name, known)
-            hint = f"did you mean `{near}`?" if near else f"there are {', '.join(known)}"
-            raise InputError(f"{where + ': ' if where else ''}unknown setting {name!r}; {hint}")
+    check_names(of, values, where=where)
     return pick(of, values)
+
+
+def check_names(of: type, names: Iterable[Any], *, where: str = "") -> None:
+    """Raise InputError if one of the names is not a setting, with what to write in its place."""
+    known, former = names_of(of), former_names_of(of)
+    for name in names:
+        if name in known:
+            continue
+        near = nearest(name, known)
+        hint = former.get(str(name)) or (f"did you mean `{near}`?" if near else f"there are {', '.join(known)}")
+        raise InputError(f"{where + ': ' if where else ''}unknown setting {name!r}; {hint}")
+
+
+def former_names_of(of: type) -> dict[str, str]:
+    """Give what to write in place of names that settings had once (`former_names` of the dataclasses)."""
+    return {name: cure for each in classes_of(of) for name, cure in vars(each).get("former_names", {}).items()}
 
 
 def pick(of: type[Settings], values: Mapping[str, Any]) -> Settings:
@@ -233,6 +253,8 @@ def pick(of: type[Settings], values: Mapping[str, Any]) -> Settings:
             given[field.name] = Parts({each: pick(each, values) for each in field.metadata["parts"]()})
         elif "rule" in field.metadata and values.get(field.name) is not None:
             given[field.name] = converted(field.name, values[field.name], hints[field.name])
+        elif field.metadata.get("is_only_in_files") and values.get(field.name) is not None:
+            given[field.name] = values[field.name]
     return of(**given)
 
 
@@ -284,7 +306,7 @@ def _as(kind: Any, value: Any) -> Any:
 
 
 def _elements(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
+    if isinstance(value, dict | bool):
         raise ValueError
     if isinstance(value, str) and value.strip().startswith("["):
         value = json.loads(value)
@@ -311,4 +333,4 @@ def _as_number(kind: type, value: Any) -> Any:
 
 def _as_text(value: Any) -> str:
     # YAML reads a bare `no` as false.
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+    return {True: "true", False: "no"}[value] if isinstance(value, bool) else str(value)

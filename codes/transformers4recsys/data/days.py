@@ -11,8 +11,42 @@ from pyarrow import fs
 from transformers4recsys.data.parquet.files import folder_entries, inside, parquet_parts
 from transformers4recsys.day_format import TIME_UNITS, TRAIN, VALID, TimeUnit
 from transformers4recsys.errors import InputError
+from transformers4recsys.settings import check, required, setting
 
 DayAndSplit = tuple[datetime, str]
+
+
+@dataclass(frozen=True)
+class DaySettings:
+    """Days: where the day files are, and which of them are used"""
+
+    data_path: str | None = setting(
+        None, "folder or URI of the day files session_start_date=YYYY-MM-DD-train.parquet ..."
+    )
+    start_date: str | None = setting(None, "first day, YYYY-MM-DD (-HH with --time_unit hour)")
+    end_date: str | None = setting(None, "last day, inclusive")
+    time_unit: str = setting("day", "what one file holds", choices=lambda: TIME_UNITS)
+    missing_days: str = setting(
+        "error",
+        "a day without its files: stop before training, or go on without it",
+        choices=("error", "skip"),
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def files(self, eval_split: str) -> DayFiles:
+        """Find the files of all days; InputError where a setting or a file is missing."""
+        required(self, "data_path", "start_date", "end_date")
+        assert self.data_path and self.start_date and self.end_date
+        return day_files(
+            self.data_path,
+            self.start_date,
+            self.end_date,
+            time_unit=self.time_unit,
+            eval_split=eval_split,
+            skip_missing=self.missing_days == "skip",
+        )
 
 
 @dataclass(frozen=True)
@@ -60,7 +94,7 @@ def day_files(
     unit = TIME_UNITS[time_unit]
     days = days_between(start_date, end_date, unit)
     if not data_path:
-        raise InputError("--data_path is missing: give the folder that holds the day files")
+        raise InputError("`data_path` is missing: give the folder that holds the day files")
     entries = folder_entries(data_path)
     parts = {}
     for needed in [(day, split) for day in days for split in (TRAIN, eval_split)]:
@@ -80,12 +114,12 @@ def day_files(
 
 def days_between(start_date: str, end_date: str, unit: TimeUnit) -> list[datetime]:
     """List the days from start to end, both inclusive: at least two, to train on one and evaluate on the next."""
-    start, end = unit.parse(start_date, "--start_date"), unit.parse(end_date, "--end_date")
+    start, end = unit.parse(start_date, "`start_date`"), unit.parse(end_date, "`end_date`")
     if start > end:
-        raise InputError(f"--start_date {start_date} is after --end_date {end_date}; swap them")
+        raise InputError(f"`start_date` {start_date} is after `end_date` {end_date}; swap them")
     if start == end:
         raise InputError(
-            f"--start_date and --end_date are both {start_date}: a run trains on one file and evaluates on the "
+            f"`start_date` and `end_date` are both {start_date}: a run trains on one file and evaluates on the "
             "next; give at least two dates"
         )
     return [start + number * unit.step for number in range((end - start) // unit.step + 1)]
@@ -115,11 +149,11 @@ def usable_days(days: Sequence[datetime], found: Mapping[DayAndSplit, object], e
 def _missing_message(data_path: str, absent: list[str], names: list[str], time_unit: str, *, skip_missing: bool) -> str:
     held = {name: unit.names_in(names) for name, unit in TIME_UNITS.items()}
     there = [f"has files of {len(of)} {unit}s, {of[0]} to {of[-1]}" for unit, of in held.items() if of]
-    others = [f"Those need --time_unit {unit}." for unit, of in held.items() if of and not held[time_unit]]
+    others = [f"Those need `time_unit` {unit}." for unit, of in held.items() if of and not held[time_unit]]
     way_out = (
-        "With --missing_days skip, fewer than two days are left to use: add files, or choose other dates."
+        "With `missing_days` skip, fewer than two days are left to use: add files, or choose other dates."
         if skip_missing
-        else "Add them, choose other dates, or pass --missing_days skip to go on without these days."
+        else "Add them, choose other dates, or pass `missing_days` skip to go on without these days."
     )
     return (
         "\n  ".join([f"{len(absent)} missing day file(s), folders without parquet parts included:", *absent])

@@ -6,6 +6,7 @@ import importlib.util
 import netrc
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,14 @@ from transformers.integrations.integration_utils import (
 )
 
 from transformers4recsys.errors import InputError
+from transformers4recsys.settings import setting
+
+
+@dataclass(frozen=True)
+class LoggerSettings:
+    """Loggers: how runs are grouped"""
+
+    experiments_group: str = setting("default", "group of runs in W&B")
 
 
 def chosen_loggers(report_to: list[str]) -> list[str]:
@@ -37,7 +46,7 @@ def open_logger(name: str, *, group: str, run_name: str | None, settings: Mappin
     try:
         (callback,) = get_reporting_integration_callbacks([name])
     except (ValueError, RuntimeError, ImportError) as error:
-        raise InputError(f"--report_to {name}: {error}") from error
+        raise InputError(f"`report_to` {name}: {error}") from error
     return callback()
 
 
@@ -51,7 +60,7 @@ def close_wandb() -> None:
 
 def _wandb(group: str, run_name: str | None, settings: Mapping[str, Any]) -> TrainerCallback:
     if not importlib.util.find_spec("wandb"):
-        raise InputError("--report_to wandb: W&B is not installed; run `pip install wandb` or leave it out")
+        raise InputError("`report_to` wandb: W&B is not installed; run `pip install wandb` or leave it out")
     import wandb
 
     if os.environ.get("WANDB_MODE") == "dryrun":

@@ -17,15 +17,32 @@ from transformers4recsys.data.parquet.ragged import RaggedTable
 from transformers4recsys.data.parquet.row_groups import SHARES_OF_MEMORY, RowGroup, row_groups
 from transformers4recsys.errors import InputError
 from transformers4recsys.schema import Schema
+from transformers4recsys.settings import check, num_bytes, setting
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How to read; each reader takes what it has a use for."""
+    """Reading: by which workers, and in how much memory"""
 
-    workers_count: int = 0
-    pool_type: str = "thread"
-    part_mem_fraction: float = 0.1
+    nvt_part_mem_fraction: float = setting(
+        0.1, "share of the GPU's memory for an NVTabular partition, of the host's without cuDF", above=0, below=1
+    )
+    petastorm_reader_pool_type: str = setting("thread", "petastorm's pool", choices=("thread", "process", "dummy"))
+    workers_count: int = setting(
+        8, "reading workers of pyarrow and petastorm; 0 reads in the process itself", at_least=0
+    )
+    loader_memory: str = setting(
+        "4GB",
+        "memory to read in, a process; what takes more is streamed by pyarrow, refused by the other engines",
+        is_bytes=True,
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @property
+    def memory_bytes(self) -> int:
+        return num_bytes(self.loader_memory, "loader_memory")
 
 
 # Reads columns by name: some row groups at a time, in order, each time with the columns that it can give.
@@ -36,12 +53,15 @@ ReadTables = Callable[[Sequence[RowGroup], Sequence[str], Reading], Iterable[tup
 class Library:
     """Reads with `read_tables`; what `package` has to be imported, and which pattern no path may hold.
 
+    `used_settings` are those of Reading that it uses beside the memory.
+
     Its environment is that of `make engine-NAME`, of Python 3.11.
     """
 
     name: str
     read_tables: ReadTables
     package: str
+    used_settings: tuple[str, ...]
     unreadable_in_paths: str = "(?!)"
 
     def pieces(
@@ -58,15 +78,15 @@ class Library:
         except pa.ArrowException as error:
             files = ", ".join(dict.fromkeys(group.file for group in groups))
             raise InputError(
-                f"{self.name} cannot read {files}: {error}; choose --data_loader_engine pyarrow"
+                f"{self.name} cannot read {files}: {error}; choose `data_loader_engine` pyarrow"
             ) from error
 
     def check_usable(self, data_path: str) -> None:
         """Raise InputError if the package is not installed, or cannot read from such a place."""
         if not is_local(data_path):
             raise InputError(
-                f"--data_loader_engine {self.name} reads local files only, not {data_path}; copy them, "
-                "or choose --data_loader_engine pyarrow"
+                f"`data_loader_engine` {self.name} reads local files only, not {data_path}; copy them, "
+                "or choose `data_loader_engine` pyarrow"
             )
         try:
             with warnings.catch_warnings():
@@ -75,10 +95,10 @@ class Library:
                 importlib.import_module(self.package)
         except ImportError as error:
             raise InputError(
-                f"--data_loader_engine {self.name} cannot be used in this environment ({error}): its package needs "
+                f"`data_loader_engine` {self.name} cannot be used in this environment ({error}): its package needs "
                 f"older versions of pyarrow, numpy and pandas than the others. `make engine-{self.name}` installs it "
                 "in an environment of its own and tries it; then run "
-                f".venv-{self.name}/bin/transformers4recsys train ..., or choose --data_loader_engine pyarrow here"
+                f".venv-{self.name}/bin/transformers4recsys train ..., or choose `data_loader_engine` pyarrow here"
             ) from error
 
     def check_readable(self, together: Iterable[Sequence[str]], schema: Schema, memory_bytes: int) -> None:
@@ -89,7 +109,7 @@ class Library:
                 if re.search(self.unreadable_in_paths, local_path(file)):
                     raise InputError(
                         f"{file}: {self.name} cannot read a path with #, ? or ;: rename it, "
-                        "or choose --data_loader_engine pyarrow"
+                        "or choose `data_loader_engine` pyarrow"
                     )
                 if file not in sizes:
                     sizes[file] = sum(group.num_bytes for group in row_groups([file], schema))
@@ -123,6 +143,6 @@ def require_room(files: Sequence[str], num_bytes: int, room: int) -> None:
     if num_bytes > room:
         raise InputError(
             f"the rows of {', '.join(files)} may take {num_bytes / 1e9:.3g} GB, but this reader holds them all "
-            f"and may hold {room / 1e9:.3g} GB, a fifth of --loader_memory; raise it, "
-            "or choose --data_loader_engine pyarrow, which streams"
+            f"and may hold {room / 1e9:.3g} GB, a fifth of `loader_memory`; raise it, "
+            "or choose `data_loader_engine` pyarrow, which streams"
         )

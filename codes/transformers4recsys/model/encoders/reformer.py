@@ -16,7 +16,13 @@ from transformers4recsys.outputs import Encoded
 
 HASH_SEED = 0
 OWN_SETTINGS = {
-    *("disable_positional_embeddings", "axial_pos_shape_first_dim", "attn_chunk_length", "num_chunks_before", "num_chunks_after"),
+    *(
+        "disable_positional_embeddings",
+        "axial_pos_shape_first_dim",
+        "attn_chunk_length",
+        "num_chunks_before",
+        "num_chunks_after",
+    ),
     "chunk_size_feed_forward",
 }
 

@@ -40,5 +40,3 @@ def mean(loss_P: Tensor, is_negative_PK: Tensor) -> Tensor:
     """Average over the predictions that have a negative."""
     has_negative_P = is_negative_PK.any(dim=1)
     return loss_P.masked_fill(~has_negative_P, 0.0).sum() / has_negative_P.sum().clamp(min=1)
-
-

@@ -113,5 +113,3 @@ class WeightedSum(nn.Module):
     def forward(self, inputs: LossInputs) -> Tensor:
         losses = [weight * of(inputs) for of, weight in zip(self.objectives, self.weights, strict=True)]
         return torch.stack(losses).sum()
-
-

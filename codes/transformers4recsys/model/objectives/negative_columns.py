@@ -139,9 +139,7 @@ def _build(function_of: Callable[[Parts], PairwiseLoss], setup: LossSetup) -> We
     settings, weights = setup.own[NegativeColumnSettings], setup.weights
     objectives, factors = [], []
     if weights.all_rescale_factor:
-        objectives.append(
-            CatalogObjective(partial(chunked.cross_entropy, label_smoothing=setup.label_smoothing))
-        )
+        objectives.append(CatalogObjective(partial(chunked.cross_entropy, label_smoothing=setup.label_smoothing)))
         factors.append(weights.loss_scale_factor * weights.all_rescale_factor)
     if settings.neg_rescale_factor:
         if not setup.has_negative_column:
@@ -174,5 +172,3 @@ def _small_network(num_inputs: int, width: int) -> nn.Module:
         nn.Linear(quarter, 1),
         nn.Sigmoid(),
     )
-
-

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from torch import Tensor, nn
-from torch.nn.functional import logsigmoid, softplus
+from torch.nn.functional import softplus
 
 from transformers4recsys.model.negatives import NegativeStore, StoreSettings
 from transformers4recsys.model.objectives.candidates import (

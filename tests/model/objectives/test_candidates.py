@@ -5,15 +5,13 @@ import math
 import pytest
 import torch
 
-from transformers4recsys.model.objectives.losses import (
-    NEGATIVE_COLUMN_LOSSES,
-    PAIRWISE_LOSSES,
-    cross_entropy,
-    gbce,
-    gbce_beta,
-    softmax_of_candidates,
-)
+from transformers4recsys.model.objectives import OBJECTIVES
+from transformers4recsys.model.objectives.candidates import softmax_of_candidates
+from transformers4recsys.model.objectives.catalogue import cross_entropy
+from transformers4recsys.model.objectives.sampled import gbce, gbce_beta
 
+PAIRWISE_LOSSES = {name: loss.function for name, loss in OBJECTIVES.items() if loss.kind == "in_batch"}
+NEGATIVE_COLUMN_LOSSES = {name: loss.function for name, loss in OBJECTIVES.items() if loss.kind == "negative_column"}
 SAMPLED_LOSSES = {"sampled_softmax": softmax_of_candidates, "gbce": gbce}
 LOSSES = PAIRWISE_LOSSES | SAMPLED_LOSSES | NEGATIVE_COLUMN_LOSSES
 OPTIONS = {
