@@ -82,7 +82,7 @@ def test_values_of_yaml_are_what_they_look_like(tmp_path):
 def test_a_flag_may_have_several_words_or_none():
     assert values("--report_to tensorboard wandb --session_aware --log_predictions no") == {
         "report_to": ["tensorboard", "wandb"],
-        "session_aware": True,
+        "session_aware": "true",
         "log_predictions": "no",
     }
     assert values("--no_skip_memory_metrics") == {"skip_memory_metrics": False}

@@ -11,8 +11,18 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, NoReturn
 
+import yaml
+
 from transformers4recsys.errors import InputError
-from transformers4recsys.settings import check_names, classes_of, former_names_of, names_of, nearest, own_settings
+from transformers4recsys.settings import (
+    ALONE,
+    check_names,
+    classes_of,
+    former_names_of,
+    names_of,
+    nearest,
+    own_settings,
+)
 
 FILE_ENDINGS = (".json", ".yaml", ".yml")
 # A launcher may put the rank in front.
@@ -103,13 +113,10 @@ def _spellings(name: str) -> list[str]:
 
 
 def _value_of(words: list[Any]) -> Any:
-    # A flag alone says yes.
-    return True if not words else words[0] if len(words) == 1 else words
+    return ALONE if not words else words[0] if len(words) == 1 else words
 
 
 def _yaml(text: str) -> Any:
-    import yaml
-
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:

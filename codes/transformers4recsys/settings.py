@@ -20,6 +20,12 @@ Settings = TypeVar("Settings")
 Choice = TypeVar("Choice")
 Names = Iterable[str] | Callable[[], Iterable[str]]
 
+
+class Alone(str):
+    """What a flag without a value stands for: yes, and nothing but that."""
+
+
+ALONE = Alone("true")
 # Smaller sizes leave no byte for the parts that memory is shared out to.
 LEAST_BYTES = 1_000
 TRUE, FALSE = ("true", "yes", "on", "y", "t", "1"), ("false", "no", "off", "n", "f", "0")
@@ -300,13 +306,13 @@ def _as(kind: Any, value: Any) -> Any:
         value = json.loads(value)
     if origin is dict and isinstance(value, dict):
         return value
-    if origin is str and not isinstance(value, dict | list | tuple):
+    if origin is str and not isinstance(value, dict | list | tuple | Alone):
         return _as_text(value)
     raise ValueError
 
 
 def _elements(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict | bool):
+    if isinstance(value, dict | bool | Alone):
         raise ValueError
     if isinstance(value, str) and value.strip().startswith("["):
         value = json.loads(value)

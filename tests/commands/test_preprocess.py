@@ -47,7 +47,7 @@ def test_flags_of_the_other_engine_are_told(engine, report, idle):
         ("--engine duckbd", "--engine 'duckbd' is unknown; did you mean duckdb?"),
         ("--fit_days x", "--fit_days 'x': expected a whole number"),
         ("--recipe none.yaml", "none.yaml"),
-        ("--output", "--output True"),
+        ("--output", "--output 'true': expected text"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_read(flags, words, tmp_path, capsys):

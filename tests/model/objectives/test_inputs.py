@@ -155,19 +155,6 @@ def test_negative_column_objective_compares_label_and_negatives_by_similarity(na
     assert_alike(loss, expected, given)
 
 
-def test_similarities_equal_their_formulas():
-    torch.manual_seed(0)
-    hidden, items = torch.randn(2, 1, WIDTH), torch.randn(2, 3, WIDTH)
-    cosine = SIMILARITIES["cosine"](WIDTH)(hidden, items)
-    concat, multi = SIMILARITIES["concat_mlp"](WIDTH), SIMILARITIES["multi_mlp"](WIDTH)
-    for p in range(2):
-        for k in range(3):
-            h, i = hidden[p, 0], items[p, k]
-            torch.testing.assert_close(cosine[p, k], (h @ i) / (h.norm() * i.norm()))
-            torch.testing.assert_close(concat(hidden, items)[p, k], concat.network(torch.cat([h, i]))[0])
-            torch.testing.assert_close(multi(hidden, items)[p, k], multi.network(h * i)[0])
-
-
 @pytest.mark.parametrize("name", sorted(OBJECTIVES))
 def test_without_a_prediction_the_loss_is_zero_and_can_be_differentiated(name):
     given = inputs(labels=(), rows=(), negatives=torch.zeros(0, 3, dtype=torch.long), dtype=torch.float32)
