@@ -12,6 +12,7 @@ from transformers4recsys.data.parquet.files import folder_entries, inside, parqu
 from transformers4recsys.day_format import TIME_UNITS, TRAIN, VALID, TimeUnit
 from transformers4recsys.errors import InputError
 from transformers4recsys.settings import check, required, setting
+from transformers4recsys.terminal import counted
 
 DayAndSplit = tuple[datetime, str]
 
@@ -148,15 +149,16 @@ def usable_days(days: Sequence[datetime], found: Mapping[DayAndSplit, object], e
 
 def _missing_message(data_path: str, absent: list[str], names: list[str], time_unit: str, *, skip_missing: bool) -> str:
     held = {name: unit.names_in(names) for name, unit in TIME_UNITS.items()}
-    there = [f"has files of {len(of)} {unit}s, {of[0]} to {of[-1]}" for unit, of in held.items() if of]
+    there = [f"has files of {counted(len(of), unit)}, {of[0]} to {of[-1]}" for unit, of in held.items() if of]
     others = [f"Those need `time_unit` {unit}." for unit, of in held.items() if of and not held[time_unit]]
-    way_out = (
+    remedy = (
         "With `missing_days` skip, fewer than two days are left to use: add files, or choose other dates."
         if skip_missing
-        else "Add them, choose other dates, or pass `missing_days` skip to go on without these days."
+        else "Add them, choose other dates, or set `missing_days` to skip to go on without these days."
     )
+    files = counted(len(absent), f"missing {time_unit} file")
     return (
-        "\n  ".join([f"{len(absent)} missing day file(s), folders without parquet parts included:", *absent])
+        "\n  ".join([f"{files} (a folder without parquet parts counts as missing):", *absent])
         + "\n"
-        + " ".join([f"{data_path} {' and '.join(there) or f'has no {time_unit} files at all'}.", *others, way_out])
+        + " ".join([f"{data_path} {' and '.join(there) or f'has no {time_unit} files at all'}.", *others, remedy])
     )

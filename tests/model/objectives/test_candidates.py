@@ -1,6 +1,5 @@
 """Losses against plain twins written from their formulas."""
 
-
 import pytest
 import torch
 
