@@ -35,8 +35,9 @@ from transformers4recsys.model.build import (
     unused_encoder_flags,
 )
 from transformers4recsys.model.next_item import NextItemModel
+from transformers4recsys.reporting import wandb_runs
 from transformers4recsys.reporting.attention import AttentionFiles
-from transformers4recsys.reporting.loggers import chosen_loggers, close_wandb, open_logger
+from transformers4recsys.reporting.loggers import chosen_loggers, open_loggers
 from transformers4recsys.reporting.output_folder import remove_half_written, start_anew
 from transformers4recsys.reporting.reporter import SINKS, Reporter
 from transformers4recsys.schema import Schema
@@ -107,7 +108,7 @@ def train(data: DataArguments, model: ModelArguments, training: TrainingArgument
     reporter.close()
     for logger in loggers:
         logger.close(trainer.args, trainer.state, trainer.control)
-    close_wandb()
+    wandb_runs.close_run()
 
 
 def _eval_split(training: TrainingArguments) -> str:
@@ -202,9 +203,7 @@ def _loggers_of(training: TrainingArguments, settings: Mapping[str, Any], *, fir
     # W&B writes the command line down.
     sys.argv[:] = [redact_credentials(word) for word in sys.argv]
     run_name = training.run_name or Path(training.output_dir or "").expanduser().resolve().name
-    opened = [
-        open_logger(name, group=training.experiments_group, run_name=run_name, settings=settings) for name in names
-    ]
+    opened = open_loggers(names, group=training.experiments_group, run_name=run_name, settings=settings)
     return [ContinuousLog(callback, first_step=first_step) for callback in opened]
 
 
