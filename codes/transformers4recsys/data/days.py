@@ -63,7 +63,7 @@ def day_files(
     if not data_path:
         raise InputError("`data_path` is missing: give the folder that holds the day files")
     entries = folder_entries(data_path)
-    parts = {}
+    parts: dict[DayAndSplit, tuple[str, ...]] = {}
     for needed in [(day, split) for day in days for split in (TRAIN, eval_split)]:
         name = unit.file_name(*needed)
         if name in entries:
