@@ -11,11 +11,21 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.run_files import EARLIER, MANIFEST, finish, read_manifest, remove_unfinished, sync_folder
+from transformers4recsys.settings import setting
+
+
+@dataclass(frozen=True)
+class OutputSettings:
+    """Output: what becomes of an earlier run"""
+
+    overwrite_output_dir: bool = setting(False, "start anew in an output folder that has results already")
+
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from transformers4recsys import distributed
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.negatives import NegativeStore
-from transformers4recsys.run_files import Content
+from transformers4recsys.model.next_item import NextItemModel
+from transformers4recsys.run_files import MANIFEST, OLD_STATE, Content
 from transformers4recsys.training import sharding
 from transformers4recsys.training.inside_day import Position
 from transformers4recsys.training.trainer import RecSysTrainer
@@ -47,9 +48,10 @@ def contents(trainer: RecSysTrainer, position: Position | None = None) -> dict[s
     Every process calls it; the first one gets the contents. They do not tell whether the model was sharded.
     """
     model = trainer.accelerator.unwrap_model(trainer.model)
-    trainer.watch.check_model(model, trainer.optimizer, trainer.state.global_step)
+    optimizer = _inner(trainer.optimizer) if trainer.optimizer else None
+    trainer.watch.check_model(model, optimizer, trainer.state.global_step)
     weights = {name: weight.contiguous() for name, weight in sharding.whole(model.state_dict()).items()}
-    tensors, optimizer = _optimizer_state(trainer, model) if trainer.optimizer else ({}, None)
+    tensors, optimizer_state = _optimizer_state(optimizer, model) if optimizer else ({}, None)
     if position:
         tensors |= {f"random/{name}": numbers for name, numbers in _gathered(random_states()).items()}
         for number, store in enumerate(_stores(model)):
@@ -58,7 +60,7 @@ def contents(trainer: RecSysTrainer, position: Position | None = None) -> dict[s
         return {}
     scaler = trainer.accelerator.scaler
     state = {
-        "optimizer": optimizer,
+        "optimizer": optimizer_state,
         "scaler": scaler.state_dict() if scaler else None,
         "position": asdict(position) if position else None,
     }
@@ -77,6 +79,12 @@ def read_state(tensors: Mapping[str, Tensor], text: bytes, *, where: Path) -> Tr
         return TrainingState(tensors, state["optimizer"], state["scaler"], position)
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{where / STATE} was written by another version of this program: {error}") from error
+
+
+def is_saved_run(name: str | None) -> bool:
+    """Say whether `name` is the output folder of a run, not a model of the library."""
+    folder = Path(name or "").expanduser()
+    return bool(name) and ((folder / MANIFEST).is_file() or (folder / OLD_STATE).is_file())
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, where: Path) -> None:
@@ -131,7 +139,8 @@ def load_optimizer(trainer: RecSysTrainer, state: TrainingState) -> bool:
 def random_states() -> dict[str, Tensor]:
     """Give the states of all random numbers of this process, each as a row of whole numbers."""
     _, words, gauss = random.getstate()
-    kind, keys, place, has_gauss, cached = np.random.get_state(legacy=True)
+    state: Any = np.random.get_state(legacy=True)
+    kind, keys, place, has_gauss, cached = state
     assert kind == "MT19937"
     states = {
         "python": torch.tensor([*words, gauss is not None, _bits(gauss or 0.0)]),
@@ -154,7 +163,7 @@ def restore_random_states(states: Mapping[str, Tensor]) -> None:
         torch.cuda.set_rng_state(states["cuda"].byte())
 
 
-def restore_random(state: TrainingState, model: nn.Module) -> None:
+def restore_random(state: TrainingState, model: NextItemModel) -> None:
     """Go on with the random numbers of this process, and the negatives drawn ahead, as they were at the position.
 
     With another number of processes than before, those that are new keep the seed of the day.
@@ -175,9 +184,9 @@ def _stores(model: nn.Module) -> list[NegativeStore]:
     return [module for module in model.modules() if type(module) is NegativeStore]
 
 
-def _optimizer_state(trainer: RecSysTrainer, model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _optimizer_state(optimizer: torch.optim.Optimizer, model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Give tensors by `optimizer/WEIGHT/NAME`, and all else for JSON."""
-    optimizer, names = _inner(trainer.optimizer), _names_of(model)
+    names = _names_of(model)
     tensors: dict[str, Tensor] = {}
     numbers: dict[str, dict[str, Any]] = {}
     for group in optimizer.param_groups:

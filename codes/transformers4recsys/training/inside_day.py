@@ -94,6 +94,7 @@ def starting_at(
 
     def scheduler_at_position(num_training_steps: int, optimizer: Any = None) -> Any:
         scheduler = create_scheduler(num_training_steps, optimizer)
+        assert isinstance(scheduler, LambdaLR)
         move_schedule(scheduler, trainer.state.global_step - position.num_skipped)
         return scheduler
 

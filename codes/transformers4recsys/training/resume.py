@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,24 @@ import pyarrow.parquet as pq
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.run_files import MANIFEST, Content
-from transformers4recsys.run_folder import ITEMS, PREPROCESSING, VOCABULARY, RunFolder
+from transformers4recsys.run_folder import (
+    CONFIG,
+    COPIED,
+    SCHEMA,
+    VOCABULARY,
+    Progress,
+    RunFolder,
+    as_json,
+    copied_contents,
+    schema_as_json,
+)
 from transformers4recsys.schema import Feature, Schema
 from transformers4recsys.training import checkpoint
 from transformers4recsys.training.checkpoint import TrainingState
-from transformers4recsys.training.run_writer import TRAINER_STATE, inside_checkpoints
+from transformers4recsys.training.run_writer import TRAINER_STATE, RunWriter, inside_checkpoints
+from transformers4recsys.training.trainer import RecSysTrainer
+
+log = logging.getLogger(__name__)
 
 # They shape the model, what its weights mean, or the order of all random numbers.
 FIXED = (
@@ -67,7 +82,7 @@ class Resumed:
     def copied_contents(self) -> dict[str, Content]:
         """Collect what the run has from `preprocess`."""
         snapshot = self.run.snapshot
-        names = [*snapshot.names_in(VOCABULARY), *(name for name in (PREPROCESSING, ITEMS) if name in snapshot)]
+        names = [*snapshot.names_in(VOCABULARY), *(name for name in COPIED if name in snapshot)]
         return {name: snapshot.read(name) for name in names}
 
 
@@ -82,6 +97,72 @@ def find(folder: Path) -> Resumed:
         if (newest.inside_day or "") > finished.run.progress.last_day:
             return newest
     return finished
+
+
+def goes_on_in_place(asked: str | None, output_dir: Path) -> bool:
+    """Say whether a run is to go on in its own folder; `asked` is true or a folder, or a checkpoint in it."""
+    if not asked:
+        return False
+    folder = Path(asked).expanduser().resolve()
+    return asked.lower() == "true" or output_dir.resolve() in (folder, *folder.parents)
+
+
+def open_resumed(
+    asked: str | None,
+    output_dir: Path,
+    *,
+    settings: Mapping[str, Any],
+    schema: Schema,
+    data_path: str,
+    days_to_train: Sequence[datetime],
+) -> Resumed | None:
+    """Open the run to go on from, if one is asked for, and compare it with what is asked of it now.
+
+    Raise InputError where that cannot be; nothing is written. Without days to train, all settings may be others.
+    """
+    if not asked:
+        return None
+    resumed = find(output_dir if asked.lower() == "true" else Path(asked).expanduser())
+    if days_to_train:
+        changed = require_same(resumed.run, settings, schema)
+        require_same_ids(resumed.run, copied_contents(data_path))
+        if changed:
+            log.warning("going on with other settings than before: %s", "; ".join(changed))
+    inside = resumed.inside_day
+    if days_to_train and inside and inside not in [day.isoformat() for day in days_to_train]:
+        raise InputError(
+            f"`resume_from_checkpoint` {resumed.run.path} stands inside the day {inside}, which is not to be trained "
+            "on; choose `start_date` and `end_date` so that it and the day after it are"
+        )
+    return resumed
+
+
+def load(trainer: RecSysTrainer, resumed: Resumed) -> None:
+    """Put weights and the state of the optimizer into a trainer."""
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    checkpoint.load_weights(model, resumed.run.weights(), where=resumed.run.path)
+    if not checkpoint.load_optimizer(trainer, resumed.state):
+        log.warning("`optim` is another one than before: its state starts anew")
+
+
+def writer_of(
+    output_dir: Path,
+    *,
+    settings: Mapping[str, Any],
+    schema: Schema,
+    data_path: str,
+    resumed: Resumed | None = None,
+    num_checkpoints: int | None = None,
+) -> RunWriter:
+    """Make what saves a run, with all of its contents that stay the same from day to day."""
+    copied = (resumed.copied_contents() if resumed else {}) | copied_contents(data_path)
+    return RunWriter(
+        output_dir,
+        {CONFIG: as_json(settings), SCHEMA: as_json(schema_as_json(schema)), **copied},
+        resumed.run.progress if resumed else Progress("", 0),
+        log_history=resumed.log_history if resumed else [],
+        num_checkpoints=num_checkpoints or 1,
+    )
 
 
 def _opened(folder: Path) -> Resumed:
@@ -150,5 +231,8 @@ def _what_counts(feature: Feature) -> str:
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in settings.items():
+        # Columns are compared as a schema.
+        if name == "features":
+            continue
         flat |= _flat(value) if isinstance(value, Mapping) and value else {name: value}
     return flat
