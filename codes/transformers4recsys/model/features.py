@@ -89,6 +89,29 @@ class NumericScale(nn.Module):
         return values_NC / self.std_C - self.mean_C / self.std_C
 
 
+class NumericMoments:
+    """Mean and standard deviation of numeric columns, (C,) float64, over batches (Chan, Golub and LeVeque 1979)."""
+
+    def __init__(self, num_columns: int):
+        self.count = 0
+        self.mean_C, self._squares_C = torch.zeros(2, num_columns, dtype=torch.float64)
+
+    def add(self, columns: Sequence[Tensor]) -> None:
+        """Add the values of C columns, (N,) each."""
+        if not columns or not len(columns[0]):
+            return
+        values_CN = torch.stack([column.double() for column in columns])
+        mean_C, number = values_CN.mean(1), values_CN.shape[1]
+        apart_C, total = mean_C - self.mean_C, self.count + number
+        self._squares_C += (values_CN - mean_C[:, None]).square().sum(1) + apart_C**2 * self.count * number / total
+        self.mean_C += apart_C * number / total
+        self.count = total
+
+    @property
+    def std_C(self) -> Tensor:
+        return (self._squares_C / max(self.count, 1)).sqrt()
+
+
 MERGES: dict[str, Callable[..., nn.Module]] = {"mlp": MlpMerge, "attn": AttentionMerge}
 
 ONE_HOT_ITEM = "one-hot item"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -117,7 +118,7 @@ class Recommender:
         options = {"exclude_seen": exclude_seen, "min_score": min_score, "fallback": fallback}
         if isinstance(sessions, Table):
             return self._recommend_events(pa.table(sessions), self.filters(k, candidates, exclude, **options))
-        request = self._request(sessions)
+        request = self.request(sessions)
         filters = self.filters(k, candidates, exclude, num_sessions=len(request.names), **options)
         return self.recommend_request(request, filters)
 
@@ -182,22 +183,23 @@ class Recommender:
 
     def scores(self, sessions: Sequence[Sequence[Any]]) -> np.ndarray:
         """Score all items after each session, (S, V); -inf for padding, NaN where a session has no known item."""
-        request = self._request(sessions)
+        request = self.request(sessions)
         hidden = self._inference.encode(request.sessions)
         return _in_places(request, map(self._inference.scores, hidden), width=len(self.item_bias))
 
     def encode(self, sessions: Sequence[Sequence[Any]]) -> np.ndarray:
         """Give the vector of each session, (S, D), that meets `item_vectors`; NaN where it has no known item."""
-        request = self._request(sessions)
+        request = self.request(sessions)
         return _in_places(request, self._inference.encode(request.sessions), width=self.item_vectors.shape[1])
 
-    def _request(self, sessions: Sequence[Sequence[Any]]) -> Request:
+    def request(self, sessions: Sequence[Sequence[Any]], names: Sequence[Any] | None = None) -> Request:
+        """Look sessions of raw ids up; they are numbered where they have no `names`."""
         if isinstance(sessions, Table):
             raise InputError("`sessions`: give lists of raw item ids; tables of events are for `recommend`")
         request = of_lists(lists_of_ids(sessions, self._item_ids), self._item_inputs)
         if request.num_unknown:
             log.warning("%d of the given items are not known to this run; they are left out", request.num_unknown)
-        return request
+        return request if names is None else replace(request, names=pa.array(names))
 
     @cached_property
     def _item_inputs(self) -> ItemInputs:

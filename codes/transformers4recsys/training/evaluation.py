@@ -12,7 +12,7 @@ from torch import Tensor
 
 from transformers4recsys.batch import Batch
 from transformers4recsys.data.readers.protocol import Reader
-from transformers4recsys.errors import DivergedError
+from transformers4recsys.errors import DivergedError, InputError
 from transformers4recsys.metrics.catalogue import rank_among_all, top_items
 from transformers4recsys.metrics.ranking import popularity_ranks
 from transformers4recsys.metrics.streaming import StreamingMean, StreamingMetrics
@@ -50,6 +50,11 @@ class Evaluation:
         `unseen_label_share`; `num_targets`; and the metrics of the most popular items so far.
         Raise DivergedError where a score is not a finite number: it is no miss.
         """
+        if not model.has_counted:
+            raise InputError(
+                "the model has not counted the items of any training session, so every label would be a miss; "
+                "call `observe` with the training batches before training, or load the weights of a run"
+            )
         was_training = model.training
         model.eval()
         metrics, popular = StreamingMetrics(device), StreamingMetrics(device)

@@ -106,7 +106,7 @@ class Incremental:
         if model.features.scale is not None:
             moments = self.readers.moments(day)
             model.features.scale.fit([each.mean for each in moments], [each.std for each in moments])
-        model.item_counts += torch.from_numpy(self.readers.item_counts(day)).to(model.item_counts.device)
+        model.add_counts(torch.from_numpy(self.readers.item_counts(day)))
 
     def _evaluate(self, day: datetime, next_day: datetime) -> None:
         name = self.name_of(next_day)
