@@ -18,7 +18,7 @@ class Database(Protocol):
 
     # Whether a kept table, or a part of it, is written in the order in which it was made.
     keeps_order: bool
-    # Days are put together in bundles of about so many events.
+    # Days are processed together up to about this number of events.
     events_at_a_time: int
 
     def read(
