@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
 from pathlib import Path
@@ -19,6 +20,15 @@ from transformers.integrations.integration_utils import (
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.reporting import wandb_runs
+from transformers4recsys.settings import setting
+
+
+@dataclass(frozen=True)
+class LoggerSettings:
+    """Loggers: how runs are grouped"""
+
+    experiments_group: str = setting("default", "group of runs in W&B")
+
 
 # Of names of folders; file systems take 255 bytes.
 LONGEST_NAME = 100

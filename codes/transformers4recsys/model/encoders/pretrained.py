@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
 
-from transformers4recsys.errors import InputError
+from transformers4recsys.errors import InputError, in_one_line
 from transformers4recsys.model.encoders.huggingface import HuggingFaceEncoder, around, from_config
 from transformers4recsys.model.encoders.settings import EncoderSettings
 
@@ -51,7 +51,7 @@ def around_saved_weights(name: str, cache_dir: str | None, settings: EncoderSett
         )
         _require_weights(model, loaded["missing_keys"])
     except Exception as error:
-        raise InputError(f"--model_name_or_path {name}: no weights to start from: {error}") from error
+        raise InputError(f"`model_name_or_path` {name}: no weights to start from: {in_one_line(error)}") from error
     return around(model, settings)
 
 
@@ -67,8 +67,8 @@ def _configuration(name: str, cache_dir: str | None) -> PretrainedConfig:
         return AutoConfig.from_pretrained(name, cache_dir=cache_dir, trust_remote_code=False)
     except Exception as error:
         raise InputError(
-            f"{name}: no configuration of the transformers library there ({str(error).splitlines()[0]}); give the "
-            "folder of one, a name on the model hub, or as --model_name_or_path the --output_dir of a finished run"
+            f"{name}: no configuration of the transformers library there ({in_one_line(error)}); give the "
+            "folder of one, a name on the model hub, or as `model_name_or_path` the `output_dir` of a finished run"
         ) from error
 
 
@@ -76,5 +76,5 @@ def _has_room(config: PretrainedConfig, settings: EncoderSettings, name: str) ->
     positions = getattr(config, "max_position_embeddings", None) or settings.max_length
     if 0 < positions < settings.max_length:
         raise InputError(
-            f"{name} has {positions} positions, sessions up to {settings.max_length}: lower --session_seq_length_max"
+            f"{name} has {positions} positions, sessions up to {settings.max_length}: lower `session_seq_length_max`"
         )
