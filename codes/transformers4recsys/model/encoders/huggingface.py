@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from transformers4recsys.errors import InputError
+from transformers4recsys.errors import InputError, in_one_line
 from transformers4recsys.model.encoders.causality import is_causal
 from transformers4recsys.model.encoders.packing import Packing, pack
 from transformers4recsys.model.encoders.settings import EncoderSettings
@@ -94,7 +94,12 @@ def library_encoder(
 
     def build(settings: EncoderSettings) -> HuggingFaceEncoder:
         entries = {name: value(settings) for name, value in own.items()}
-        config, used = configuration(architecture, settings, entries)
+        try:
+            config, used = configuration(architecture, settings, entries)
+        except InputError:
+            raise
+        except Exception as error:
+            raise _no_encoder(architecture, f"it refuses these sizes ({in_one_line(error)})") from error
         return from_config(config, settings, used_settings=used)
 
     return build
@@ -130,7 +135,7 @@ def from_config(
     except InputError:
         raise
     except Exception as error:
-        raise _no_encoder(config.model_type, str(error)) from error
+        raise _no_encoder(config.model_type, in_one_line(error)) from error
 
 
 def around(
@@ -140,13 +145,13 @@ def around(
     if "inputs_embeds" not in inspect.signature(model.forward).parameters:
         raise _no_encoder(model.config.model_type, "it does not take vectors (inputs_embeds)")
     if not settings.has_positions and forget_positions(model):
-        used_settings |= {"has_positions"}
+        used_settings |= {"disable_positional_embeddings"}
     model.get_input_embeddings().requires_grad_(False)
     shape = (1, settings.max_length, settings.d_model)
     _freeze_unreached(model, shape)
     has_attentions = settings.has_attentions and _gives_attentions(model, shape)
     if has_attentions:
-        used_settings |= {"has_attentions"}
+        used_settings |= {"log_attention_weights"}
     needs_mask = not is_causal(HuggingFaceEncoder(model, needs_mask=False), shape)
     encoder = HuggingFaceEncoder(
         model,
@@ -233,10 +238,10 @@ def _gives_attentions(model: PreTrainedModel, shape_1LD: tuple[int, int, int]) -
 def _heads_share_the_width(settings: EncoderSettings) -> None:
     if settings.d_model % settings.n_head:
         raise InputError(
-            f"--d_model {settings.d_model} must be a multiple of --n_head {settings.n_head}: "
+            f"`d_model` {settings.d_model} must be a multiple of `n_head` {settings.n_head}: "
             "each head takes an equal share of the width"
         )
 
 
 def _no_encoder(architecture: str, reason: str) -> InputError:
-    return InputError(f"--model_type {architecture} cannot read sessions of vectors here: {reason}; choose another")
+    return InputError(f"`model_type` {architecture} cannot read sessions of vectors here: {reason}; choose another")
