@@ -6,6 +6,7 @@ import importlib.util
 import netrc
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,15 @@ from transformers.integrations.integration_utils import (
 )
 
 from transformers4recsys.errors import InputError
+from transformers4recsys.settings import setting
+
+
+@dataclass(frozen=True)
+class LoggerSettings:
+    """Loggers: how runs are grouped"""
+
+    experiments_group: str = setting("default", "group of runs in W&B")
+
 
 # With one relevant item its values are those of mrr.
 SAME_AS_MRR = "avg_precision@"

@@ -18,6 +18,7 @@ from transformers4recsys.metrics.ranking import popularity_ranks
 from transformers4recsys.metrics.streaming import StreamingMean, StreamingMetrics
 from transformers4recsys.model.next_item import NextItemModel
 from transformers4recsys.outputs import ModelOutput, Predictions
+from transformers4recsys.settings import check, setting
 from transformers4recsys.terminal import progress_bar
 
 OnPredictions = Callable[[Predictions], None]
@@ -26,10 +27,13 @@ OnAttentions = Callable[[Tensor, tuple[Tensor, ...]], None]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How to evaluate: on each n-th batch only, and how long the lists are that are logged."""
+    """Evaluation: on which batches, and how long the lists are that are logged"""
 
-    every_n_batches: int = 1
-    predict_top_k: int = 10
+    compute_metrics_each_n_steps: int = setting(1, "metrics on each n-th evaluation batch only", at_least=1)
+    predict_top_k: int = setting(10, "length of logged lists", at_least=1)
+
+    def __post_init__(self) -> None:
+        check(self)
 
     @torch.no_grad()
     def run(
@@ -68,7 +72,7 @@ class Evaluation:
                 if step == num_batches:
                     break
                 advance()
-                if step % self.every_n_batches:
+                if step % self.compute_metrics_each_n_steps:
                     continue
                 batch = batch.to(device)
                 with autocast():
