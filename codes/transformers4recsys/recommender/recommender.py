@@ -85,7 +85,8 @@ class Recommender:
     def results(self) -> pa.Table | None:
         """What the run was evaluated to, a row a day; None where it was not."""
         path = self._run.path / DAYS_CSV
-        return pyarrow.csv.read_csv(path) if path.is_file() else None
+        days_are_text = pyarrow.csv.ConvertOptions(column_types={"index": pa.string()})
+        return pyarrow.csv.read_csv(path, convert_options=days_are_text) if path.is_file() else None
 
     @property
     def item_ids(self) -> pa.Array:
