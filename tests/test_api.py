@@ -39,7 +39,7 @@ def test_tables_and_paths_give_the_same(tmp_path):
 
 
 def test_errors_name_the_parameter(tmp_path):
-    with pytest.raises(InputError, match="`item_column`"):
+    with pytest.raises(InputError, match="item_column"):
         preprocess(LOG, tmp_path / "days", time_column="time", session_column="visit")
     with pytest.raises(InputError, match="`d_modle`|'d_modle'"):
         train(tmp_path, tmp_path / "out", d_modle=3)
