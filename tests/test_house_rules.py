@@ -14,7 +14,7 @@ LONGER = {("training/evaluation.py", "run"): 80}
 # Modules whose optional dependency, or heavy library, is imported where it is needed.
 MAY_IMPORT_LATE = {
     "cli.py",
-    "reporting/loggers.py",
+    "reporting/wandb_runs.py",
     "benchmarking/picture.py",
     "data/readers/nvtabular.py",
     "data/readers/petastorm.py",

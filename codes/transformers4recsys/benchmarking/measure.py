@@ -99,6 +99,7 @@ def measure(set_up: SetUp) -> dict[str, Any]:
         reader = DayReader([train_file], shuffle=True, **reading)
         eval_reader = DayReader([eval_file], **reading)
         trainer.train_reader = reader
+        trainer.model.observe(reader.batches(0))
         trainer.train()
         evaluated = [timed(lambda: trainer.measure(eval_reader, split="eval", description="evaluate"))]
         end_to_end = time.perf_counter() - started

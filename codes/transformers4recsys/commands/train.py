@@ -25,8 +25,9 @@ from transformers4recsys.data.readers.pyarrow import DayReader
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.build import ModelSettings, build_model, unused_encoder_settings
 from transformers4recsys.model.next_item import NextItemModel
+from transformers4recsys.reporting import wandb_runs
 from transformers4recsys.reporting.attention import AttentionFiles, AttentionSettings
-from transformers4recsys.reporting.loggers import LoggerSettings, chosen_loggers, close_wandb, open_logger
+from transformers4recsys.reporting.loggers import LoggerSettings, chosen_loggers, open_loggers
 from transformers4recsys.reporting.output_folder import OutputSettings, remove_half_written, start_anew
 from transformers4recsys.reporting.predictions import PredictionSettings
 from transformers4recsys.reporting.reporter import SINKS, Reporter
@@ -141,7 +142,7 @@ def train(settings: TrainSettings) -> None:
     reporter.close()
     for logger in loggers:
         logger.close(trainer.args, trainer.state, trainer.control)
-    close_wandb()
+    wandb_runs.close_run()
 
 
 def unused_settings(settings: TrainSettings) -> list[str]:
@@ -268,9 +269,7 @@ def _loggers_of(
     # W&B writes the command line down.
     sys.argv[:] = [redact_credentials(word) for word in sys.argv]
     run_name = arguments.run_name or Path(arguments.output_dir or "").expanduser().resolve().name
-    opened = [
-        open_logger(name, group=settings.experiments_group, run_name=run_name, settings=described) for name in names
-    ]
+    opened = open_loggers(names, group=settings.experiments_group, run_name=run_name, settings=described)
     return [ContinuousLog(callback, first_step=first_step) for callback in opened]
 
 

@@ -82,7 +82,7 @@ VERDICTS: dict[str, Verdict] = {
     "report_to": _other(
         "tensorboard, wandb, none; auto: TensorBoard, and W&B where it is installed and set up", "auto"
     ),
-    "run_name": _works("name of the run in W&B"),
+    "run_name": _other("name of the run in TensorBoard and W&B; without it, that of the output folder"),
     "fsdp": _other("full_shard: each process holds its share of the model"),
     "logging_nan_inf_filter": _other("leave NaN out of the logged mean loss; waits for a GPU", False),
     "local_rank": _works(default=-1),
