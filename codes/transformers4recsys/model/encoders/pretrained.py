@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from transformers import AutoConfig, AutoModel, PretrainedConfig
+import transformers
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.encoders.huggingface import HuggingFaceEncoder, around, from_config
@@ -34,15 +34,15 @@ def around_saved_weights(name: str, cache_dir: str | None, settings: EncoderSett
     _has_room(config, settings, name)
     implementation = {"attn_implementation": "eager"} if settings.has_attentions else {}
     try:
-        model = AutoModel.from_pretrained(name, config=config, cache_dir=cache_dir, **implementation)
+        model = transformers.AutoModel.from_pretrained(name, config=config, cache_dir=cache_dir, **implementation)
     except (OSError, ValueError) as error:
         raise InputError(f"`model_name_or_path` {name}: no weights to start from: {error}") from error
     return around(model, settings)
 
 
-def _configuration(name: str, cache_dir: str | None) -> PretrainedConfig:
+def _configuration(name: str, cache_dir: str | None) -> transformers.PretrainedConfig:
     try:
-        return AutoConfig.from_pretrained(name, cache_dir=cache_dir)
+        return transformers.AutoConfig.from_pretrained(name, cache_dir=cache_dir)
     except (OSError, ValueError) as error:
         raise InputError(
             f"{name}: no configuration of the transformers library there ({str(error).splitlines()[0]}); give the "
@@ -50,7 +50,7 @@ def _configuration(name: str, cache_dir: str | None) -> PretrainedConfig:
         ) from error
 
 
-def _has_room(config: PretrainedConfig, settings: EncoderSettings, name: str) -> None:
+def _has_room(config: transformers.PretrainedConfig, settings: EncoderSettings, name: str) -> None:
     positions = getattr(config, "max_position_embeddings", None) or settings.max_length
     if 0 < positions < settings.max_length:
         raise InputError(
