@@ -23,10 +23,12 @@ from transformers import (
     get_cosine_schedule_with_warmup,
     get_linear_schedule_with_warmup,
 )
+from transformers.training_args import OptimizerNames
 
 from transformers4recsys import distributed
 from transformers4recsys.batch import Batch, Jagged
 from transformers4recsys.data.readers.protocol import Reader
+from transformers4recsys.errors import InputError, in_one_line
 from transformers4recsys.model.next_item import NextItemModel
 from transformers4recsys.model.targets import TargetRule
 from transformers4recsys.schema import Schema
@@ -108,12 +110,16 @@ class RecSysTrainer(Trainer):
         if model.has_sparse_gradients:
             settings = self.get_optimizer_cls_and_kwargs(args)[1]
             optimizer = (SparseAdamW, settings | {"is_lazy": has_lazy_updates})
-        super().__init__(model=model, args=args, callbacks=callbacks, optimizer_cls_and_kwargs=optimizer)
+        try:
+            super().__init__(model=model, args=args, callbacks=callbacks, optimizer_cls_and_kwargs=optimizer)
+        except Exception as error:
+            raise InputError(f"these settings do not go together here: {in_one_line(error)}") from error
         for shows_progress in (PrinterCallback, ProgressCallback):
             self.remove_callback(shows_progress)
         self.schedule, self.evaluation = schedule, evaluation
         self.watch = FiniteWatch(args.device, advice=_advice(args))
         self.schema, self.target_rule = model.schema, model.training_targets
+        _try_optimizer(self)
         self.train_reader: Reader | None = None
         self.eval_reader: Reader | None = None
 
@@ -224,6 +230,16 @@ class RecSysTrainer(Trainer):
 
 def _count_targets(rule: TargetRule, schema: Schema, batch: Batch) -> Tensor:
     return rule.count(batch.columns[schema.item_id.name].lengths)
+
+
+def _try_optimizer(trainer: Trainer) -> None:
+    """Make the optimizer now: what it needs may be missing, which is to be known before anything is written."""
+    try:
+        trainer.create_optimizer()
+    except Exception as error:
+        raise InputError(
+            f"`optim` {OptimizerNames(trainer.args.optim).value} cannot be used: {in_one_line(error)}"
+        ) from error
 
 
 def _advice(args: TrainingArguments) -> str:

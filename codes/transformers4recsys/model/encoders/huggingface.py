@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from transformers4recsys.errors import InputError
+from transformers4recsys.errors import InputError, in_one_line
 from transformers4recsys.model.encoders.causality import is_causal
 from transformers4recsys.model.encoders.packing import Packing, pack
 from transformers4recsys.model.encoders.settings import EncoderSettings
@@ -94,7 +94,12 @@ def library_encoder(
 
     def build(settings: EncoderSettings) -> HuggingFaceEncoder:
         entries = {name: value(settings) for name, value in own.items()}
-        config, used = configuration(architecture, settings, entries)
+        try:
+            config, used = configuration(architecture, settings, entries)
+        except InputError:
+            raise
+        except Exception as error:
+            raise _no_encoder(architecture, f"it refuses these sizes ({in_one_line(error)})") from error
         return from_config(config, settings, used_settings=used)
 
     return build
@@ -130,7 +135,7 @@ def from_config(
     except InputError:
         raise
     except Exception as error:
-        raise _no_encoder(config.model_type, str(error)) from error
+        raise _no_encoder(config.model_type, in_one_line(error)) from error
 
 
 def around(
