@@ -32,12 +32,12 @@ class Verdict:
     below: float | None = None
 
 
-def _works(help: str = "", default: Any = None, **bounds: float) -> Verdict:
-    return Verdict(WORKS, help, default=default, **bounds)
+def _works(help: str = "", default: Any = None, *, at_least: float | None = None) -> Verdict:
+    return Verdict(WORKS, help, default=default, at_least=at_least)
 
 
-def _other(help: str, default: Any = None, **bounds: float) -> Verdict:
-    return Verdict(OTHER_MEANING, help, default=default, **bounds)
+def _other(help: str, default: Any = None, *, at_least: float | None = None, below: float | None = None) -> Verdict:
+    return Verdict(OTHER_MEANING, help, default=default, at_least=at_least, below=below)
 
 
 def _no_effect(why: str, default: Any = None) -> Verdict:
