@@ -127,7 +127,7 @@ def _train_in(
     days, checked = _checked_days(settings, schema, does_train=arguments.do_train)
     model = _model_of(settings, schema, arguments)
     of_run = {
-        "settings": _sections(settings, schema),
+        "settings": _sections(settings, arguments, schema),
         "schema": schema,
         "data_path": settings.data.days.data_path or "",
     }
@@ -344,11 +344,11 @@ def _without_credentials(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: redact_credentials(value) if type(value) is str else value for name, value in values.items()}
 
 
-def _sections(settings: TrainSettings, schema: Schema) -> dict[str, Any]:
+def _sections(settings: TrainSettings, arguments: TrainingArguments, schema: Schema) -> dict[str, Any]:
     return {
         "data": _without_credentials(as_values(settings.data)),
         "model": _without_credentials(as_values(settings.model)),
-        "training": _without_credentials(as_values(settings.training)),
+        "training": _without_credentials(as_values(settings.training) | arguments.to_sanitized_dict()),
         "features": schema.to_entries(),
     }
 
