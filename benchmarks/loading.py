@@ -4,9 +4,9 @@ python benchmarks/loading.py [--cores 1 2]                         sessions and 
 python benchmarks/loading.py --gigabytes 5 [--memory 1GB]          peak memory, each reader in a process of its own
 .venv-nvtabular/bin/python benchmarks/loading.py --cores 1 2 --engines pyarrow nvtabular      so petastorm too
 
-Made-up sessions of 2 to 20 items, uniform. Readers: each engine holding, the pyarrow engine also streaming; row-wise
+Made-up sessions of 2 to 20 items, uniform. Readers: each library holding, the pyarrow reader also streaming; row-wise
 reading with pandas as the older program did (needs `pip install pandas`); for memory also whole files with pyarrow and
-pandas. The environments of the other engines are those of `make engine-nvtabular` and `make engine-petastorm`.
+pandas. The environments of the other readers are those of `make engine-nvtabular` and `make engine-petastorm`.
 JSON lines, the fastest of the repeats; compare numbers of one run with one another.
 """
 
@@ -34,7 +34,7 @@ from transformers4recsys.data.checks import check_files
 from transformers4recsys.data.parquet.row_groups import row_groups
 from transformers4recsys.data.readers import READERS
 from transformers4recsys.data.readers.library import Library, Reading
-from transformers4recsys.data.readers.pyarrow import ArrowEngine
+from transformers4recsys.data.readers.pyarrow import DayReader
 from transformers4recsys.schema import Schema
 
 ID = {"dtype": "categorical", "cardinality": 100_000}
@@ -73,8 +73,8 @@ def write_file(path: Path, num_bytes: int, row_group: int) -> None:
             writer.write_table(block, row_group_size=row_group)
 
 
-def engine(path: str, memory_bytes: int, workers_count: int = 2, library: Library | None = None) -> ArrowEngine:
-    return ArrowEngine(
+def open_reader(path: str, memory_bytes: int, workers_count: int = 2, library: Library | None = None) -> DayReader:
+    return DayReader(
         [path],
         schema=SCHEMA,
         batch_size=BATCH,
@@ -119,15 +119,15 @@ def drain(batches) -> None:
         pass
 
 
-def measure_speed(num_sessions: int, repeats: int, engines: list[str]) -> None:
+def measure_speed(num_sessions: int, repeats: int, readers: list[str]) -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         path, few = (str(Path(folder, name)) for name in ("sessions.parquet", "few.parquet"))
         table = block_of_sessions(num_sessions)
         pq.write_table(table, path, row_group_size=num_sessions // 16)
         pq.write_table(table.slice(0, num_sessions // 8), few)
-        ways = {name: (num_sessions, way) for each in engines for name, way in ways_of_engine(each, path).items()}
-        if "pyarrow" in engines:
+        ways = {name: (num_sessions, way) for each in readers for name, way in ways_of_reader(each, path).items()}
+        if "pyarrow" in readers:
             ways |= {name: (num_sessions, way) for name, way in ways_of_pyarrow(path).items()}
             ways |= {name: (num_sessions // 8, way) for name, way in ways_of_rows(few).items()}
         times = {name: [seconds_of(way) for _ in range(repeats)] for name, (_, way) in ways.items()}
@@ -138,16 +138,16 @@ def measure_speed(num_sessions: int, repeats: int, engines: list[str]) -> None:
         show(cores=cores, reader=name, sessions_per_second=round(speed), events_per_second=round(speed * events))
 
 
-def ways_of_engine(name: str, path: str) -> dict[str, Callable[[], object]]:
-    """Hold the rows that an engine has read: what its first epoch and the later ones take."""
+def ways_of_reader(name: str, path: str) -> dict[str, Callable[[], object]]:
+    """Hold the rows that a reader has read: what its first epoch and the later ones take."""
     library = READERS[name]
     if library:
         library.check_usable(path)
-    held = engine(path, 10**12, library=library)
+    held = open_reader(path, 10**12, library=library)
     ways: dict[str, Callable[[], object]] = {}
     for workers in (0,) if name == "nvtabular" else (0, 1, 2):
         ways[f"{name}, first epoch, {workers} workers"] = lambda workers=workers: drain(
-            engine(path, 10**12, workers, library).batches(0)
+            open_reader(path, 10**12, workers, library).batches(0)
         )
     return ways | {f"{name}, later epochs": lambda: drain(held.batches(1))}
 
@@ -158,7 +158,7 @@ def ways_of_pyarrow(path: str) -> dict[str, Callable[[], object]]:
     ways: dict[str, Callable[[], object]] = {"check": lambda: check_files([path], SCHEMA)}
     for workers in (0, 1, 2):
         ways[f"pyarrow, streamed in 4 blocks, {workers} workers"] = lambda workers=workers: drain(
-            engine(path, memory_bytes, workers).batches(0)
+            open_reader(path, memory_bytes, workers).batches(0)
         )
     return ways
 
@@ -179,13 +179,13 @@ def measure_on_cores(number: int, flags: list[str]) -> None:
 
 
 def read_streamed(path: str, memory_bytes: int) -> None:
-    drain(engine(path, memory_bytes).batches(0))
+    drain(open_reader(path, memory_bytes).batches(0))
 
 
 WAYS_TO_READ = {
     "nothing read": lambda path, memory_bytes: None,
     "checked": lambda path, memory_bytes: check_files([path], SCHEMA),
-    "pyarrow engine, streamed": read_streamed,
+    "pyarrow reader, streamed": read_streamed,
     "whole with pyarrow": lambda path, memory_bytes: pq.read_table(path),
     "whole with pandas": lambda path, memory_bytes: pd.read_parquet(path),
 }

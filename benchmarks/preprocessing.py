@@ -52,28 +52,28 @@ def polars(log: Path, output: Path) -> dict[str, float]:
 
 
 def duckdb(log: Path, output: Path) -> dict[str, float]:
-    return _preprocess(log, output, "duckdb", past=20)
+    return _preprocess(log, output, "duckdb", history=20)
 
 
-def duckdb_without_past(log: Path, output: Path) -> dict[str, float]:
-    return _preprocess(log, output, "duckdb", past=0)
+def duckdb_without_history(log: Path, output: Path) -> dict[str, float]:
+    return _preprocess(log, output, "duckdb", history=0)
 
 
 def spark(log: Path, output: Path) -> dict[str, float]:
-    return _preprocess(log, output, "spark", past=20)
+    return _preprocess(log, output, "spark", history=20)
 
 
-RUNS = {run.__name__: run for run in (polars, duckdb, duckdb_without_past, spark)}
+RUNS = {run.__name__: run for run in (polars, duckdb, duckdb_without_history, spark)}
 
 
-def _preprocess(log: Path, output: Path, engine: str, *, past: int) -> dict[str, float]:
+def _preprocess(log: Path, output: Path, engine: str, *, history: int) -> dict[str, float]:
     """Run preprocess; give the seconds of reading with ids and sessions, of the features and lists, and of writing."""
     spent: Counter[str] = Counter()
     _timed(pipeline.Pipeline, "_identified", "read", spent)
     _timed(events, "audit", "read", spent)
     _timed(day_files, "write", "write", spent)
     began = time.perf_counter()
-    preprocess(log, output, read_recipe(RECIPE, {"past_length_max": past}), engine=engine)
+    preprocess(log, output, read_recipe(RECIPE, {"past_length_max": history}), engine=engine)
     return {**spent, "sessionise": time.perf_counter() - began - sum(spent.values())}
 
 

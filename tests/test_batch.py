@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from transformers4recsys.batch import IS_PAST, Batch, Jagged, joined, with_past
+from transformers4recsys.batch import IS_PAST, Batch, Jagged, concatenated, with_past
 from transformers4recsys.schema import Schema
 
 SESSIONS = [[1, 2, 3], [], [4], [5, 6]]
@@ -33,7 +33,11 @@ def test_padded_keeps_the_type(dtype: torch.dtype):
 
 
 def test_is_real_tells_values_from_padding():
-    assert Jagged.from_lists([[0, 0], [], [0]]).is_real(2).tolist() == [[True, True], [False, False], [True, False]]
+    assert Jagged.from_lists([[0, 0], [], [0]]).is_not_padding(2).tolist() == [
+        [True, True],
+        [False, False],
+        [True, False],
+    ]
 
 
 def test_batch_knows_its_size_and_its_longest_column():
@@ -49,8 +53,8 @@ def test_a_batch_moves_with_all_its_columns():
 
 
 @pytest.mark.parametrize("second", [[[7], [8, 9], [], [10]], [[], [], [], []], [[7, 7, 7]] * 4])
-def test_joined_puts_each_session_behind_the_same_of_the_first(second: list[list[int]]):
-    together = joined(Jagged.from_lists(SESSIONS, torch.int64), Jagged.from_lists(second, torch.int64))
+def test_concatenated_puts_each_session_behind_the_same_of_the_first(second: list[list[int]]):
+    together = concatenated(Jagged.from_lists(SESSIONS, torch.int64), Jagged.from_lists(second, torch.int64))
     assert lists(together) == [first + behind for first, behind in zip(SESSIONS, second, strict=True)]
     assert together.max_length == max(len(session) for session in lists(together))
 

@@ -6,7 +6,7 @@ import shlex
 import pytest
 
 from transformers4recsys import cli
-from transformers4recsys.cli import FlagParser, main, spelt_out
+from transformers4recsys.cli import FlagParser, expand_config_file, main
 from transformers4recsys.config import DataArguments, ModelArguments, TrainingArguments, bytes_of
 from transformers4recsys.errors import InputError
 
@@ -68,7 +68,7 @@ def test_a_file_of_flags_equals_the_command_line(suffix, tmp_path):
 def test_a_word_behind_a_file_of_flags_is_no_flag(tmp_path):
     (tmp_path / "run.yaml").write_text("input: [a.csv]")
     with pytest.raises(InputError, match=r"'b.csv' stands behind .*run.yaml, where only flags may"):
-        spelt_out([str(tmp_path / "run.yaml"), "b.csv"])
+        expand_config_file([str(tmp_path / "run.yaml"), "b.csv"])
 
 
 @pytest.mark.parametrize(

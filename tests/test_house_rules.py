@@ -15,9 +15,9 @@ LONGER = {("training/evaluation.py", "run"): 80}
 MAY_IMPORT_LATE = {
     "reporting/loggers.py",
     "benchmarking/picture.py",
-    "data/nvtabular_engine.py",
-    "data/petastorm_engine.py",
-    "preprocessing/spark_engine.py",
+    "data/readers/nvtabular.py",
+    "data/readers/petastorm.py",
+    "preprocessing/engines/spark.py",
 }
 
 
@@ -51,15 +51,3 @@ def test_tests_mirror_the_package():
     modules = [path for path in MODULES if path.name != "__init__.py" and name_of(path) not in small]
     expected = {(path.parent / f"test_{path.name}").relative_to(PACKAGE).as_posix() for path in modules}
     assert sorted(expected - mirrored) == []
-
-
-def test_only_the_edge_knows_the_settings():
-    readers = {name_of(path) for path in MODULES if "transformers4recsys.config import" in path.read_text()}
-    assert readers == {
-        "build.py",
-        "build_benchmark.py",
-        "build_model.py",
-        "build_preprocessing.py",
-        "cli.py",
-        "idle_flags.py",
-    }

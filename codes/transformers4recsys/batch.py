@@ -41,14 +41,14 @@ class Jagged:
             self.max_length,
         )
 
-    def is_real(self, length: int) -> Tensor:
+    def is_not_padding(self, length: int) -> Tensor:
         """Say which of `length` padded positions hold a value, (B, length)."""
         return torch.arange(length, device=self.offsets.device) < self.lengths[:, None]
 
     def padded(self, length: int) -> Tensor:
         """Pad each session on the right with 0 to (B, length)."""
         padded_BL = self.values.new_zeros(len(self.offsets) - 1, length)
-        return padded_BL.masked_scatter_(self.is_real(length), self.values)
+        return padded_BL.masked_scatter_(self.is_not_padding(length), self.values)
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Batch:
         return self.columns[name].padded(length)
 
 
-def joined(first: Jagged, second: Jagged) -> Jagged:
+def concatenated(first: Jagged, second: Jagged) -> Jagged:
     """Put each session of `second` right behind the same session of `first`."""
     offsets = first.offsets + second.offsets
     lengths = torch.stack([first.lengths, second.lengths], dim=1)
@@ -100,7 +100,7 @@ def with_past(batch: Batch, schema: Schema) -> Batch:
         of_current = batch.columns[feature.name]
         of_past = batch.columns[past.name] if past else nothing
         of_past = Jagged(of_past.values.to(of_current.values.dtype), of_past.offsets, of_past.max_length)
-        columns[feature.name] = joined(of_past, of_current)
+        columns[feature.name] = concatenated(of_past, of_current)
     is_past = Jagged(torch.ones_like(past_item.values, dtype=torch.bool), past_item.offsets, past_item.max_length)
     is_current = Jagged(torch.zeros_like(item.values, dtype=torch.bool), item.offsets, item.max_length)
-    return Batch(columns | {IS_PAST: joined(is_past, is_current)})
+    return Batch(columns | {IS_PAST: concatenated(is_past, is_current)})

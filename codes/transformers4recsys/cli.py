@@ -32,7 +32,7 @@ from transformers4recsys.config import (
     SimulateArguments,
     TrainingArguments,
 )
-from transformers4recsys.data.parquet.files import without_keys
+from transformers4recsys.data.parquet.files import redact_credentials
 from transformers4recsys.errors import InputError
 from transformers4recsys.terminal import show_log_lines
 from transformers4recsys.training.launch import failing_together, processes_to_start, run_processes
@@ -83,7 +83,9 @@ class FlagParser(HfArgumentParser):
 
     def settings_of(self, arguments: list[str]) -> tuple[Any, ...]:
         """Parse flags, the first of which may come from a JSON or YAML file."""
-        *settings, unknown = self.parse_args_into_dataclasses(spelt_out(arguments), return_remaining_strings=True)
+        *settings, unknown = self.parse_args_into_dataclasses(
+            expand_config_file(arguments), return_remaining_strings=True
+        )
         for word in unknown:
             self._refuse(word)
         return tuple(settings)
@@ -95,7 +97,7 @@ class FlagParser(HfArgumentParser):
         raise InputError(f"{word!r} is not a flag of this command{hint}")
 
 
-def spelt_out(arguments: list[str]) -> list[str]:
+def expand_config_file(arguments: list[str]) -> list[str]:
     """Put the flags that a JSON or YAML file holds in its place, before those that follow it and overrule it."""
     # A launcher may put the rank in front.
     ranks = list(takewhile(lambda word: word.startswith(("--local-rank=", "--local_rank=")), arguments))
@@ -190,14 +192,18 @@ def main(arguments: list[str] | None = None) -> int:
             sys.stdout.write(help_page(name, command))
             return 0
         show_log_lines()
-        number = processes_to_start(spelt_out(rest), os.environ, torch.cuda.device_count()) if command.uses_gpus else 1
+        number = (
+            processes_to_start(expand_config_file(rest), os.environ, torch.cuda.device_count())
+            if command.uses_gpus
+            else 1
+        )
         if number > 1:
             log.info("%d GPUs are visible: one process each, as torchrun --nproc_per_node %d would do", number, number)
             return run_processes(number, arguments)
         with failing_together():
             command.run(*FlagParser(command.settings, add_help=False).settings_of(rest))
     except InputError as error:
-        sys.stderr.write(f"error: {without_keys(str(error))}\n")
+        sys.stderr.write(f"error: {redact_credentials(str(error))}\n")
         return 2
     return 0
 

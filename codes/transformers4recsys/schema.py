@@ -61,7 +61,7 @@ class Schema:
 
     @property
     def columns(self) -> tuple[Feature, ...]:
-        """Every column an engine reads, each once."""
+        """Every column that is read, each once."""
         return (*self.features, *self.past.values(), *self.negatives.values())
 
     def past_of(self, feature: Feature) -> Feature | None:

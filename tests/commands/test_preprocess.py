@@ -5,7 +5,7 @@ import json
 import pytest
 
 from transformers4recsys import cli
-from transformers4recsys.commands.preprocess import idle_engine_flags
+from transformers4recsys.commands.preprocess import unused_engine_flags
 from transformers4recsys.config import PreprocessArguments
 from transformers4recsys.errors import InputError
 
@@ -37,9 +37,9 @@ def test_a_decay_that_says_nothing_is_told(tmp_path, capsys):
 )
 def test_flags_of_the_other_engine_are_told(engine, report, idle):
     given = {"input": ["log"], "output": "days", "engine": engine, "report": report}
-    assert idle_engine_flags(PreprocessArguments(**given)) == []
+    assert unused_engine_flags(PreprocessArguments(**given)) == []
     settings = {"memory_limit": "1GB", "threads": 2, "spark_master": "local[3]"}
-    assert idle_engine_flags(PreprocessArguments(**given, **settings)) == idle
+    assert unused_engine_flags(PreprocessArguments(**given, **settings)) == idle
 
 
 def test_a_size_that_is_none_is_refused_before_anything_is_read():

@@ -52,14 +52,14 @@ def test_a_day_that_memory_cannot_hold_trains_as_one_that_it_can(run_train, caps
     assert losses[0] == losses[1] and len(losses[0]) == 2
 
 
-@pytest.mark.parametrize(("engine", "package"), [("nvtabular", "merlin.loader.torch"), ("petastorm", "petastorm")])
+@pytest.mark.parametrize(("reader", "package"), [("nvtabular", "merlin.loader.torch"), ("petastorm", "petastorm")])
 def test_an_engine_that_is_not_installed_is_told_before_anything_is_written(
-    engine, package, run_train, capsys, monkeypatch
+    reader, package, run_train, capsys, monkeypatch
 ):
     monkeypatch.setitem(sys.modules, package, None)
-    folder = run_train(exit_code=2, data_loader_engine=engine)
+    folder = run_train(exit_code=2, data_loader_engine=reader)
     message = capsys.readouterr().err
-    assert f"`make engine-{engine}` installs it" in message and "Traceback" not in message and not folder.exists()
+    assert f"`make engine-{reader}` installs it" in message and "Traceback" not in message and not folder.exists()
 
 
 def test_a_training_window_that_an_engine_cannot_hold_is_told_before_anything_is_written(
@@ -69,7 +69,7 @@ def test_a_training_window_that_an_engine_cannot_hold_is_told_before_anything_is
     flags = {"data_loader_engine": "petastorm", "training_time_window_size": 2}
     folder = run_train(exit_code=2, loader_memory="8KB", **flags)
     message = " ".join(capsys.readouterr().err.split())
-    assert "2019-10-01-train.parquet" in message and "this engine holds them all" in message
+    assert "2019-10-01-train.parquet" in message and "this reader holds them all" in message
     assert "Traceback" not in message and not folder.exists()
 
 

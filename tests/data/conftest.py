@@ -1,4 +1,4 @@
-"""Small parquet files that the data tests share, and the batches that every engine must make of one."""
+"""Small parquet files that the data tests share, and the batches that every reader must make of one."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import pytest
 from transformers4recsys.batch import Batch
 from transformers4recsys.data.readers import READERS
 from transformers4recsys.data.readers.library import Reading
-from transformers4recsys.data.readers.protocol import Engine
-from transformers4recsys.data.readers.pyarrow import ArrowEngine
+from transformers4recsys.data.readers.protocol import Reader
+from transformers4recsys.data.readers.pyarrow import DayReader
 from transformers4recsys.schema import Schema
 
 SCHEMA = Schema.from_entries(
@@ -89,14 +89,14 @@ def as_lists(batches: Iterable[Batch]) -> list[dict[str, tuple]]:
     ]
 
 
-def items_of(engine: Engine) -> list[list[int]]:
-    columns = [batch.columns["item"] for batch in engine.batches(0)]
+def items_of(reader: Reader) -> list[list[int]]:
+    columns = [batch.columns["item"] for batch in reader.batches(0)]
     return [part.tolist() for column in columns for part in column.values.split(column.lengths.tolist())]
 
 
 @pytest.fixture
 def compare(write: Callable[..., str]) -> Callable[..., None]:
-    """Compare an engine's batches with those of pyarrow, also of two ranks and shuffled, and with the files.
+    """Compare a reader's batches with those of pyarrow, also of two ranks and shuffled, and with the files.
 
     The first file holds `first`, the second one 25 sessions; its name comes earlier in the alphabet.
     """
@@ -110,13 +110,13 @@ def compare(write: Callable[..., str]) -> Callable[..., None]:
         settings: dict[str, Any] = {"schema": SCHEMA, "batch_size": 4, "day": datetime(2019, 10, 1), "seed": 3}
         settings |= {"session_length_max": 5, "past_length_max": 3}
         for more in ({}, *({"rank": rank, "world_size": 2, "shuffle": True} for rank in (0, 1))):
-            engine = ArrowEngine(files, library=READERS[name], reading=Reading(**reading), **settings, **more)
-            expected = ArrowEngine(files, **settings, **more)
-            assert (len(engine), engine.num_rows) == (len(expected), expected.num_rows)
+            reader = DayReader(files, library=READERS[name], reading=Reading(**reading), **settings, **more)
+            expected = DayReader(files, **settings, **more)
+            assert (len(reader), reader.num_rows) == (len(expected), expected.num_rows)
             for epoch in (0, 1):
-                assert as_lists(engine.batches(epoch)) == as_lists(expected.batches(epoch))
+                assert as_lists(reader.batches(epoch)) == as_lists(expected.batches(epoch))
             if not more:
-                assert items_of(engine) == [
+                assert items_of(reader) == [
                     items[-5:] for table in tables.values() for items in table["item"].to_pylist() if len(items) > 1
                 ]
 

@@ -14,7 +14,7 @@ from pyarrow import fs
 from transformers4recsys.data.checks import check_files
 from transformers4recsys.data.days import day_files
 from transformers4recsys.data.readers.library import Reading
-from transformers4recsys.data.readers.pyarrow import ArrowEngine
+from transformers4recsys.data.readers.pyarrow import DayReader
 from transformers4recsys.errors import InputError
 from transformers4recsys.schema import Schema
 
@@ -61,8 +61,8 @@ def days_schema(toy_days: Path) -> Schema:
 
 
 def items_of(files: list[str], schema: Schema, **settings: object) -> list[int]:
-    engine = ArrowEngine(files, schema=schema, batch_size=16, session_length_max=20, day=DAY, **settings)
-    return [item for batch in engine.batches(0) for item in batch.columns["item_id"].values.tolist()]
+    reader = DayReader(files, schema=schema, batch_size=16, session_length_max=20, day=DAY, **settings)
+    return [item for batch in reader.batches(0) for item in batch.columns["item_id"].values.tolist()]
 
 
 def test_files_and_parts_behind_a_uri_read_as_local_ones(remote_days: str, toy_days: Path, days_schema: Schema):

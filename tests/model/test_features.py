@@ -49,8 +49,10 @@ def test_a_one_hot_item_equals_a_linear_layer_on_one_hot_vectors(schema, make_ba
     batch = make_batch([[1, 30, 3], [4, 5]])
     one_hot = torch.nn.functional.one_hot(batch.columns["item_id"].values, 31).float()
     category = embedder.tables["table category"](batch.columns["category"].values)
-    joined = torch.cat([one_hot @ embedder.item_table.weight, category, batch.columns["price"].values[:, None]], dim=1)
-    torch.testing.assert_close(embedder(batch), embedder.merge(joined))
+    concatenated = torch.cat(
+        [one_hot @ embedder.item_table.weight, category, batch.columns["price"].values[:, None]], dim=1
+    )
+    torch.testing.assert_close(embedder(batch), embedder.merge(concatenated))
 
 
 def test_a_one_hot_item_leaves_a_shared_table_to_the_other_columns():
@@ -67,19 +69,19 @@ def test_a_one_hot_item_leaves_a_shared_table_to_the_other_columns():
 def test_attention_merge_weighs_whole_features():
     torch.manual_seed(0)
     merge = AttentionMerge([3, 1], 4, layer_norm_eps=1e-12)
-    joined = torch.randn(5, 4)
-    normal = merge.before(joined)
+    concatenated = torch.randn(5, 4)
+    normal = merge.before(concatenated)
     first, second = merge.values[0](normal[:, :3]), merge.values[1](normal[:, 3:])
     for position in range(5):
         powers = [float(merge.score(value[position]).exp()) for value in (first, second)]
         mixed = (powers[0] * first[position] + powers[1] * second[position]) / sum(powers)
-        torch.testing.assert_close(merge(joined)[position], merge.after(mixed))
+        torch.testing.assert_close(merge(concatenated)[position], merge.after(mixed))
 
 
 def test_attention_merge_of_one_feature_is_its_linear_layer():
     merge = AttentionMerge([3], 4, layer_norm_eps=1e-12)
-    joined = torch.randn(2, 3)
-    torch.testing.assert_close(merge(joined), merge.after(merge.values[0](merge.before(joined))))
+    concatenated = torch.randn(2, 3)
+    torch.testing.assert_close(merge(concatenated), merge.after(merge.values[0](merge.before(concatenated))))
 
 
 @pytest.mark.parametrize("name", sorted(MERGES))

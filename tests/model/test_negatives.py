@@ -57,11 +57,11 @@ def test_draws_follow_the_generator():
 
 def test_a_store_deals_out_what_it_drew_and_draws_anew_when_used_up():
     counts, store = torch.ones(1000, dtype=torch.long), NegativeStore(among_seen, alpha=0.0, size=10)
-    dealt = [store.take(4, counts) for _ in range(2)]
+    dealt = [store.sample(4, counts) for _ in range(2)]
     assert torch.equal(torch.cat(dealt), store.ids[:8]) and len(store.ids) == 10
-    again = store.take(4, counts)
+    again = store.sample(4, counts)
     assert torch.equal(again, store.ids[:4]) and not torch.equal(again, dealt[0])
-    assert len(store.take(25, counts)) == 25
+    assert len(store.sample(25, counts)) == 25
 
 
 def test_stores_draw_alike_from_a_seed_and_counts_whatever_else_is_drawn_or_was_before():
@@ -70,7 +70,7 @@ def test_stores_draw_alike_from_a_seed_and_counts_whatever_else_is_drawn_or_was_
         counts, store = torch.ones(1000, dtype=torch.long), NegativeStore(among_seen, alpha=0.0, size=4, seed=seed)
         for added in days:
             counts += added
-            ids = torch.cat([store.take(4, counts) for _ in range(3)])
+            ids = torch.cat([store.sample(4, counts) for _ in range(3)])
         return ids.tolist()
 
     assert drawn(5, 3, 4) == drawn(5, 7)
@@ -79,10 +79,10 @@ def test_stores_draw_alike_from_a_seed_and_counts_whatever_else_is_drawn_or_was_
 
 def test_a_store_draws_anew_when_the_counts_change():
     counts, store = torch.tensor([0, 1, 0, 0]), NegativeStore(among_seen, alpha=0.0, size=100)
-    assert store.take(5, counts).tolist() == [1] * 5
+    assert store.sample(5, counts).tolist() == [1] * 5
     assert store.log_probabilities_V.exp().tolist() == [0, 1, 0, 0]
     counts += torch.tensor([0, -1, 0, 3])
-    assert store.take(5, counts).tolist() == [3] * 5
+    assert store.sample(5, counts).tolist() == [3] * 5
 
 
 def test_targets_of_other_sessions_are_negatives_but_the_label_is_not():

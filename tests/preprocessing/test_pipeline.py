@@ -64,7 +64,7 @@ def plain_twin(log: list[dict], *, session_length_max: int, past_length_max: int
             sessions.append({"session_id": visit, "start": start, "events": kept[-session_length_max:]})
     sessions.sort(key=lambda session: (session["start"], session["session_id"]))
     fit = [e for session in sessions if midnight(session["start"]) == fitted for e in session["events"]]
-    scale = {
+    standardizer = {
         "price": fit_of([math.log1p(e["price"]) for e in fit if e["price"] is not None]),
         "time_since_last": fit_of([math.log1p(e["pause"]) for e in fit]),
     }
@@ -74,9 +74,11 @@ def plain_twin(log: list[dict], *, session_length_max: int, past_length_max: int
             mean = category_price(events, raw["category"], event["time"], fitted)
             event["relative_price"] = price / mean - 1 if price is not None and mean else 0.0
             event["item_age"] = math.log1p((event["time"] - first_seen[raw["product"]]) / DAY)
-            event["price"] = (math.log1p(price) - scale["price"][0]) / scale["price"][1] if price is not None else 0.0
-            mean, deviation = scale["time_since_last"]
-            event["time_since_last"] = (math.log1p(event["pause"]) - mean) / deviation
+            event["price"] = (
+                (math.log1p(price) - standardizer["price"][0]) / standardizer["price"][1] if price is not None else 0.0
+            )
+            mean, std = standardizer["time_since_last"]
+            event["time_since_last"] = (math.log1p(event["pause"]) - mean) / std
     return [
         {
             "session_id": session["session_id"],

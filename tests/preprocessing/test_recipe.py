@@ -31,13 +31,13 @@ def test_a_session_id_needs_no_gap_and_a_user_does():
 
 def test_a_sequence_goes_on_over_pauses_and_has_no_past():
     recipe = Recipe(item_column="product", order_column="n", user_column="customer", split="leave_one_out")
-    assert recipe.gap_minutes is None and not recipe.has_past
+    assert recipe.gap_minutes is None and not recipe.has_history
 
 
 def test_past_sessions_need_a_user():
-    assert not Recipe(**LEAST).has_past
-    assert Recipe(**LEAST, user_column="customer").has_past
-    assert not Recipe(**LEAST, user_column="customer", past_length_max=0).has_past
+    assert not Recipe(**LEAST).has_history
+    assert Recipe(**LEAST, user_column="customer").has_history
+    assert not Recipe(**LEAST, user_column="customer", past_length_max=0).has_history
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_past_sessions_need_a_user():
         ({"session_gap_minutes": 0}, "--session_gap_minutes 0: must be a number of at least 1"),
         ({"fit_days": "x"}, "--fit_days 'x': must be a whole number"),
         ({"file_format": "xml"}, "--file_format 'xml': allowed are csv, json, parquet"),
-        ({"separator": 3}, "--separator 3: expected a text"),
+        ({"separator": 3}, "--separator 3: expected text"),
         ({"split": "random"}, "--split 'random': allowed are days, leave_one_out, time, given"),
         ({"split": "given"}, "--split given and --split_column"),
         ({"split_column": "part"}, "--split given and --split_column"),
@@ -72,7 +72,7 @@ def test_past_sessions_need_a_user():
         ({"neg_samples": 2, "split": "time"}, "--neg_samples draws from the days before a session's"),
         ({"split": "time", "time_unit": "hour"}, "--split time makes no files of hours"),
         ({"split": "time", "time_column": None, "order_column": "n"}, "--time_column is not given"),
-        ({"names": {"item": "x"}}, "names: 'item' is no output column; there are item_id"),
+        ({"names": {"item": "x"}}, "names: 'item' is not an output column; there are item_id"),
         ({"names": {"item_id": "event_time"}}, "two output columns are called 'event_time'"),
         ({"categorical_columns": ["event_time"]}, "column 'event_time': this name is taken"),
         ({"categorical_columns": ["category"], "category_column": "kind"}, "column 'category': this name is taken"),
@@ -89,7 +89,7 @@ def test_what_cannot_be_is_an_error(settings, message):
     [
         ("item_colum: product", "unknown setting 'item_colum'; did you mean item_column"),
         ("- item_column", "expected `setting: value` lines"),
-        ("item_column: [", "is no valid YAML"),
+        ("item_column: [", "is not valid YAML"),
         ("categorical_columns: brand", "categorical_columns must be a list"),
         ("names: item_id", "names must be a mapping"),
     ],

@@ -102,8 +102,8 @@ def test_halves_are_disjoint_and_together_whole(whole):
 
 
 def test_counts_add_up(tmp_path, whole):
-    ledger = json.loads((whole / "preprocessing.json").read_text())
-    (call,) = ledger["calls"]
+    manifest = json.loads((whole / "preprocessing.json").read_text())
+    (call,) = manifest["calls"]
     assert call["events_read"] == sum(pq.read_metadata(path).num_rows for path in (tmp_path / "logs").iterdir())
     assert call["events_read"] == call["events_written"] + sum(call["events_dropped"].values())
     assert sorted(call["events_dropped"]) == [
@@ -113,7 +113,7 @@ def test_counts_add_up(tmp_path, whole):
         "no_time",
         "repeated_item",
     ]
-    for day, counts in ledger["days"].items():
+    for day, counts in manifest["days"].items():
         rows = pq.read_table(whole / f"session_start_date={day}-train.parquet").to_pylist()
         assert counts["sessions"] == counts["valid_sessions"] + counts["test_sessions"] == len(rows)
         assert counts["events"] == sum(len(row["item_id"]) for row in rows)
@@ -238,7 +238,7 @@ def test_hours_in_the_place_of_days(write_log, day_file, tmp_path, recipe, caplo
     assert "4 of 4 events are in the sessions of 2 hours" in caplog.text
 
 
-def test_dates_without_a_clock(write_log, day_file, tmp_path, recipe):
+def test_dates_without_a_time_of_day(write_log, day_file, tmp_path, recipe):
     rows = [
         ("b", "01-05", 7, 1),
         ("a", "01-05", 9, 2),

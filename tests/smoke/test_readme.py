@@ -40,10 +40,10 @@ def run(tmp_path):
     return run
 
 
-@pytest.mark.parametrize("engine", READERS)
-def test_the_documented_command(run, tmp_path, engine):
+@pytest.mark.parametrize("reader", READERS)
+def test_the_documented_command(run, tmp_path, reader):
     try:
-        if library := READERS[engine]:
+        if library := READERS[reader]:
             library.check_usable(str(tmp_path))
     except InputError as error:
         pytest.skip(str(error))
@@ -52,7 +52,7 @@ def test_the_documented_command(run, tmp_path, engine):
     run(f"transformers4recsys preprocess --input log --output dataset_path --recipe {recipe}")
     # Three days in place of fifteen: a step over 390,000 items takes its time on a CPU.
     line = block_with("CUDA_VISIBLE_DEVICES").replace("--end_date 2019-10-15", "--end_date 2019-10-03")
-    line = line.replace("--data_loader_engine pyarrow", f"--data_loader_engine {engine}")
+    line = line.replace("--data_loader_engine pyarrow", f"--data_loader_engine {reader}")
     output = run(line, "codes")
     assert "2019-10-03" in output and "popular" in output
     results = tmp_path / "codes" / "tmp"

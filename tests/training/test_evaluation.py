@@ -12,7 +12,7 @@ NUM_REAL_ITEMS = 30
 
 
 class Batches:
-    """An engine over batches that are there already."""
+    """A reader over batches that are there already."""
 
     def __init__(self, batches):
         self.all = batches

@@ -8,13 +8,13 @@ from transformers4recsys.model.encoders import ENCODERS
 from transformers4recsys.model.targets import MaskedTargets
 from transformers4recsys.schema import Schema
 from transformers4recsys.training.evaluation import Evaluation
-from transformers4recsys.training.trainer import RecSysTrainer, Schedule, idle_batch, shown
+from transformers4recsys.training.trainer import RecSysTrainer, Schedule, dummy_batch, format_metrics
 
 CONSTANT = Schedule()
 
 
 class Sessions:
-    """An engine of eight equal batches."""
+    """A reader of eight equal batches."""
 
     num_rows = 8
 
@@ -50,7 +50,7 @@ def make_trainer(schema, make_model, make_batch, tmp_path):
             evaluation=Evaluation(),
             callbacks=[rates],
         )
-        trainer.train_engine = Sessions(make_batch([[1, 2, 3], [4, 5]]))
+        trainer.train_reader = Sessions(make_batch([[1, 2, 3], [4, 5]]))
         return trainer, rates
 
     return make
@@ -91,15 +91,15 @@ def test_checkpoints_hold_weights_and_no_pickled_arguments(make_trainer, tmp_pat
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_an_idle_batch_goes_through_every_weight_and_teaches_nothing(name, schema, make_model):
+def test_a_dummy_batch_goes_through_every_weight_and_teaches_nothing(name, schema, make_model):
     model = make_model(schema, name, is_causal=False, attn_type="bi").train()
     model.training_targets, model.masked_item = MaskedTargets(), torch.nn.Parameter(torch.randn(16))
-    model(idle_batch(schema)).loss.backward()
+    model(dummy_batch(schema)).loss.backward()
     for weight in model.parameters():
         assert not weight.requires_grad or torch.equal(weight.grad, torch.zeros_like(weight))
 
 
-def test_an_idle_batch_has_every_column():
+def test_a_dummy_batch_has_every_column():
     entries = {
         "item": {"dtype": "categorical", "cardinality": 9, "is_label": True},
         "price": {"dtype": "float"},
@@ -107,7 +107,7 @@ def test_an_idle_batch_has_every_column():
         "bef_item": {"dtype": "categorical", "cardinality": 9, "emb_table": "item"},
         "_neg_item": {"dtype": "categorical", "cardinality": 9, "emb_table": "item"},
     }
-    batch = idle_batch(Schema.from_entries(entries, past_prefix="bef_"))
+    batch = dummy_batch(Schema.from_entries(entries, past_prefix="bef_"))
     assert {name: column.values.tolist() for name, column in batch.columns.items()} == {
         **{"item": [0], "price": [0.0], "time": [0], "bef_item": [], "_neg_item": [0]}
     }
@@ -115,5 +115,5 @@ def test_an_idle_batch_has_every_column():
 
 
 def test_numbers_are_told_in_words_and_so_is_that_there_are_none():
-    assert shown({"eval_recall@20": 0.25, "eval_ndcg@20": 0.125}, "eval") == "recall@20 0.2500, ndcg@20 0.1250"
-    assert "metrics are null" in shown({"eval_recall@20": None, "eval_ndcg@20": None}, "eval")
+    assert format_metrics({"eval_recall@20": 0.25, "eval_ndcg@20": 0.125}, "eval") == "recall@20 0.2500, ndcg@20 0.1250"
+    assert "metrics are null" in format_metrics({"eval_recall@20": None, "eval_ndcg@20": None}, "eval")

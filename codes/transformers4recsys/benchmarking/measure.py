@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from transformers import TrainerCallback, TrainingArguments
 
 from transformers4recsys.benchmarking.workload import write_sessions
-from transformers4recsys.data.readers.pyarrow import ArrowEngine
+from transformers4recsys.data.readers.pyarrow import DayReader
 from transformers4recsys.model.encoders import encoder_of
 from transformers4recsys.model.encoders.settings import EncoderSettings
 from transformers4recsys.model.features import FeatureEmbedder
@@ -94,38 +94,38 @@ def measure(set_up: SetUp) -> dict[str, Any]:
         }
         started = time.perf_counter()
         trainer, times = build_trainer(set_up, schema, folder)
-        engine = ArrowEngine([train_file], shuffle=True, **reading)
-        eval_engine = ArrowEngine([eval_file], **reading)
-        trainer.train_engine = engine
+        reader = DayReader([train_file], shuffle=True, **reading)
+        eval_reader = DayReader([eval_file], **reading)
+        trainer.train_reader = reader
         trainer.train()
-        evaluated = [clocked(lambda: trainer.measure(eval_engine, split="eval", description="evaluate"))]
+        evaluated = [timed(lambda: trainer.measure(eval_reader, split="eval", description="evaluate"))]
         end_to_end = time.perf_counter() - started
         peak_memory = peak_memory_mb(set_up.device)
         evaluated += [
-            clocked(lambda: trainer.measure(eval_engine, split="eval", description="evaluate"))
+            timed(lambda: trainer.measure(eval_reader, split="eval", description="evaluate"))
             for _ in range(set_up.repeats - 1)
         ]
         loading = [
-            clocked(lambda: list(ArrowEngine([train_file], shuffle=True, **reading).batches(0)))
+            timed(lambda: list(DayReader([train_file], shuffle=True, **reading).batches(0)))
             for _ in range(set_up.repeats)
         ]
-        num_events = sum(len(batch.columns["items"].values) for batch in engine.batches(0))
+        num_events = sum(len(batch.columns["items"].values) for batch in reader.batches(0))
         plain_rows_per_s = plain_loading(train_file, set_up.longest)
 
     eval_s, eval_cpu_s = (statistics.median(each) for each in zip(*evaluated, strict=True))
     load_s = statistics.median(wall for wall, _ in loading)
-    events_of_session = num_events / engine.num_rows
+    events_of_session = num_events / reader.num_rows
     trained_events = (set_up.num_steps + set_up.num_warmup_steps) * set_up.batch_size * events_of_session
     return {
         **dataclasses.asdict(set_up),
         "num_items": num_items,
         "events_per_session": events_of_session,
         **step_numbers(set_up, trainer, times, events_of_session),
-        "eval_sessions_per_s": eval_engine.num_rows / eval_s,
-        "eval_sessions_per_cpu_s": eval_engine.num_rows / eval_cpu_s,
+        "eval_sessions_per_s": eval_reader.num_rows / eval_s,
+        "eval_sessions_per_cpu_s": eval_reader.num_rows / eval_cpu_s,
         "load_events_per_s": num_events / load_s,
         "load_ratio_to_rows": num_events / load_s / (plain_rows_per_s * events_of_session),
-        "end_to_end_events_per_s": (trained_events + eval_engine.num_rows * events_of_session) / end_to_end,
+        "end_to_end_events_per_s": (trained_events + eval_reader.num_rows * events_of_session) / end_to_end,
         "peak_memory_mb": peak_memory,
     }
 
@@ -219,7 +219,7 @@ def split_workload(set_up: SetUp, folder: Path) -> tuple[str, str, int]:
     return files[0], files[1], max(largest, 0 if set_up.workload else set_up.num_items)
 
 
-def clocked(work: Callable[[], Any]) -> tuple[float, float]:
+def timed(work: Callable[[], Any]) -> tuple[float, float]:
     """Run it; give wall and processor seconds."""
     wall, cpu = time.perf_counter(), time.process_time()
     work()
@@ -238,7 +238,7 @@ def plain_loading(file: str, longest: int, num_rows: int = 5_000) -> float:
                 rows.append(torch.from_numpy(np.pad(items, (0, longest - len(items)))))
             torch.stack(rows)
 
-    return len(frame) / min(clocked(read)[0] for _ in range(3))
+    return len(frame) / min(timed(read)[0] for _ in range(3))
 
 
 def step_flops(encoder: nn.Module, item_table_VE: Tensor | None, set_up: SetUp, events_of_session: float) -> float:
@@ -261,7 +261,7 @@ def matrix_rate(precision: str, device: str, size: int = 2048) -> float:
         if device != "cpu":
             torch.cuda.synchronize()
 
-    return 2 * size**3 / min(clocked(multiply)[0] for _ in range(5))
+    return 2 * size**3 / min(timed(multiply)[0] for _ in range(5))
 
 
 def peak_memory_mb(device: str) -> float:

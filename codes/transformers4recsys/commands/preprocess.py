@@ -43,7 +43,7 @@ def preprocess(arguments: PreprocessArguments) -> None:
     recipe = read_recipe(arguments.recipe, flags)
     if recipe.neg_strategy == "uniform" and arguments.neg_decay is not None:
         log.warning("--neg_decay has no effect: --neg_strategy uniform draws all items alike")
-    for name in idle_engine_flags(arguments):
+    for name in unused_engine_flags(arguments):
         log.warning("--%s has no effect: --engine %s has no use for it", name, arguments.engine)
     preprocess_log(
         arguments.input or [],
@@ -60,7 +60,7 @@ def preprocess(arguments: PreprocessArguments) -> None:
     )
 
 
-def idle_engine_flags(arguments: PreprocessArguments) -> list[str]:
+def unused_engine_flags(arguments: PreprocessArguments) -> list[str]:
     """Name the flags that were given and that the engine has no use for; the report is DuckDB's on every engine."""
     of_duckdb = [] if arguments.report else ["memory_limit", "threads"]
     idle = of_duckdb if arguments.engine == "spark" else ["spark_master"]

@@ -1,4 +1,4 @@
-"""Where settings become a run: files, engines, reporter, trainer; the model is built in build_model."""
+"""Where settings become a run: files, readers, reporter, trainer; the model is built in build_model."""
 
 from __future__ import annotations
 
@@ -19,14 +19,21 @@ from transformers4recsys import distributed
 from transformers4recsys.config import DataArguments, ModelArguments, TrainingArguments, bytes_of, required
 from transformers4recsys.data.checks import check_files
 from transformers4recsys.data.days import DayFiles, day_files
-from transformers4recsys.data.parquet.files import without_keys
+from transformers4recsys.data.parquet.files import redact_credentials
 from transformers4recsys.data.readers import READERS
 from transformers4recsys.data.readers.library import Library, Reading
-from transformers4recsys.data.readers.protocol import Engine
-from transformers4recsys.data.readers.pyarrow import ArrowEngine
+from transformers4recsys.data.readers.protocol import Reader
+from transformers4recsys.data.readers.pyarrow import DayReader
 from transformers4recsys.errors import InputError
 from transformers4recsys.idle_flags import without_effect
-from transformers4recsys.model.build import choose, encoder_name, idle_encoder_flags, is_saved_run, model_of, schema_of
+from transformers4recsys.model.build import (
+    choose,
+    encoder_name,
+    is_saved_run,
+    model_of,
+    schema_of,
+    unused_encoder_flags,
+)
 from transformers4recsys.model.next_item import NextItemModel
 from transformers4recsys.reporting.attention import AttentionFiles
 from transformers4recsys.reporting.loggers import chosen_loggers, close_wandb, open_logger
@@ -37,7 +44,7 @@ from transformers4recsys.terminal import show_log_lines
 from transformers4recsys.training import checkpoint
 from transformers4recsys.training.callbacks import ContinuousLog, Profile, TrainingProgress, ValidateEvery
 from transformers4recsys.training.evaluation import Evaluation
-from transformers4recsys.training.incremental import DayEngines, Incremental
+from transformers4recsys.training.incremental import DayReaders, Incremental
 from transformers4recsys.training.memory import keep_freed_memory
 from transformers4recsys.training.sharding import shard
 from transformers4recsys.training.trainer import RecSysTrainer, Schedule
@@ -68,7 +75,7 @@ def train(data: DataArguments, model: ModelArguments, training: TrainingArgument
         together = days.read_together(training.training_time_window_size if training.do_train else 1)
         library.check_readable(together, schema, bytes_of(data, "loader_memory"))
     next_item_model = model_of(data, model, training, schema)
-    for name in idle_encoder_flags(next_item_model.encoder, model, training):
+    for name in unused_encoder_flags(next_item_model.encoder, model, training):
         log.warning("--%s has no effect here: the encoder %s has no use for it", name, encoder_name(model))
 
     output_dir, resumed_from, progress = _output_of(training)
@@ -83,7 +90,7 @@ def train(data: DataArguments, model: ModelArguments, training: TrainingArgument
     reporter = Reporter([make(output_dir) for make in SINKS.values()], settings)
     run = Incremental(
         trainer=trainer,
-        engines=_engines_of(library, data, training, schema, days),
+        readers=_readers_of(library, data, training, schema, days),
         reporter=reporter,
         progress=bar,
         output_dir=output_dir,
@@ -122,11 +129,11 @@ def _days_of(data: DataArguments, training: TrainingArguments) -> DayFiles:
     return days
 
 
-def _engines_of(
+def _readers_of(
     library: Library | None, data: DataArguments, training: TrainingArguments, schema: Schema, days: DayFiles
-) -> DayEngines:
+) -> DayReaders:
     open_files = partial(
-        ArrowEngine,
+        DayReader,
         schema=schema,
         session_length_max=data.session_seq_length_max,
         past_length_max=data.session_aware_past_seq_length_max,
@@ -139,7 +146,7 @@ def _engines_of(
     )
     to_evaluate = partial(open_files, batch_size=training.per_device_eval_batch_size, shuffle=False, drop_last=False)
 
-    def to_train(day: datetime) -> Engine:
+    def to_train(day: datetime) -> Reader:
         return open_files(
             days.train_files(day, training.training_time_window_size),
             day=day,
@@ -148,7 +155,7 @@ def _engines_of(
             drop_last=training.dataloader_drop_last,
         )
 
-    return DayEngines(
+    return DayReaders(
         to_train=to_train,
         to_count=lambda day: to_evaluate(days.files(day, "train"), day=day),
         to_evaluate=lambda day, split: to_evaluate(days.files(day, split), day=day),
@@ -179,7 +186,7 @@ def _loggers_of(training: TrainingArguments, settings: Mapping[str, Any], *, fir
         return []
     names = chosen_loggers(list(training.report_to or []))
     # W&B writes the command line down.
-    sys.argv[:] = [without_keys(word) for word in sys.argv]
+    sys.argv[:] = [redact_credentials(word) for word in sys.argv]
     opened = [
         open_logger(name, group=training.experiments_group, run_name=training.run_name, settings=settings)
         for name in names
@@ -236,7 +243,7 @@ def _all_settings(*groups: Any) -> dict[str, Any]:
 
 def _plain(group: Any) -> dict[str, Any]:
     settings = group.to_sanitized_dict() if type(group) is TrainingArguments else dataclasses.asdict(group)
-    return {name: without_keys(value) if type(value) is str else value for name, value in settings.items()}
+    return {name: redact_credentials(value) if type(value) is str else value for name, value in settings.items()}
 
 
 def _write_model_settings(output_dir: Path, data: DataArguments, model: ModelArguments, schema: Schema) -> None:

@@ -15,7 +15,7 @@ from transformers4recsys import distributed
 from transformers4recsys.config import DataArguments, ModelArguments, TrainingArguments, changed
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.encoders import Encoder, encoder_of
-from transformers4recsys.model.encoders.causality import looks_ahead
+from transformers4recsys.model.encoders.causality import is_causal
 from transformers4recsys.model.encoders.pretrained import around_saved_weights, from_own_configuration, own_width
 from transformers4recsys.model.encoders.settings import EncoderSettings
 from transformers4recsys.model.features import MERGES, FeatureEmbedder
@@ -73,7 +73,7 @@ def model_of(data: DataArguments, model: ModelArguments, training: TrainingArgum
     settings = _encoder_settings(data, model, training, d_model)
     encoder = make_encoder(settings)
     if settings.is_causal:
-        _must_not_look_ahead(encoder, settings, encoder_name(model))
+        _require_causal(encoder, settings, encoder_name(model))
     item_table = features.item_table
     table_width = item_table.embedding_dim if is_tied else d_model
     scorer = ItemScorer(
@@ -162,7 +162,7 @@ def encoder_name(model: ModelArguments) -> str:
     return _own_configuration(model) or model.model_type
 
 
-def idle_encoder_flags(encoder: Encoder, model: ModelArguments, training: TrainingArguments) -> list[str]:
+def unused_encoder_flags(encoder: Encoder, model: ModelArguments, training: TrainingArguments) -> list[str]:
     """Name the encoder flags that were set and that this encoder has no use for."""
     given = {**changed(model), **changed(training)}
     idle = [FLAG_OF_SETTING.get(name, name) for name in OF_ENCODER if name not in encoder.used_settings]
@@ -215,9 +215,9 @@ def _encoder_settings(
     )
 
 
-def _must_not_look_ahead(encoder: Encoder, settings: EncoderSettings, name: str) -> None:
+def _require_causal(encoder: Encoder, settings: EncoderSettings, name: str) -> None:
     assert isinstance(encoder, torch.nn.Module)
-    if looks_ahead(encoder, (1, settings.max_length, settings.d_model)):
+    if not is_causal(encoder, (1, settings.max_length, settings.d_model)):
         raise InputError(
             f"{name} reads a session in both directions and would see the item that it is to predict: "
             "add --mlm to learn masked items, or choose an encoder that reads from left to right, such as gpt2 "

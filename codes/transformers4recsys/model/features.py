@@ -26,8 +26,8 @@ class MlpMerge(nn.Module):
         self.linear = nn.Linear(sum(widths), d_model)
         self.after = nn.LayerNorm(d_model, eps=layer_norm_eps)
 
-    def forward(self, joined_NF: Tensor) -> Tensor:
-        return self.after(self.linear(self.before(joined_NF)))
+    def forward(self, concatenated_NF: Tensor) -> Tensor:
+        return self.after(self.linear(self.before(concatenated_NF)))
 
 
 class AttentionMerge(nn.Module):
@@ -44,8 +44,8 @@ class AttentionMerge(nn.Module):
         self.score = nn.Sequential(nn.Linear(d_model, d_model), nn.Tanh(), nn.Linear(d_model, 1, bias=False))
         self.after = nn.LayerNorm(d_model, eps=layer_norm_eps)
 
-    def forward(self, joined_NF: Tensor) -> Tensor:
-        columns = self.before(joined_NF).split(self.widths, dim=-1)
+    def forward(self, concatenated_NF: Tensor) -> Tensor:
+        columns = self.before(concatenated_NF).split(self.widths, dim=-1)
         values_NCD = torch.stack([of(column) for of, column in zip(self.values, columns, strict=True)], dim=1)
         weights_NC1 = self.score(values_NCD).softmax(dim=1)
         return self.after((weights_NC1 * values_NCD).sum(dim=1))

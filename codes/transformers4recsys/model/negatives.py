@@ -54,7 +54,7 @@ class NegativeStore:
         self.log_probabilities_V = torch.empty(0)
         self.num_used, self.version = 0, -1
 
-    def take(self, num: int, item_counts_V: Tensor) -> Tensor:
+    def sample(self, num: int, item_counts_V: Tensor) -> Tensor:
         """Deal out `num` ids, (num,), on the device of the counts."""
         # Counts change in place once a day; to sum them up at each step would cost as much as the step.
         version = item_counts_V._version

@@ -68,17 +68,17 @@ class NextItemModel(nn.Module):
             batch = with_past(batch, self.schema)
         items = batch.columns[self.schema.item_id.name]
         length = items.max_length  # columns of negatives are longer
-        is_real_BL = items.is_real(length)
+        padding_mask_BL = items.is_not_padding(length)
         inputs_ND = self.features(batch)
-        inputs_BLD = inputs_ND.new_zeros(*is_real_BL.shape, inputs_ND.shape[-1])
-        inputs_BLD = inputs_BLD.masked_scatter(is_real_BL[..., None], inputs_ND)
-        is_past_BL = batch.padded(IS_PAST, length) if self.schema.past else torch.zeros_like(is_real_BL)
+        inputs_BLD = inputs_ND.new_zeros(*padding_mask_BL.shape, inputs_ND.shape[-1])
+        inputs_BLD = inputs_BLD.masked_scatter(padding_mask_BL[..., None], inputs_ND)
+        is_past_BL = batch.padded(IS_PAST, length) if self.schema.past else torch.zeros_like(padding_mask_BL)
         rule = self.training_targets if self.training else self.evaluation_targets
         item_ids_BL = items.padded(length)
         targets = rule.select(item_ids_BL, is_past_BL)
         if self.masked_item is not None:
             inputs_BLD = torch.where(targets.is_target[..., None], self.masked_item, inputs_BLD)
-        encoded = self.encoder(inputs_BLD, is_real_BL)
+        encoded = self.encoder(inputs_BLD, padding_mask_BL)
 
         hidden_PE = self.scorer.project(encoded.hidden[targets.is_target])
         labels_P = targets.item_ids[targets.is_target]

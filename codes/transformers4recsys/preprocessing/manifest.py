@@ -12,19 +12,21 @@ from ibis.expr import types as ir
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import times
-from transformers4recsys.preprocessing.engines.protocol import Engine
+from transformers4recsys.preprocessing.engines.protocol import Database
 from transformers4recsys.preprocessing.recipe import Recipe
-from transformers4recsys.preprocessing.steps.features import Number, Scale, fitted
+from transformers4recsys.preprocessing.steps.features import Number, Standardizer, fitted
 
 FILE = "preprocessing.json"
+# Names that older files have in the place of those of today.
+OLDER_NAMES = {"has_clock": "has_time_of_day", "deviation": "std"}
 
 
 @dataclass
-class Ledger:
+class Manifest:
     """What earlier calls left behind, and what this call adds; days by their label."""
 
     settings: dict[str, Any]
-    has_clock: bool = True
+    has_time_of_day: bool = True
     fitted_days: list[str] = field(default_factory=list)
     fitted: dict[str, dict[str, float]] = field(default_factory=dict)
     cardinalities: dict[str, int] = field(default_factory=dict)
@@ -33,8 +35,8 @@ class Ledger:
     calls: list[dict[str, Any]] = field(default_factory=list)
 
     @property
-    def scales(self) -> dict[str, Scale]:
-        return {name: Scale(**numbers) for name, numbers in self.fitted.items()}
+    def standardizers(self) -> dict[str, Standardizer]:
+        return {name: Standardizer(**numbers) for name, numbers in self.fitted.items()}
 
     def written_before(self, recipe: Recipe) -> int | None:
         """Time, in milliseconds, up to which all events have been read; None before the first call."""
@@ -58,10 +60,10 @@ class Ledger:
             )
         self.fitted_days = [times.label(day, recipe.time_unit) for day in days[: recipe.fit_days]]
 
-    def fit(self, database: Engine, events: ir.Table, numbers: Mapping[str, Number]) -> None:
-        """Take down mean and deviation of the features on these events."""
-        scales = fitted(database, events, numbers)
-        self.fitted = {name: asdict(scale) for name, scale in scales.items()}
+    def fit(self, database: Database, events: ir.Table, numbers: Mapping[str, Number]) -> None:
+        """Record mean and standard deviation of the features on these events."""
+        standardizers = fitted(database, events, numbers)
+        self.fitted = {name: asdict(standardizer) for name, standardizer in standardizers.items()}
 
     def write(self, folder: Path) -> None:
         (folder / FILE).write_text(json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -73,18 +75,18 @@ class Ledger:
                 self.cardinalities[name] = largest + 1 + int(spare * (largest + 1))
 
 
-def open_ledger(output: Path, recipe: Recipe) -> Ledger:
-    """Read the ledger of earlier calls, or begin one; raise InputError if the settings are not the same."""
+def open_manifest(output: Path, recipe: Recipe) -> Manifest:
+    """Read the manifest of earlier calls, or begin one; raise InputError if the settings are not the same."""
     path = output / FILE
     settings = json.loads(json.dumps(recipe.as_dict()))
     if not path.exists():
-        return Ledger(settings)
+        return Manifest(settings)
     try:
-        ledger = Ledger(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        manifest = Manifest(**_renamed(json.loads(path.read_text(encoding="utf-8"))))
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise InputError(f"{path} cannot be read ({error}); give an --output of its own") from error
     # A setting that is younger than the output had no effect there.
-    before = json.loads(json.dumps(recipe.defaults())) | ledger.settings
+    before = json.loads(json.dumps(recipe.defaults())) | manifest.settings
     changed = [
         f"{name} was {before.get(name)!r}, is {value!r}"
         for name, value in settings.items()
@@ -95,4 +97,13 @@ def open_ledger(output: Path, recipe: Recipe) -> Ledger:
             f"--output {output} has days made with other settings: {'; '.join(changed)}; "
             "give the same settings again, or another --output"
         )
-    return ledger
+    return manifest
+
+
+def _renamed(values: dict[str, Any]) -> dict[str, Any]:
+    """Give a file of an older version the names of today."""
+    fitted = {
+        column: {OLDER_NAMES.get(name, name): number for name, number in numbers.items()}
+        for column, numbers in values.get("fitted", {}).items()
+    }
+    return {OLDER_NAMES.get(name, name): value for name, value in values.items()} | {"fitted": fitted}

@@ -13,20 +13,20 @@ from ibis.expr import types as ir
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import times
-from transformers4recsys.preprocessing.engines.protocol import PAST, Engine
-from transformers4recsys.preprocessing.manifest import Ledger
+from transformers4recsys.preprocessing.engines.protocol import HISTORY_PREFIX, Database
+from transformers4recsys.preprocessing.manifest import Manifest
 from transformers4recsys.preprocessing.recipe import ITEM, PRICE, Recipe
 from transformers4recsys.preprocessing.steps import (
     category_prices,
     day_files,
     feature_config,
     features,
+    history,
     negatives,
     sessions,
     splits,
     vocabulary,
 )
-from transformers4recsys.preprocessing.steps import history as past
 from transformers4recsys.preprocessing.steps.vocabulary import Vocabulary
 from transformers4recsys.terminal import progress_bar
 
@@ -63,7 +63,7 @@ class Added:
                 self.dropped[reason] += count[reason]
 
     def count_split(self, label: str, split: str, rows: int) -> None:
-        """Take down the rows of one file of a split; raise InputError if there is nothing to train on."""
+        """Record the rows of one file of a split; raise InputError if there is nothing to train on."""
         if split == "train" and not rows:
             raise InputError("no sequence has two events or more to train on; see --split, --valid_from and --k_core")
         counts = self.days.setdefault(label, {"events": 0})
@@ -75,11 +75,11 @@ class Added:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """One call: earlier days are in `output`, new files go to `folder`, the ledger takes down what is fitted."""
+    """One call: earlier days are in `output`, new files go to `folder`, the manifest records what is fitted."""
 
-    database: Engine
+    database: Database
     recipe: Recipe
-    ledger: Ledger
+    manifest: Manifest
     output: Path
     folder: Path
 
@@ -92,11 +92,11 @@ class Pipeline:
         added.dropped[reason] = num_events - sum(found.events_of_day.values())
         if not found.events_of_day:
             return added
-        if not self.ledger.days:
-            self.ledger.choose_fitted_days(sorted(found.events_of_day), self.recipe)
+        if not self.manifest.days:
+            self.manifest.choose_fitted_days(sorted(found.events_of_day), self.recipe)
         has_prices = "relative_price" in self._numbers and not self.recipe.is_split
         prices = self._category_prices(found.events) if has_prices else None
-        if self.recipe.has_past and self.ledger.days:
+        if self.recipe.has_history and self.manifest.days:
             self._remember_history(found.events)
         if self.recipe.neg_samples:
             self._remember_clicks(min(found.events_of_day))
@@ -112,7 +112,7 @@ class Pipeline:
 
     @cached_property
     def _numbers(self) -> dict[str, features.Number]:
-        return features.numbers_of(self.recipe, has_clock=self.ledger.has_clock)
+        return features.numbers_of(self.recipe, has_time_of_day=self.manifest.has_time_of_day)
 
     @cached_property
     def _columns(self) -> list[str]:
@@ -124,9 +124,11 @@ class Pipeline:
         """Every column of the day files, and the name under which it is written."""
         scalars = ["session_id", "session_start", *(["user_id"] if self.recipe.user_column else [])]
         names = {name: self.recipe.output_name(name) for name in (*scalars, *self._columns)}
-        pasts = {PAST + name: PAST + names[name] for name in self._columns if self.recipe.has_past}
+        histories = {
+            HISTORY_PREFIX + name: HISTORY_PREFIX + names[name] for name in self._columns if self.recipe.has_history
+        }
         drawn = {"_negatives": negatives.PREFIX + names[ITEM]} if self.recipe.neg_samples else {}
-        return names | pasts | drawn
+        return names | histories | drawn
 
     def _identified(self, events: ir.Table, advance: Callable[[], None]) -> Identified:
         """Give each event the numbers of its values and of its session."""
@@ -138,7 +140,7 @@ class Pipeline:
             events = splits.in_core(database, events, recipe.k_core)
         if recipe.split_column:
             events = splits.with_valid_part(database, events)
-        if recipe.gap_minutes is None and self.ledger.days:
+        if recipe.gap_minutes is None and self.manifest.days:
             events = sessions.of_new(database, events, self._day_files, recipe.output_name("session_id"))
             events = database.keep("events of new sessions", events)
         advance()
@@ -158,29 +160,29 @@ class Pipeline:
         path = self.output / category_prices.FILE
         earlier = self.database.read("parquet", [str(path)]) if path.exists() else None
         sums = category_prices.sums(
-            events, earlier, self.recipe.time_unit, self.ledger.fitted_until(self.recipe.time_unit)
+            events, earlier, self.recipe.time_unit, self.manifest.fitted_until(self.recipe.time_unit)
         )
         return self.database.keep("category prices", sums)
 
     def _remember_history(self, events: ir.Table) -> None:
         users = events.select("_user").distinct()
-        past.remember(self.database, self._day_files, users, self._columns, self.recipe)
+        history.remember(self.database, self._day_files, users, self._columns, self.recipe)
 
     def _remember_clicks(self, first_day: int) -> None:
         start = times.label(first_day - negatives.window(self.recipe), self.recipe.time_unit)
-        files = [file for day, file in zip(self.ledger.days, self._day_files, strict=True) if day >= start]
+        files = [file for day, file in zip(self.manifest.days, self._day_files, strict=True) if day >= start]
         if files:
             negatives.remember(self.database, files, self.recipe)
 
     @cached_property
     def _day_files(self) -> list[str]:
         """Files of all sessions of earlier calls."""
-        return [str(self.output / day_files.file_name(day, "train")) for day in self.ledger.days]
+        return [str(self.output / day_files.file_name(day, "train")) for day in self.manifest.days]
 
     def _rows(self, found: Identified, days: Sequence[int], prices: ir.Table | None, added: Added) -> ir.Table:
         """Make the rows of the sessions that start on these days, with their lists, and count them."""
         database, recipe = self.database, self.recipe
-        unit, fitted_until = recipe.time_unit, self.ledger.fitted_until(recipe.time_unit)
+        unit, fitted_until = recipe.time_unit, self.manifest.fitted_until(recipe.time_unit)
         ordered = sessions.in_order(sessions.of_days(found.events, days[0], days[-1]), recipe)
         ordered = database.keep("ordered events", ordered)
         events = sessions.kept(ordered, recipe)
@@ -193,9 +195,9 @@ class Pipeline:
         known = sessions.of_days(events, days[0], fitted_until)
         if recipe.is_split:
             known = events.filter(events["_stage"] == 0)
-        if not self.ledger.fitted:
-            self.ledger.fit(database, known, self._numbers)
-        events = features.with_numbers(events, self._numbers, self.ledger.scales)
+        if not self.manifest.fitted:
+            self.manifest.fit(database, known, self._numbers)
+        events = features.with_numbers(events, self._numbers, self.manifest.standardizers)
         scalars = {"_row", "_position", "_time", "_user", "_stage"} & set(events.columns)
         events = database.keep("events of rows", events.select(*sorted(scalars), *self._columns))
         rows = database.keep("rows", day_files.as_rows(events, found.starts))
@@ -209,11 +211,15 @@ class Pipeline:
         if recipe.neg_samples:
             rows = negatives.with_negatives(database, rows, events, days, recipe)
         events = events.select("_row", "_position", "_time", *self._columns)
-        events = past.with_past(database, rows, events, recipe) if recipe.has_past else events.rename(_at="_position")
+        events = (
+            history.with_history(database, rows, events, recipe)
+            if recipe.has_history
+            else events.rename(_at="_position")
+        )
         user = {"user_id": rows["_user"]} if recipe.user_column else {}
         rows = rows.mutate(session_start=times.timestamp(rows["_start"]), **user)
-        length = recipe.past_length_max if recipe.has_past else 0
-        return database.with_lists("rows with lists", rows, events, self._columns, past=length)
+        length = recipe.past_length_max if recipe.has_history else 0
+        return database.with_lists("rows with lists", rows, events, self._columns, history=length)
 
     def _write_days(self, rows: ir.Table, days: Sequence[int], added: Added) -> None:
         """Write the files of these days."""
@@ -241,12 +247,12 @@ class Pipeline:
             database.write({path: vocabulary.to_file(words.table)})
         if prices is not None:
             database.write({self.folder / category_prices.FILE: category_prices.until(prices, last_day)})
-        self.ledger.grow({name: words.largest_id for name, words in found.vocabularies.items()}, recipe.spare_ids)
+        self.manifest.grow({name: words.largest_id for name, words in found.vocabularies.items()}, recipe.spare_ids)
         kinds = {"session_id": found.starts["session_id"].type()}
         if recipe.user_column:
             kinds["user_id"] = found.events["_user"].type()
         whole = [name for name, kind in kinds.items() if kind.is_integer()]
-        schema = feature_config.schema_of(recipe, self.ledger.cardinalities, list(self._numbers), whole)
+        schema = feature_config.schema_of(recipe, self.manifest.cardinalities, list(self._numbers), whole)
         feature_config.write(schema, self.folder)
 
 

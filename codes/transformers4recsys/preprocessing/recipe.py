@@ -88,7 +88,7 @@ class Recipe:
         for name in ("files", "separator"):
             value = getattr(self, name)
             if value is not None and (type(value) is not str or not value):
-                raise InputError(f"--{name} {value!r}: expected a text")
+                raise InputError(f"--{name} {value!r}: expected text")
         for item in fields(self):
             column = getattr(self, item.name)
             if item.name.endswith("_column") and column is not None and type(column) is not str:
@@ -151,7 +151,7 @@ class Recipe:
                 )
         for name in self.names:
             if name not in standard:
-                raise InputError(f"names: {name!r} is no output column; there are {', '.join(standard)}")
+                raise InputError(f"names: {name!r} is not an output column; there are {', '.join(standard)}")
         outputs = [self.output_name(name) for name in standard]
         twice = [name for name in outputs if outputs.count(name) > 1]
         if twice:
@@ -177,7 +177,7 @@ class Recipe:
 
     @property
     def gap_minutes(self) -> float | None:
-        """The pause that ends a session; None where ids alone tell sessions, or the sequences of users, apart."""
+        """The pause that ends a session; None where ids alone separate sessions, or the sequences of users."""
         return self.session_gap_minutes or (None if self.session_column or self.is_split else 30)
 
     @property
@@ -186,7 +186,7 @@ class Recipe:
         return self.split != "days"
 
     @property
-    def has_past(self) -> bool:
+    def has_history(self) -> bool:
         return bool(self.user_column) and self.past_length_max > 0 and not self.is_split
 
     @property
@@ -230,7 +230,7 @@ def _settings_of(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"--recipe {path}: {error.strerror or error}; give a YAML file") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"--recipe {path} is no valid YAML: {error}") from error
+        raise InputError(f"--recipe {path} is not valid YAML: {error}") from error
     if not isinstance(settings, dict):
         raise InputError(f"--recipe {path}: expected `setting: value` lines, found {settings!r}")
     for item in fields(Recipe):

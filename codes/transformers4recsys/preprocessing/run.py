@@ -12,8 +12,8 @@ from ibis.expr import types as ir
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import raw_files as source
 from transformers4recsys.preprocessing import times
-from transformers4recsys.preprocessing.engines.table import EngineChoice
-from transformers4recsys.preprocessing.manifest import Ledger, open_ledger
+from transformers4recsys.preprocessing.engines.table import DatabaseChoice
+from transformers4recsys.preprocessing.manifest import Manifest, open_manifest
 from transformers4recsys.preprocessing.pipeline import Added, Pipeline
 from transformers4recsys.preprocessing.recipe import Recipe
 from transformers4recsys.preprocessing.report import contents as report
@@ -43,10 +43,10 @@ def preprocess(
     are left as they are. Raise InputError on input that cannot be used.
     """
     output = Path(output).expanduser()
-    chosen = EngineChoice(engine, memory_limit=memory_limit, threads=threads, spark_master=spark_master)
+    chosen = DatabaseChoice(engine, memory_limit=memory_limit, threads=threads, spark_master=spark_master)
     temp_directory = Path(temp_directory).expanduser() if temp_directory else None
     if temp_directory and not temp_directory.is_dir():
-        raise InputError(f"--temp_directory {temp_directory} is no folder; make it, or leave the flag out")
+        raise InputError(f"--temp_directory {temp_directory} is not a folder; make it, or leave the flag out")
     days = [
         times.day_number(day, recipe.time_unit, flag=flag) if day else None
         for day, flag in ((start_date, "--start_date"), (end_date, "--end_date"))
@@ -65,21 +65,21 @@ def _written(
     files: list[str],
     output: Path,
     recipe: Recipe,
-    chosen: EngineChoice,
+    chosen: DatabaseChoice,
     days: list[int | None],
     *,
     scratch_folder: Path,
 ) -> dict[str, Any]:
     finish(output)
-    ledger = open_ledger(output, recipe)
-    if recipe.is_split and ledger.days:
+    manifest = open_manifest(output, recipe)
+    if recipe.is_split and manifest.days:
         raise InputError(
             f"--output {output} holds a split already, and no day can be added to it; give another --output"
         )
     with staged(output) as folder, scratch(output, scratch_folder) as spill:
         database = chosen.open(spill)
         try:
-            pipeline = Pipeline(database, recipe, ledger, output, folder)
+            pipeline = Pipeline(database, recipe, manifest, output, folder)
             return _add(pipeline, kind, files, first_day=days[0], last_day=days[1])
         finally:
             database.close()
@@ -88,19 +88,19 @@ def _written(
 def _add(
     pipeline: Pipeline, kind: str, files: list[str], *, first_day: int | None, last_day: int | None
 ) -> dict[str, Any]:
-    recipe, ledger = pipeline.recipe, pipeline.ledger
+    recipe, manifest = pipeline.recipe, pipeline.manifest
     raw = _raw_table(pipeline, kind, files)
     table = events.with_reason(
         events.standard_columns(raw, recipe),
         recipe,
-        written_before=ledger.written_before(recipe),
+        written_before=manifest.written_before(recipe),
         first_day=first_day,
         last_day=last_day,
     )
     _warn_of_time_settings(raw, recipe)
     audit = events.audit(pipeline.database, raw, recipe, table)
-    if not ledger.days:
-        _settle_clock(ledger, recipe, has_clock=audit.has_clock)
+    if not manifest.days:
+        _settle_time_of_day(manifest, recipe, has_time_of_day=audit.has_time_of_day)
     added = pipeline.add_days(events.without_reason(table), audit.kept) if audit.kept else Added()
     call = {
         "input": files,
@@ -113,10 +113,10 @@ def _add(
     if not added.days:
         log.info("nothing new: the %d events belong to days and sessions that are written already", audit.read)
         return call
-    ledger.days |= added.days
-    ledger.calls.append(call)
-    ledger.last_time = max(ledger.last_time, audit.last_time)
-    ledger.write(pipeline.folder)
+    manifest.days |= added.days
+    manifest.calls.append(call)
+    manifest.last_time = max(manifest.last_time, audit.last_time)
+    manifest.write(pipeline.folder)
     written, num_files = call["events_written"], len(added.days)
     log.info("%d of %d events are in the sessions of %d %ss", written, audit.read, num_files, recipe.time_unit)
     return call
@@ -136,10 +136,13 @@ def _warn_of_time_settings(raw: ir.Table, recipe: Recipe) -> None:
             log.warning("%s has no effect: column %s is of type %s", flag, recipe.time_column, kind)
 
 
-def _settle_clock(ledger: Ledger, recipe: Recipe, *, has_clock: bool) -> None:
+def _settle_time_of_day(manifest: Manifest, recipe: Recipe, *, has_time_of_day: bool) -> None:
     """Decide on the first call, for all later ones, whether times say more than the date."""
-    ledger.has_clock = has_clock
-    if recipe.time_column and not has_clock:
-        log.info("%s has dates without a clock: no hour and no time since the last event", recipe.time_column)
+    manifest.has_time_of_day = has_time_of_day
+    if recipe.time_column and not has_time_of_day:
+        log.info(
+            "%s has dates without a time of day: no hour and no time since the last event",
+            recipe.time_column,
+        )
         if not recipe.order_column:
-            log.warning("without a clock and without --order_column, a session's events are ordered by item")
+            log.warning("without times of day and without --order_column, a session's events are ordered by item")

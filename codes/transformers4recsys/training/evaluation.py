@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from transformers4recsys.batch import Batch
-from transformers4recsys.data.readers.protocol import Engine
+from transformers4recsys.data.readers.protocol import Reader
 from transformers4recsys.metrics.catalogue import rank_among_all, top_items
 from transformers4recsys.metrics.ranking import popularity_ranks
 from transformers4recsys.metrics.streaming import StreamingMean, StreamingMetrics
@@ -33,7 +33,7 @@ class Evaluation:
     def run(
         self,
         model: NextItemModel,
-        engine: Engine,
+        reader: Reader,
         *,
         device: torch.device,
         autocast: Callable[[], AbstractContextManager],
@@ -42,7 +42,7 @@ class Evaluation:
         on_predictions: OnPredictions | None = None,
         on_attentions: OnAttentions | None = None,
     ) -> dict[str, float | None]:
-        """Give the means over all targets of the engine's batches, over all processes; None without any target.
+        """Give the means over all targets of the reader's batches, over all processes; None without any target.
 
         Beside the metrics: `loss`, the cross-entropy over the catalogue whatever the training loss is;
         `unseen_label_share`; `num_targets`; and the metrics of the most popular items so far.
@@ -54,9 +54,9 @@ class Evaluation:
         ranks_of_popularity, is_unseen_V = popularity_ranks(model.item_counts), model.item_counts == 0
         with autocast():
             table_VE, bias_V = _for_products(model.item_table), model.scorer.bias
-        num_batches = min(len(engine), max_batches if max_batches is not None else len(engine))
+        num_batches = min(len(reader), max_batches if max_batches is not None else len(reader))
         with progress_bar(description, num_batches) as advance:
-            for step, batch in enumerate(engine.batches(0)):
+            for step, batch in enumerate(reader.batches(0)):
                 if step == num_batches:
                     break
                 advance()

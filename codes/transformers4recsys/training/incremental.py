@@ -14,24 +14,24 @@ import torch
 from transformers import set_seed
 
 from transformers4recsys import distributed
-from transformers4recsys.data.readers.protocol import Engine
+from transformers4recsys.data.readers.protocol import Reader
 from transformers4recsys.outputs import Report
 from transformers4recsys.reporting.attention import AttentionFiles
 from transformers4recsys.reporting.reporter import Reporter
 from transformers4recsys.training import checkpoint
 from transformers4recsys.training.callbacks import TrainingProgress
-from transformers4recsys.training.trainer import RecSysTrainer, logged, shown
+from transformers4recsys.training.trainer import RecSysTrainer, drop_none, format_metrics
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class DayEngines:
+class DayReaders:
     """How the day files are opened: to train on a day, to count its items, to evaluate a day's split."""
 
-    to_train: Callable[[datetime], Engine]
-    to_count: Callable[[datetime], Engine]
-    to_evaluate: Callable[[datetime, str], Engine]
+    to_train: Callable[[datetime], Reader]
+    to_count: Callable[[datetime], Reader]
+    to_evaluate: Callable[[datetime, str], Reader]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Incremental:
     """Runs the days one after the other; `eval_split` is valid or test, `name_of` says what a day is called."""
 
     trainer: RecSysTrainer
-    engines: DayEngines
+    readers: DayReaders
     reporter: Reporter
     progress: TrainingProgress
     output_dir: Path
@@ -76,45 +76,45 @@ class Incremental:
             torch.manual_seed(int(np.random.SeedSequence([seed, rank]).generate_state(1)[0]))
 
     def _train(self, day: datetime, next_day: datetime) -> None:
-        engine = self.engines.to_train(day)
+        reader = self.readers.to_train(day)
         self._count_items(day)
-        log.info("%s: training on %d sessions", self.name_of(day), engine.num_rows)
-        if not distributed.sum_over_ranks(torch.tensor(len(engine))):
+        log.info("%s: training on %d sessions", self.name_of(day), reader.num_rows)
+        if not distributed.sum_over_ranks(torch.tensor(len(reader))):
             log.warning("%s: too few sessions for a batch; the model stays as it is", self.name_of(day))
             self.trainer.state.global_step = 0
             return
-        self.trainer.train_engine = engine
+        self.trainer.train_reader = reader
         if self.validates:
-            self.trainer.eval_engine = self.engines.to_evaluate(next_day, self.eval_split)
+            self.trainer.eval_reader = self.readers.to_evaluate(next_day, self.eval_split)
         self.progress.description = f"train    {self.name_of(day)}"
         self.trainer.train()
 
     def _count_items(self, day: datetime) -> None:
         model = self.trainer.accelerator.unwrap_model(self.trainer.model)
         counts_V = torch.zeros_like(model.item_counts)
-        for batch in self.engines.to_count(day).batches(0):
+        for batch in self.readers.to_count(day).batches(0):
             values = batch.columns[model.schema.item_id.name].values.to(counts_V.device)
             counts_V += torch.bincount(values, minlength=len(counts_V))
         model.item_counts += distributed.sum_over_ranks(counts_V)
 
     def _evaluate(self, day: datetime, next_day: datetime) -> None:
         name = self.name_of(next_day)
-        engine = self.engines.to_evaluate(next_day, self.eval_split)
+        reader = self.readers.to_evaluate(next_day, self.eval_split)
         eval_numbers = self.trainer.measure(
-            engine,
+            reader,
             split="eval",
             description=f"evaluate {name}",
             on_predictions=(lambda p: self.reporter.predictions(p, name)) if self.logs_predictions else None,
             on_attentions=partial(self.attention_files.write, name) if self.attention_files else None,
         )
         train_numbers = self.trainer.measure(
-            self.engines.to_evaluate(day, "train"),
+            self.readers.to_evaluate(day, "train"),
             split="train",
             description=f"evaluate {self.name_of(day)} train",
             max_batches=self.eval_steps_on_train_set,
         )
-        self.trainer.log(logged(eval_numbers) | logged(train_numbers))
+        self.trainer.log(drop_none(eval_numbers) | drop_none(train_numbers))
         self.reporter.numbers(Report(name, "train", train_numbers))
         self.reporter.numbers(Report(name, "eval", eval_numbers))
         say = log.warning if eval_numbers["eval_recall@20"] is None else log.info
-        say("%s: %s", name, shown(eval_numbers, "eval"))
+        say("%s: %s", name, format_metrics(eval_numbers, "eval"))

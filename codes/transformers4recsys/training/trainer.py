@@ -25,7 +25,7 @@ from transformers import (
 
 from transformers4recsys import distributed
 from transformers4recsys.batch import Batch, Jagged
-from transformers4recsys.data.readers.protocol import Engine
+from transformers4recsys.data.readers.protocol import Reader
 from transformers4recsys.model.next_item import NextItemModel
 from transformers4recsys.schema import Schema
 from transformers4recsys.training import sharding
@@ -50,26 +50,26 @@ class Schedule:
 
 
 class EpochLoader:
-    """Shows an engine to the Trainer as a loader that knows its epoch.
+    """Shows a reader to the Trainer as a loader that knows its epoch.
 
     A rank without a row of a day takes part in the step of the others, with a batch that teaches nothing.
     """
 
-    def __init__(self, engine: Engine, schema: Schema):
-        self.engine, self.schema, self.epoch = engine, schema, 0
+    def __init__(self, reader: Reader, schema: Schema):
+        self.reader, self.schema, self.epoch = reader, schema, 0
 
     def __len__(self) -> int:
-        return max(len(self.engine), 1)
+        return max(len(self.reader), 1)
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[dict[str, Batch]]:
-        batches = self.engine.batches(self.epoch) if len(self.engine) else [idle_batch(self.schema)]
+        batches = self.reader.batches(self.epoch) if len(self.reader) else [dummy_batch(self.schema)]
         return ({"batch": batch} for batch in batches)
 
 
-def idle_batch(schema: Schema) -> Batch:
+def dummy_batch(schema: Schema) -> Batch:
     """Make a session of one item that is padding: it goes through the whole model, and there is nothing to predict."""
     past = {feature.name for feature in schema.past.values()}
     return Batch(
@@ -83,7 +83,7 @@ def idle_batch(schema: Schema) -> Batch:
 
 
 class RecSysTrainer(Trainer):
-    """Trains on `train_engine` when told to; model and optimizer carry over from one `train()` to the next."""
+    """Trains on `train_reader` when told to; model and optimizer carry over from one `train()` to the next."""
 
     loss_is_scaled_for_ga = True
 
@@ -106,12 +106,12 @@ class RecSysTrainer(Trainer):
             self.remove_callback(shows_progress)
         self.schedule, self.evaluation = schedule, evaluation
         self.schema, self.target_rule = model.schema, model.training_targets
-        self.train_engine: Engine | None = None
-        self.eval_engine: Engine | None = None
+        self.train_reader: Reader | None = None
+        self.eval_reader: Reader | None = None
 
     def get_train_dataloader(self) -> EpochLoader:
-        assert self.train_engine is not None, "train_engine is set before train()"
-        return EpochLoader(self.train_engine, self.schema)
+        assert self.train_reader is not None, "train_reader is set before train()"
+        return EpochLoader(self.train_reader, self.schema)
 
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> LRScheduler:
         """Start the schedule of one day, from the full learning rate again."""
@@ -168,15 +168,15 @@ class RecSysTrainer(Trainer):
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
         """Evaluate inside a day, as --validate_every asks for; the numbers are logged."""
-        assert self.eval_engine is not None, "eval_engine is set before train()"
-        numbers = self.measure(self.eval_engine, split="validation", description="validate")
-        self.log(logged(numbers))
-        log.info("epoch %g: %s", self.state.epoch, shown(numbers, "validation"))
-        return logged(numbers)
+        assert self.eval_reader is not None, "eval_reader is set before train()"
+        numbers = self.measure(self.eval_reader, split="validation", description="validate")
+        self.log(drop_none(numbers))
+        log.info("epoch %g: %s", self.state.epoch, format_metrics(numbers, "validation"))
+        return drop_none(numbers)
 
     def measure(
         self,
-        engine: Engine,
+        reader: Reader,
         *,
         split: str,
         description: str,
@@ -189,7 +189,7 @@ class RecSysTrainer(Trainer):
         with sharding.gathered(model):
             numbers = self.evaluation.run(
                 model,
-                engine,
+                reader,
                 device=self.args.device,
                 autocast=lambda: self.accelerator.autocast(),
                 description=description,
@@ -209,7 +209,7 @@ class RecSysTrainer(Trainer):
             safetensors.torch.save_file(weights, folder / "model.safetensors")
 
 
-def shown(numbers: dict[str, float | None], split: str) -> str:
+def format_metrics(numbers: dict[str, float | None], split: str) -> str:
     """Say in a few words how good the model is; `split` begins the names of the numbers."""
     recall, ndcg = numbers[f"{split}_recall@20"], numbers[f"{split}_ndcg@20"]
     if recall is None or ndcg is None:
@@ -217,6 +217,6 @@ def shown(numbers: dict[str, float | None], split: str) -> str:
     return f"recall@20 {recall:.4f}, ndcg@20 {ndcg:.4f}"
 
 
-def logged(numbers: dict[str, float | None]) -> dict[str, float]:
+def drop_none(numbers: dict[str, float | None]) -> dict[str, float]:
     """Leave out what has no value: TensorBoard and W&B take numbers alone."""
     return {name: value for name, value in numbers.items() if value is not None}

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from transformers4recsys.data.parquet.files import inside, is_local, locate, open_parquet, parquet_parts, without_keys
+from transformers4recsys.data.parquet.files import (
+    inside,
+    is_local,
+    locate,
+    open_parquet,
+    parquet_parts,
+    redact_credentials,
+)
 from transformers4recsys.errors import InputError
 
 
@@ -41,8 +48,8 @@ def test_inside(folder: str, expected: str):
         ("name@host", "name@host"),
     ],
 )
-def test_without_keys(path: str, expected: str):
-    assert without_keys(path) == expected
+def test_redact_credentials(path: str, expected: str):
+    assert redact_credentials(path) == expected
 
 
 def test_names_with_odd_characters_survive_a_uri(tmp_path: Path):

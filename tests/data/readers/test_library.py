@@ -11,7 +11,7 @@ from transformers4recsys.data.readers import READERS
 from transformers4recsys.data.readers.library import Library, Reading, as_column, completed
 from transformers4recsys.data.readers.nvtabular import NVTABULAR
 from transformers4recsys.data.readers.petastorm import PETASTORM
-from transformers4recsys.data.readers.pyarrow import ArrowEngine
+from transformers4recsys.data.readers.pyarrow import DayReader
 from transformers4recsys.errors import InputError
 from transformers4recsys.schema import Schema
 
@@ -26,7 +26,7 @@ TIMES = pa.array([datetime(1970, 1, 1, 0, 0, second) for second in range(5)])
 
 def opened(files, read_tables, **settings):
     defaults = {"schema": SCHEMA, "batch_size": 2, "session_length_max": 2, "day": datetime(2019, 10, 1)}
-    return ArrowEngine(files, library=Library("made_up", read_tables, package=""), **defaults | settings)
+    return DayReader(files, library=Library("made_up", read_tables, package=""), **defaults | settings)
 
 
 @pytest.fixture
@@ -42,9 +42,9 @@ def test_what_the_library_does_not_give_is_read_with_pyarrow(path):
             yield together, pa.concat_tables([group.read(["item"]) for group in together])
 
     for at_once in (1, 2, 3):
-        engine = opened([path], read_items, reading=Reading(at_once))
-        assert (engine.num_rows, len(engine)) == (3, 2)
-        first, second = engine.batches(0)
+        reader = opened([path], read_items, reading=Reading(at_once))
+        assert (reader.num_rows, len(reader)) == (3, 2)
+        first, second = reader.batches(0)
         assert first.columns["item"].values.tolist() == [2, 3, 5, 6]
         assert first.columns["time"].values.tolist() == [0, 0, 3_000_000, 3_000_000]
         assert second.columns["item"].values.tolist() == [7, 8]
@@ -63,8 +63,8 @@ def test_columns_of_values_and_offsets():
 
 
 def test_no_files_give_no_batches():
-    engine = opened([], None)
-    assert (len(engine), engine.num_rows, list(engine.batches(0))) == (0, 0, [])
+    reader = opened([], None)
+    assert (len(reader), reader.num_rows, list(reader.batches(0))) == (0, 0, [])
 
 
 def test_rows_beyond_the_memory_are_refused(path):

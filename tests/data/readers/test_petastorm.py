@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from transformers4recsys.data.parquet.row_groups import row_groups
-from transformers4recsys.data.readers import petastorm as petastorm_engine
+from transformers4recsys.data.readers import petastorm as petastorm_reader
 from transformers4recsys.data.readers.library import Reading
 from transformers4recsys.schema import Schema
 
@@ -50,8 +50,8 @@ def test_single_times_with_a_zone_are_left_to_pyarrow(write, monkeypatch):
         asked.extend(names)
         return iter([[np.arange(3), np.array([2, 1])] * 2 + [np.arange(2), np.empty(0, np.int64)]])
 
-    monkeypatch.setattr(petastorm_engine, "_open_reader", open_stand_in)
+    monkeypatch.setattr(petastorm_reader, "_open_reader", open_stand_in)
     groups = row_groups([path], schema)
-    ((read, table),) = petastorm_engine.read_tables(groups, ["item", "times", "begin", "local"], Reading())
+    ((read, table),) = petastorm_reader.read_tables(groups, ["item", "times", "begin", "local"], Reading())
     assert asked == table.column_names == ["item", "times", "local"]
     assert read == groups and table["item"].to_pylist() == [[0, 1], [2]]

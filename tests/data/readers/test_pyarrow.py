@@ -1,4 +1,4 @@
-"""The batches of the pyarrow engine against plain Python lists: same rows, same values, same order."""
+"""The batches of the pyarrow reader against plain Python lists: same rows, same values, same order."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import pytest
 import torch
 
 from transformers4recsys.batch import Batch, with_past
-from transformers4recsys.data.readers import pyarrow as arrow_engine
+from transformers4recsys.data.readers import pyarrow as pyarrow_reader
 from transformers4recsys.data.readers.library import Reading
 from transformers4recsys.data.readers.protocol import row_order
-from transformers4recsys.data.readers.pyarrow import ArrowEngine
+from transformers4recsys.data.readers.pyarrow import DayReader
 from transformers4recsys.errors import InputError
 from transformers4recsys.schema import Schema
 
@@ -60,7 +60,7 @@ def random_sessions(num_rows: int, seed: int = 0) -> Sessions:
 
 
 def plain_twin(sessions: Sessions, *, session_length_max: int, past_length_max: int) -> list[Sessions]:
-    """What the engine must hold, row by row."""
+    """What the reader must hold, row by row."""
     rows = []
     for row, items in enumerate(sessions["item"]):
         if len(items) < 2:
@@ -87,13 +87,13 @@ def as_lists(batch: Batch) -> list[Sessions]:
     return rows
 
 
-def read_all(engine: ArrowEngine, epoch: int = 0) -> list[Sessions]:
-    return [row for batch in engine.batches(epoch) for row in as_lists(batch)]
+def read_all(reader: DayReader, epoch: int = 0) -> list[Sessions]:
+    return [row for batch in reader.batches(epoch) for row in as_lists(batch)]
 
 
 @pytest.fixture
-def opened(write: Callable[..., str]) -> Callable[..., ArrowEngine]:
-    def open_sessions(sessions: Sessions, *, row_group_size: int | None = None, **settings: Any) -> ArrowEngine:
+def opened(write: Callable[..., str]) -> Callable[..., DayReader]:
+    def open_sessions(sessions: Sessions, *, row_group_size: int | None = None, **settings: Any) -> DayReader:
         path = write(row_group_size=row_group_size, **sessions)
         defaults: dict[str, Any] = {
             "schema": SCHEMA,
@@ -102,7 +102,7 @@ def opened(write: Callable[..., str]) -> Callable[..., ArrowEngine]:
             "past_length_max": 3,
             "day": DAY,
         }
-        return ArrowEngine([path], **defaults | settings)
+        return DayReader([path], **defaults | settings)
 
     return open_sessions
 
@@ -113,10 +113,10 @@ def opened(write: Callable[..., str]) -> Callable[..., ArrowEngine]:
 def test_rows_equal_the_plain_twin(opened, session_length_max: int, row_group_size: int | None, workers_count: int):
     sessions = random_sessions(60)
     lengths = {"session_length_max": session_length_max, "past_length_max": 3}
-    engine = opened(sessions, row_group_size=row_group_size, reading=Reading(workers_count), **lengths)
+    reader = opened(sessions, row_group_size=row_group_size, reading=Reading(workers_count), **lengths)
     expected = plain_twin(sessions, **lengths)
-    assert read_all(engine) == expected
-    assert engine.num_rows == len(expected) < 60 and len(engine) == -(-len(expected) // 4)
+    assert read_all(reader) == expected
+    assert reader.num_rows == len(expected) < 60 and len(reader) == -(-len(expected) // 4)
 
 
 def test_a_small_session_by_hand(opened):
@@ -168,18 +168,18 @@ def test_large_ids_and_times_are_exact(write):
     )
     times = pa.array([[big, big + 1]], pa.list_(pa.timestamp("us", "UTC")))
     path = write(item=[[1, 2]], time=times, user=pa.array([big], pa.uint64()))
-    (batch,) = ArrowEngine([path], schema=schema, batch_size=1, session_length_max=5, day=DAY).batches(0)
+    (batch,) = DayReader([path], schema=schema, batch_size=1, session_length_max=5, day=DAY).batches(0)
     assert batch.columns["time"].values.tolist() == [big, big + 1]
     assert batch.columns["user"].values.tolist() == [big, big]
 
 
 @pytest.mark.parametrize("rows_at_a_time", [1, 8, 12, 10**6])
 def test_batches_do_not_depend_on_how_many_are_gathered_at_once(opened, monkeypatch, rows_at_a_time: int):
-    monkeypatch.setattr(arrow_engine, "ROWS_AT_A_TIME", rows_at_a_time)
+    monkeypatch.setattr(pyarrow_reader, "ROWS_AT_A_TIME", rows_at_a_time)
     sessions = random_sessions(60)
-    engine = opened(sessions)
-    batches = list(engine.batches(0))
-    assert [len(batch) for batch in batches[:-1]] == [4] * (len(engine) - 1)
+    reader = opened(sessions)
+    batches = list(reader.batches(0))
+    assert [len(batch) for batch in batches[:-1]] == [4] * (len(reader) - 1)
     rows = [row for batch in batches for row in as_lists(batch)]
     assert rows == plain_twin(sessions, session_length_max=5, past_length_max=3)
 
@@ -187,11 +187,11 @@ def test_batches_do_not_depend_on_how_many_are_gathered_at_once(opened, monkeypa
 def test_shuffled_rows_follow_the_order_of_seed_day_and_epoch(opened):
     sessions = random_sessions(60)
     rows = plain_twin(sessions, session_length_max=5, past_length_max=3)
-    engine = opened(sessions, shuffle=True, seed=3)
+    reader = opened(sessions, shuffle=True, seed=3)
     for epoch in (0, 1):
         order = row_order(len(rows), shuffle=True, seed=3, day=DAY, epoch=epoch)
-        assert read_all(engine, epoch) == [rows[row] for row in order]
-    assert read_all(engine, 0) != read_all(engine, 1)
+        assert read_all(reader, epoch) == [rows[row] for row in order]
+    assert read_all(reader, 0) != read_all(reader, 1)
 
 
 @pytest.mark.parametrize("workers_count", [0, 2])
@@ -220,9 +220,9 @@ def test_drop_last_leaves_the_partial_batch_out(opened):
 def test_files_come_one_behind_the_other(write):
     first, second = random_sessions(10, seed=4), random_sessions(10, seed=5)
     paths = [write("part-0.parquet", **first), write("part-1.parquet", **second)]
-    engine = ArrowEngine(paths, schema=SCHEMA, batch_size=6, day=DAY, session_length_max=5, past_length_max=3)
+    reader = DayReader(paths, schema=SCHEMA, batch_size=6, day=DAY, session_length_max=5, past_length_max=3)
     expected = [plain_twin(sessions, session_length_max=5, past_length_max=3) for sessions in (first, second)]
-    assert read_all(engine) == expected[0] + expected[1]
+    assert read_all(reader) == expected[0] + expected[1]
 
 
 @pytest.mark.parametrize("sessions", [random_sessions(0), {n: rows * 4 for n, rows in random_sessions(1).items()}])
@@ -231,8 +231,8 @@ def test_files_without_two_items_in_any_session_give_no_batch(opened, sessions: 
         sessions = sessions | {"item": [[1]] * 4, "price": [[1.0]] * 4, "time": [[1]] * 4, "_neg_item": [[1]] * 4}
     else:
         sessions = {name: pa.array([[1]], pa.list_(pa.int64())).slice(0, 0) for name in sessions}
-    engine = opened(sessions)
-    assert (len(engine), engine.num_rows, list(engine.batches(0))) == (0, 0, [])
+    reader = opened(sessions)
+    assert (len(reader), reader.num_rows, list(reader.batches(0))) == (0, 0, [])
 
 
 def test_batches_do_not_share_memory(opened):
@@ -263,9 +263,9 @@ def three_files(write: Callable[..., str]) -> tuple[list[str], list[Sessions]]:
     return paths, files
 
 
-def open_paths(paths: list[str], memory_bytes: int, **settings: Any) -> ArrowEngine:
+def open_paths(paths: list[str], memory_bytes: int, **settings: Any) -> DayReader:
     defaults: dict[str, Any] = {"batch_size": 7, "session_length_max": 5, "past_length_max": 3, "day": DAY}
-    return ArrowEngine(paths, schema=SCHEMA, memory_bytes=memory_bytes, **defaults | settings)
+    return DayReader(paths, schema=SCHEMA, memory_bytes=memory_bytes, **defaults | settings)
 
 
 # Blocks of one slice, of a row group or less, of several row groups.
@@ -289,8 +289,8 @@ def test_streamed_rows_come_as_the_held_ones_do(three_files, memory_bytes: int, 
 @pytest.mark.parametrize("memory_bytes", MEMORIES)
 def test_a_streamed_epoch_has_every_row_once_in_an_order_of_its_own(three_files, memory_bytes: int):
     paths, files = three_files
-    engine = open_paths(paths, memory_bytes, shuffle=True, seed=3)
-    epochs = [[row["session"][0] for row in read_all(engine, epoch)] for epoch in (0, 1, 0)]
+    reader = open_paths(paths, memory_bytes, shuffle=True, seed=3)
+    epochs = [[row["session"][0] for row in read_all(reader, epoch)] for epoch in (0, 1, 0)]
     assert sorted(epochs[0]) == sorted(row["session"][0] for row in expected_of(*files)) == sorted(epochs[1])
     assert epochs[0] == epochs[2] != epochs[1]
     other_seed = open_paths(paths, memory_bytes, shuffle=True, seed=4)
@@ -311,7 +311,7 @@ def test_a_block_is_shuffled_inside_and_mixes_row_groups(write):
     path = write(item=[[row, row] for row in range(1, 81)], row_group_size=10)
     schema = Schema.from_entries({"item": ENTRIES["item"]})
     settings = {"schema": schema, "batch_size": 20, "session_length_max": 5, "day": DAY, "shuffle": True}
-    blocks = ArrowEngine([path], memory_bytes=5 * 24 * 20, **settings).batches(0)
+    blocks = DayReader([path], memory_bytes=5 * 24 * 20, **settings).batches(0)
     groups_of_blocks, orders = [], set()
     for block in blocks:
         items = block.columns["item"].values[::2].tolist()
@@ -352,12 +352,12 @@ def test_streaming_may_stop_in_the_middle_of_an_epoch(three_files):
 @pytest.mark.parametrize("workers_count", [0, 2])
 def test_a_file_cut_short_while_it_is_streamed_is_named(three_files, workers_count: int):
     paths, _ = three_files
-    engine = open_paths(paths, 500, reading=Reading(workers_count))
+    reader = open_paths(paths, 500, reading=Reading(workers_count))
     Path(paths[1]).write_bytes(Path(paths[1]).read_bytes()[:100])
     with pytest.raises(InputError, match="1.parquet cannot be read as parquet"):
-        read_all(engine)
+        read_all(reader)
 
 
 def test_a_file_that_vanished_is_named(tmp_path):
     with pytest.raises(InputError, match="gone.parquet cannot be opened"):
-        ArrowEngine([str(tmp_path / "gone.parquet")], schema=SCHEMA, batch_size=1, session_length_max=5, day=DAY)
+        DayReader([str(tmp_path / "gone.parquet")], schema=SCHEMA, batch_size=1, session_length_max=5, day=DAY)

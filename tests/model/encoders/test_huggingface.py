@@ -98,8 +98,3 @@ def test_every_setting_reaches_the_architecture_under_its_own_name(name):
     )
     config = next(module.config for module in ENCODERS[name](settings).modules() if hasattr(module, "config"))
     assert {key: getattr(config, key) for key in OWN_CONFIGURATIONS[name]} == OWN_CONFIGURATIONS[name]
-
-
-def test_every_library_architecture_has_its_own_names_tested():
-    without_configuration = {"gru", "gru4rec", "lstm", "rnn", "avgseq", "transfoxl"}
-    assert ENCODERS.keys() - without_configuration == OWN_CONFIGURATIONS.keys()

@@ -10,11 +10,11 @@ from transformers4recsys.model.encoders.settings import EncoderSettings
 
 def test_evaluation_repeats():
     encoder = reformer(EncoderSettings(16, n_layer=2, n_head=2, is_causal=False)).eval()
-    inputs, is_real = torch.randn(2, 7, 16), torch.ones(2, 7, dtype=torch.bool)
-    first = encoder(inputs, is_real).hidden
+    inputs, padding_mask = torch.randn(2, 7, 16), torch.ones(2, 7, dtype=torch.bool)
+    first = encoder(inputs, padding_mask).hidden
     assert first.shape == (2, 7, 16)
     torch.manual_seed(7)
-    torch.testing.assert_close(first, encoder(inputs, is_real).hidden, rtol=0, atol=0)
+    torch.testing.assert_close(first, encoder(inputs, padding_mask).hidden, rtol=0, atol=0)
 
 
 def test_evaluation_leaves_the_random_numbers_that_follow_alone():

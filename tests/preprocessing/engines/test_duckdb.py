@@ -100,8 +100,8 @@ def test_lists_are_cut_into_the_own_events_and_the_past_as_in_the_plain_way(data
         {"_row": 2, "_length": 1, "item": [20], "bef_item": []},
         {"_row": 3, "_length": 2, "item": [30, 31], "bef_item": []},
     ]
-    assert database.rows(database.with_lists("lists", rows, made, ["item"], past=1)) == cut
-    plain = database.rows(lists_by_sorting(rows, made, ["item"], past=1))
+    assert database.rows(database.with_lists("lists", rows, made, ["item"], history=1)) == cut
+    plain = database.rows(lists_by_sorting(rows, made, ["item"], history=1))
     assert sorted(plain, key=lambda row: row["_row"]) == cut
 
 

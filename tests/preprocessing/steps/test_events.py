@@ -32,7 +32,7 @@ def test_each_row_has_one_reason_or_is_kept(database, raw, recipe):
         last_day=DAY,
     )
     found = events.audit(database, raw, recipe(), made)
-    assert (found.read, found.kept, found.has_clock) == (7, 1, True)
+    assert (found.read, found.kept, found.has_time_of_day) == (7, 1, True)
     assert found.dropped == {
         "other_event_type": 1,
         "no_item": 1,
@@ -97,9 +97,9 @@ def test_times_in_another_unit_are_an_error(database, table, recipe):
         events.audit(database, raw, recipe(), reasons(database, raw, recipe()))
 
 
-def test_dates_have_no_clock(database, table, recipe):
+def test_dates_have_no_time_of_day(database, table, recipe):
     raw = table(visit=["a", "a"], time=["2024-01-05", "2024-01-06"], product=[1, 2])
-    assert not events.audit(database, raw, recipe(), reasons(database, raw, recipe())).has_clock
+    assert not events.audit(database, raw, recipe(), reasons(database, raw, recipe())).has_time_of_day
 
 
 def test_unknown_prices_are_null_and_counted(database, table, recipe):

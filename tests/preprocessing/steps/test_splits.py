@@ -61,10 +61,10 @@ def test_each_file_has_the_last_items_before_its_own_end(split):
 def test_events_in_no_file_are_not_counted_as_written(split, tmp_path):
     users = {1: [1, 2, 3, 4, 5, 6, 7], 2: [1, 2, 3], 3: [1, 2], 4: [1]}
     split(columns_of(users), user_column="user", order_column="order", split="leave_one_out", session_length_max=3)
-    ledger = json.loads((tmp_path / "days" / "preprocessing.json").read_text())
+    manifest = json.loads((tmp_path / "days" / "preprocessing.json").read_text())
     # Of the first user, 3 to 5 are trained on, 6 and 7 are targets.
-    assert ledger["calls"][0]["events_dropped"] == {"before_the_last_n": 2, "in_a_short_session": 1}
-    assert ledger["calls"][0]["events_written"] == ledger["days"]["2000-01-01"]["events"] == 10
+    assert manifest["calls"][0]["events_dropped"] == {"before_the_last_n": 2, "in_a_short_session": 1}
+    assert manifest["calls"][0]["events_written"] == manifest["days"]["2000-01-01"]["events"] == 10
 
 
 def test_the_order_column_is_a_number_and_repeats_count(split):
@@ -148,7 +148,7 @@ def test_numbers_are_fitted_on_the_training_file_alone(split, tmp_path):
     users["price"] = [{0: 1.0, 1: 3.0}.get(number, 1e6) for number in users["order"]]
     split(users, user_column="user", order_column="order", split="leave_one_out", numeric_columns=["price"])
     fitted = json.loads((tmp_path / "days" / "preprocessing.json").read_text())["fitted"]
-    assert fitted == {"price": {"mean": 2.0, "deviation": 1.0}}
+    assert fitted == {"price": {"mean": 2.0, "std": 1.0}}
 
 
 def test_prices_of_targets_do_not_reach_what_is_trained_on(split, day_file):
@@ -180,11 +180,11 @@ def test_a_core_leaves_out_what_becomes_rare_by_leaving_out(database, table):
 def test_counts_add_up(split, tmp_path):
     users = {1: [1, 2, 3, 4], 2: [1, 2, 3, 4], 3: [9, 8]}
     split(columns_of(users), user_column="user", order_column="order", split="leave_one_out", k_core=2)
-    ledger = json.loads((tmp_path / "days" / "preprocessing.json").read_text())
-    (call,) = ledger["calls"]
+    manifest = json.loads((tmp_path / "days" / "preprocessing.json").read_text())
+    (call,) = manifest["calls"]
     assert (call["events_read"], call["events_written"]) == (10, 8)
     assert call["events_dropped"] == {"outside_the_core": 2}
-    assert ledger["days"] == {
+    assert manifest["days"] == {
         "2000-01-01": {"events": 8, "sessions": 2, "valid_sessions": 0, "test_sessions": 0},
         "2000-01-02": {"events": 0, "sessions": 0, "valid_sessions": 2, "test_sessions": 2},
     }

@@ -29,7 +29,7 @@ def is_local(path: str) -> bool:
     return not _is_uri(path) or path.startswith("file://")
 
 
-def without_keys(text: str) -> str:
+def redact_credentials(text: str) -> str:
     """Mask the names and keys that URIs in a text hold, before a host or as options, so that it can be written down."""
     # A key may hold a slash or an @; elsewhere a port, which digits and a slash tell, is none.
     text = re.sub(r"\b((?:s3|gs)://)[^/:?@\s]*:[^?\s'\"]*@", r"\1***@", text)

@@ -1,4 +1,4 @@
-"""Rows of ragged columns as flat arrays: made from an arrow table, picked, joined, and cut into batches."""
+"""Rows of ragged columns as flat arrays: made from an arrow table, selected, concatenated, and collated to batches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from transformers4recsys.schema import Feature, Schema
 
 
 @dataclass(frozen=True)
-class Rows:
+class RaggedTable:
     """R rows of columns whose lists are equally long: `offsets` (R+1,), and `values` (N,) by column name."""
 
     offsets: np.ndarray
@@ -24,38 +24,38 @@ class Rows:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def take(self, rows: np.ndarray) -> Rows:
+    def take(self, rows: np.ndarray) -> RaggedTable:
         """Take rows (T,) as they are."""
         return self.last(rows, self.offsets[rows + 1] - self.offsets[rows])
 
-    def last(self, rows: np.ndarray, lengths: np.ndarray) -> Rows:
+    def last(self, rows: np.ndarray, lengths: np.ndarray) -> RaggedTable:
         """Take the last `lengths` values of each of `rows`, both (T,)."""
         offsets = np.concatenate([[0], lengths.cumsum()])
         places = np.arange(offsets[-1]) + np.repeat(self.offsets[rows + 1] - offsets[1:], lengths)
-        return Rows(offsets, {name: values.take(places) for name, values in self.values.items()})
+        return RaggedTable(offsets, {name: values.take(places) for name, values in self.values.items()})
 
 
-def to_rows(table: pa.Table, schema: Schema, *, session_length_max: int, past_length_max: int) -> list[Rows]:
+def to_ragged(table: pa.Table, schema: Schema, *, session_length_max: int, past_length_max: int) -> list[RaggedTable]:
     """Keep the sessions of two or more items, cut to their last ones.
 
     The current columns come first, then the past ones if there are any, then each column of negatives by itself.
     """
-    current = read_rows(table, schema.features)
+    current = read_ragged(table, schema.features)
     lengths = np.diff(current.offsets)
     kept = np.flatnonzero(lengths > 1)
     kept_lengths = np.minimum(lengths[kept], session_length_max)
     all_rows = [_trimmed(current, kept, kept_lengths)]
     if schema.past:
-        past = read_rows(table, tuple(schema.past.values()))
+        past = read_ragged(table, tuple(schema.past.values()))
         all_rows.append(_trimmed(past, kept, np.minimum(np.diff(past.offsets)[kept], past_length_max)))
     for feature in schema.negatives.values():
-        negatives = read_rows(table, (feature,))
+        negatives = read_ragged(table, (feature,))
         num_negatives = np.diff(negatives.offsets)[kept] // lengths[kept]
         all_rows.append(_trimmed(negatives, kept, num_negatives * kept_lengths))
     return all_rows
 
 
-def read_rows(table: pa.Table, features: tuple[Feature, ...]) -> Rows:
+def read_ragged(table: pa.Table, features: tuple[Feature, ...]) -> RaggedTable:
     """Turn columns with equally long lists into flat arrays; a single value is repeated along its row's list."""
     flat = {feature.name: flattened(table.column(feature.name).combine_chunks()) for feature in features}
     offsets = next(own for _, own in flat.values() if own is not None)
@@ -65,20 +65,20 @@ def read_rows(table: pa.Table, features: tuple[Feature, ...]) -> Rows:
     values = {feature.name: as_input(to_numpy(flat[feature.name][0]), feature.dtype) for feature in features}
     is_single = {name: own is None for name, (_, own) in flat.items()}
     lengths = np.diff(offsets)
-    return Rows(offsets, {name: of.repeat(lengths) if is_single[name] else of for name, of in values.items()})
+    return RaggedTable(offsets, {name: of.repeat(lengths) if is_single[name] else of for name, of in values.items()})
 
 
-def joined(pieces: Sequence[Rows]) -> Rows:
+def concatenate_tables(pieces: Sequence[RaggedTable]) -> RaggedTable:
     """Put the rows of all pieces one behind the other."""
     if len(pieces) == 1:
         return pieces[0]
     lengths = np.concatenate([np.diff(piece.offsets) for piece in pieces])
     values = {name: np.concatenate([piece.values[name] for piece in pieces]) for name in pieces[0].values}
-    return Rows(np.concatenate([[0], lengths.cumsum()]), values)
+    return RaggedTable(np.concatenate([[0], lengths.cumsum()]), values)
 
 
-def cut(columns: Sequence[Rows], num_rows: np.ndarray) -> Iterator[Batch]:
-    """Cut rows into batches of `num_rows` (batches,) each; all of the columns have as many rows as that."""
+def collate(columns: Sequence[RaggedTable], num_rows: np.ndarray) -> Iterator[Batch]:
+    """Collate rows to batches of `num_rows` (batches,) each; all of the columns have as many rows as that."""
     firsts = num_rows.cumsum() - num_rows
     by_batch: list[dict[str, Jagged]] = [{} for _ in num_rows]
     for rows in columns:
@@ -95,6 +95,6 @@ def cut(columns: Sequence[Rows], num_rows: np.ndarray) -> Iterator[Batch]:
     return map(Batch, by_batch)
 
 
-def _trimmed(rows: Rows, kept: np.ndarray, lengths: np.ndarray) -> Rows:
+def _trimmed(rows: RaggedTable, kept: np.ndarray, lengths: np.ndarray) -> RaggedTable:
     is_all = len(kept) == len(rows.offsets) - 1 and lengths.sum() == rows.offsets[-1]
     return rows if is_all else rows.last(kept, lengths)

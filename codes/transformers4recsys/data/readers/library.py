@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from transformers4recsys.data.parquet.files import is_local, locate
-from transformers4recsys.data.parquet.ragged import Rows
+from transformers4recsys.data.parquet.ragged import RaggedTable
 from transformers4recsys.data.parquet.row_groups import SHARES_OF_MEMORY, RowGroup, row_groups
 from transformers4recsys.errors import InputError
 from transformers4recsys.schema import Schema
@@ -21,7 +21,7 @@ from transformers4recsys.schema import Schema
 
 @dataclass(frozen=True)
 class Reading:
-    """How to read; each engine takes what it has a use for."""
+    """How to read; each reader takes what it has a use for."""
 
     workers_count: int = 0
     pool_type: str = "thread"
@@ -49,12 +49,12 @@ class Library:
         groups: Sequence[RowGroup],
         names: Sequence[str],
         reading: Reading,
-        to_rows: Callable[[pa.Table], list[Rows]],
-    ) -> list[list[Rows]]:
+        to_ragged: Callable[[pa.Table], list[RaggedTable]],
+    ) -> list[list[RaggedTable]]:
         """Read all row groups; columns of a type that the library cannot give are read with pyarrow."""
         try:
             tables = self.read_tables(groups, names, reading) if groups else ()
-            return [to_rows(completed(table, read, names)) for read, table in tables]
+            return [to_ragged(completed(table, read, names)) for read, table in tables]
         except pa.ArrowException as error:
             files = ", ".join(dict.fromkeys(group.file for group in groups))
             raise InputError(
@@ -122,7 +122,7 @@ def require_room(files: Sequence[str], num_bytes: int, room: int) -> None:
     """Raise InputError if rows that are held whole take more than there is room for."""
     if num_bytes > room:
         raise InputError(
-            f"the rows of {', '.join(files)} may take {num_bytes / 1e9:.3g} GB, but this engine holds them all "
+            f"the rows of {', '.join(files)} may take {num_bytes / 1e9:.3g} GB, but this reader holds them all "
             f"and may hold {room / 1e9:.3g} GB, a fifth of --loader_memory; raise it, "
             "or choose --data_loader_engine pyarrow, which streams"
         )

@@ -1,4 +1,4 @@
-"""What every engine promises, and the order in which it deals the rows out."""
+"""What every reader promises, and the order in which it deals the rows out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from transformers4recsys.batch import Batch
 
 
-class Engine(Protocol):
+class Reader(Protocol):
     """Reads the day files of one training or evaluation run and yields its batches on this rank."""
 
     def __len__(self) -> int:

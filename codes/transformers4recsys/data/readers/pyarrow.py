@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from transformers4recsys.batch import Batch
-from transformers4recsys.data.parquet.ragged import Rows, cut, joined, to_rows
+from transformers4recsys.data.parquet.ragged import RaggedTable, collate, concatenate_tables, to_ragged
 from transformers4recsys.data.parquet.row_groups import SHARES_OF_MEMORY, row_groups
 from transformers4recsys.data.readers.library import Library, Reading, require_room
 from transformers4recsys.data.readers.protocol import batch_bounds, row_order
@@ -27,7 +27,7 @@ ROWS_AT_A_TIME = 8_192
 IN_THE_PROCESS = Reading()
 
 
-class ArrowEngine:
+class DayReader:
     """Yields the sessions of two or more items of some checked parquet files, batch by batch.
 
     A longer session keeps its last `session_length_max` items, a longer past its last `past_length_max`.
@@ -60,7 +60,7 @@ class ArrowEngine:
     ):
         names = [feature.name for feature in schema.columns]
         lengths = {"session_length_max": session_length_max, "past_length_max": past_length_max}
-        as_rows = partial(to_rows, schema=schema, **lengths)
+        as_ragged = partial(to_ragged, schema=schema, **lengths)
         order = partial(row_order, shuffle=shuffle, seed=seed, day=day)
         groups = row_groups(files, schema)
         block_bytes = memory_bytes // SHARES_OF_MEMORY
@@ -68,9 +68,9 @@ class ArrowEngine:
         self.source: _Held | Streamed
         if library:
             require_room(files, num_bytes, block_bytes)
-            self.source = _Held(library.pieces(groups, names, reading, as_rows), order)
+            self.source = _Held(library.pieces(groups, names, reading, as_ragged), order)
         elif num_bytes <= block_bytes:
-            pieces = mapped(lambda group: as_rows(group.read(names)), groups, reading.workers_count)
+            pieces = mapped(lambda group: as_ragged(group.read(names)), groups, reading.workers_count)
             self.source = _Held(pieces, order)
         else:
             log.info("rows of %.1f GB are streamed in blocks of %.1f GB", num_bytes / 1e9, block_bytes / 1e9)
@@ -78,7 +78,7 @@ class ArrowEngine:
                 groups,
                 names=names,
                 item_name=schema.item_id.name,
-                to_rows=as_rows,
+                to_ragged=as_ragged,
                 block_bytes=block_bytes,
                 order=order,
                 workers_count=reading.workers_count,
@@ -100,7 +100,7 @@ class ArrowEngine:
         for pieces, order in self.source.blocks(epoch):
             # What the last block left for the next batch of this rank comes before the rows of this one.
             order = np.concatenate([np.arange(len(rest[0][0])), order + len(rest[0][0])]) if rest else order
-            columns = [joined(same_columns) for same_columns in zip(*rest, *pieces, strict=True)]
+            columns = [concatenate_tables(same_columns) for same_columns in zip(*rest, *pieces, strict=True)]
             pieces.clear()
             end = place + len(order)
             last = int(np.searchsorted(self.bounds[:, 1], end, side="right"))
@@ -119,21 +119,24 @@ class ArrowEngine:
 class _Held:
     """All rows in memory, as one block."""
 
-    def __init__(self, pieces: Sequence[Sequence[Rows]], order: Order):
-        self.columns, self.order = [joined(same_columns) for same_columns in zip(*pieces, strict=True)], order
+    def __init__(self, pieces: Sequence[Sequence[RaggedTable]], order: Order):
+        self.columns, self.order = (
+            [concatenate_tables(same_columns) for same_columns in zip(*pieces, strict=True)],
+            order,
+        )
         self.num_rows = len(self.columns[0]) if self.columns else 0
 
-    def blocks(self, epoch: int) -> Iterator[tuple[list[list[Rows]], np.ndarray]]:
+    def blocks(self, epoch: int) -> Iterator[tuple[list[list[RaggedTable]], np.ndarray]]:
         if self.columns:
             yield [self.columns], self.order(self.num_rows, epoch=epoch)
 
 
-def batches_of(columns: Sequence[Rows], order: np.ndarray, bounds: np.ndarray) -> Iterator[Batch]:
+def batches_of(columns: Sequence[RaggedTable], order: np.ndarray, bounds: np.ndarray) -> Iterator[Batch]:
     """Yield the batches that `bounds` (batches, 2) cuts out of the rows in this order."""
     first = 0
     while first < len(bounds):
         size = int(bounds[first, 1] - bounds[first, 0])
         together = bounds[first : first + max(ROWS_AT_A_TIME // size, 1)]
         rows = np.concatenate([order[start:stop] for start, stop in together])
-        yield from cut([part.take(rows) for part in columns], np.diff(together)[:, 0])
+        yield from collate([part.take(rows) for part in columns], np.diff(together)[:, 0])
         first += len(together)

@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
-from transformers4recsys.data.parquet.ragged import Rows
+from transformers4recsys.data.parquet.ragged import RaggedTable
 from transformers4recsys.data.parquet.row_groups import RowGroup
 
 T = TypeVar("T")
@@ -34,16 +34,16 @@ class Streamed:
         *,
         names: Sequence[str],
         item_name: str,
-        to_rows: Callable[[pa.Table], list[Rows]],
+        to_ragged: Callable[[pa.Table], list[RaggedTable]],
         block_bytes: int,
         order: Order,
         workers_count: int,
     ):
-        self.groups, self.names, self.to_rows, self.order = groups, names, to_rows, order
+        self.groups, self.names, self.to_ragged, self.order = groups, names, to_ragged, order
         self.block_bytes, self.ahead_bytes, self.workers_count = block_bytes, block_bytes // 2, workers_count
         self.num_rows = sum(mapped(partial(RowGroup.count_sessions, item_name=item_name), groups, workers_count))
 
-    def blocks(self, epoch: int) -> Iterator[tuple[list[list[Rows]], np.ndarray]]:
+    def blocks(self, epoch: int) -> Iterator[tuple[list[list[RaggedTable]], np.ndarray]]:
         """Yield the pieces of each block, and the order of their rows."""
         groups = [self.groups[number] for number in self.order(len(self.groups), epoch=epoch)]
         sizes = [size for group in groups for size in self._sizes(group)]
@@ -53,8 +53,8 @@ class Streamed:
             yield self._block(pieces, num_pieces, epoch, part)
 
     def _block(
-        self, pieces: Iterator[list[Rows]], num_pieces: int, epoch: int, part: int
-    ) -> tuple[list[list[Rows]], np.ndarray]:
+        self, pieces: Iterator[list[RaggedTable]], num_pieces: int, epoch: int, part: int
+    ) -> tuple[list[list[RaggedTable]], np.ndarray]:
         block = list(islice(pieces, num_pieces))
         return block, self.order(sum(len(columns[0]) for columns in block), epoch=epoch, part=part)
 
@@ -67,7 +67,7 @@ class Streamed:
         num_pieces = -(-group.num_rows // num_rows)
         return [group.num_bytes // num_pieces] * num_pieces
 
-    def _steps(self, groups: Iterable[RowGroup]) -> Iterator[tuple[Iterator[list[Rows]], int]]:
+    def _steps(self, groups: Iterable[RowGroup]) -> Iterator[tuple[Iterator[list[RaggedTable]], int]]:
         for group in groups:
             sizes = self._sizes(group)
             if len(sizes) == 1:
@@ -75,7 +75,7 @@ class Streamed:
             else:
                 slices = group.read_slices(self.names, -(-group.num_rows // len(sizes)))
                 tables = (pa.Table.from_batches([rows]) for rows in slices)
-            pieces = map(self.to_rows, tables)
+            pieces = map(self.to_ragged, tables)
             yield from ((pieces, size) for size in sizes)
 
 

@@ -12,6 +12,7 @@ from transformers4recsys.errors import InputError
 from transformers4recsys.model.encoders.average import avgseq
 from transformers4recsys.model.encoders.huggingface import library_encoder
 from transformers4recsys.model.encoders.longformer import longformer
+from transformers4recsys.model.encoders.pre_norm import ligr, sasrec
 from transformers4recsys.model.encoders.recurrent import gru, gru4rec, lstm, rnn
 from transformers4recsys.model.encoders.reformer import reformer
 from transformers4recsys.model.encoders.settings import EncoderSettings
@@ -22,17 +23,20 @@ from transformers4recsys.outputs import Encoded
 class Encoder(Protocol):
     """Reads a session; position l of the answer may depend on positions 0..l alone in the causal task.
 
-    `used_settings` names the settings that it has a use for, but for its width and length.
+    `padding_mask_BL` is True where there is an item. `used_settings` names the settings that it has a use for, but
+    for its width and length.
     """
 
     used_settings: frozenset[str]
 
-    def __call__(self, inputs_BLD: Tensor, is_real_BL: Tensor) -> Encoded: ...
+    def __call__(self, inputs_BLD: Tensor, padding_mask_BL: Tensor) -> Encoded: ...
 
 
 ENCODERS: dict[str, Callable[[EncoderSettings], Encoder]] = {
     "gpt2": library_encoder("gpt2"),
     "xlnet": library_encoder("xlnet", mem_len=lambda _: None, use_mems_eval=lambda _: False),
+    "sasrec": sasrec,
+    "ligr": ligr,
     "transfoxl": transfoxl,
     "reformer": reformer,
     "longformer": longformer,

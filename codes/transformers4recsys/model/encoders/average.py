@@ -14,7 +14,7 @@ class RunningMean(nn.Module):
 
     used_settings: frozenset[str] = frozenset()
 
-    def forward(self, inputs_BLD: Tensor, is_real_BL: Tensor) -> Encoded:
+    def forward(self, inputs_BLD: Tensor, padding_mask_BL: Tensor) -> Encoded:
         num_so_far_L = torch.arange(1, inputs_BLD.shape[1] + 1, device=inputs_BLD.device)
         return Encoded(inputs_BLD.cumsum(1) / num_so_far_L[:, None])
 

@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedMode
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from transformers4recsys.errors import InputError
-from transformers4recsys.model.encoders.causality import looks_ahead
+from transformers4recsys.model.encoders.causality import is_causal
 from transformers4recsys.model.encoders.packing import Packing, pack
 from transformers4recsys.model.encoders.settings import EncoderSettings
 from transformers4recsys.outputs import Encoded
@@ -59,8 +59,8 @@ def by_block_mask(model: PreTrainedModel, rows_RSD: Tensor, packing: Packing) ->
 class HuggingFaceEncoder(nn.Module):
     """Runs a library model on our vectors; with `run_packed` several sessions share a row, without it each is padded.
 
-    Both give the same hidden states to rounding. A model that never looks ahead, where the padding is, needs no mask
-    and keeps the library's fastest attention.
+    Both give the same hidden states to rounding. A causal model never reads the padding behind a
+    session: it needs no mask and keeps the library's fastest attention.
     """
 
     def __init__(
@@ -76,13 +76,13 @@ class HuggingFaceEncoder(nn.Module):
         self.model, self.needs_mask, self.run_packed = model, needs_mask, run_packed
         self.has_attentions, self.used_settings = has_attentions, used_settings
 
-    def forward(self, inputs_BLD: Tensor, is_real_BL: Tensor) -> Encoded:
+    def forward(self, inputs_BLD: Tensor, padding_mask_BL: Tensor) -> Encoded:
         wants_attentions = self.has_attentions and not self.training
         if self.run_packed and not wants_attentions:
-            packing = pack(is_real_BL)
+            packing = pack(padding_mask_BL)
             rows_RSD = self.run_packed(self.model, packing.packed(inputs_BLD), packing)
             return Encoded(packing.unpacked(rows_RSD))
-        mask_BL = is_real_BL.long() if self.needs_mask else None
+        mask_BL = padding_mask_BL.long() if self.needs_mask else None
         output = self.model(inputs_embeds=inputs_BLD, attention_mask=mask_BL, output_attentions=wants_attentions)
         return Encoded(output.last_hidden_state, output.attentions if wants_attentions else None)
 
@@ -147,11 +147,11 @@ def around(
     has_attentions = settings.has_attentions and _gives_attentions(model, shape)
     if has_attentions:
         used_settings |= {"has_attentions"}
-    needs_mask = looks_ahead(HuggingFaceEncoder(model, needs_mask=False), shape)
+    needs_mask = not is_causal(HuggingFaceEncoder(model, needs_mask=False), shape)
     encoder = HuggingFaceEncoder(
         model,
         needs_mask=needs_mask,
-        run_packed=way_to_pack(model, shape, needs_mask=needs_mask),
+        run_packed=detect_packing(model, shape, needs_mask=needs_mask),
         has_attentions=has_attentions,
         used_settings=used_settings,
     )
@@ -169,7 +169,7 @@ def forget_positions(model: PreTrainedModel) -> bool:
     return found
 
 
-def way_to_pack(model: PreTrainedModel, shape_1LD: tuple[int, int, int], *, needs_mask: bool) -> Call | None:
+def detect_packing(model: PreTrainedModel, shape_1LD: tuple[int, int, int], *, needs_mask: bool) -> Call | None:
     """Find out by trying whether sessions can share a row without seeing each other, and how."""
     if "position_ids" not in inspect.signature(model.forward).parameters:
         return None
@@ -189,20 +189,25 @@ def keeps_sessions_apart(
     """Try two sessions in one row: neither may change a bit of the other, and both must be as they are when padded."""
     _, length, d_model = shape_1LD
     shorter = max(length // 3, 1)
-    is_real_BL = torch.arange(length) < torch.tensor([[shorter + 1], [shorter]])
-    assert pack(is_real_BL).num_rows == 1, "two thirds of the longest session fit in a row"
-    inputs_BLD = torch.randn(2, length, d_model, generator=torch.Generator().manual_seed(0)) * is_real_BL[..., None]
+    padding_mask_BL = torch.arange(length) < torch.tensor([[shorter + 1], [shorter]])
+    assert pack(padding_mask_BL).num_rows == 1, "two thirds of the longest session fit in a row"
+    inputs_BLD = (
+        torch.randn(2, length, d_model, generator=torch.Generator().manual_seed(0)) * padding_mask_BL[..., None]
+    )
     packed.eval()
     padded.eval()
     with torch.no_grad():
-        expected_BLD, hidden_BLD = padded(inputs_BLD, is_real_BL).hidden, packed(inputs_BLD, is_real_BL).hidden
+        expected_BLD, hidden_BLD = (
+            padded(inputs_BLD, padding_mask_BL).hidden,
+            packed(inputs_BLD, padding_mask_BL).hidden,
+        )
         for changed in (0, 1):
             others_BLD = inputs_BLD.clone()
             others_BLD[changed] = -inputs_BLD[changed].roll(1, dims=-1)
-            again_BLD = packed(others_BLD, is_real_BL).hidden
+            again_BLD = packed(others_BLD, padding_mask_BL).hidden
             if not torch.equal(again_BLD[1 - changed], hidden_BLD[1 - changed]):
                 return False
-    return torch.allclose(hidden_BLD[is_real_BL], expected_BLD[is_real_BL], atol=1e-4)
+    return torch.allclose(hidden_BLD[padding_mask_BL], expected_BLD[padding_mask_BL], atol=1e-4)
 
 
 def _freeze_unreached(model: PreTrainedModel, shape_1LD: tuple[int, int, int]) -> None:

@@ -20,11 +20,11 @@ class Longformer(nn.Module):
         self.encoder, self.window = encoder, window
         self.used_settings = encoder.used_settings
 
-    def forward(self, inputs_BLD: Tensor, is_real_BL: Tensor) -> Encoded:
-        length = is_real_BL.shape[1]
+    def forward(self, inputs_BLD: Tensor, padding_mask_BL: Tensor) -> Encoded:
+        length = padding_mask_BL.shape[1]
         missing = -length % self.window
         encoded = self.encoder(
-            nn.functional.pad(inputs_BLD, (0, 0, 0, missing)), nn.functional.pad(is_real_BL, (0, missing))
+            nn.functional.pad(inputs_BLD, (0, 0, 0, missing)), nn.functional.pad(padding_mask_BL, (0, missing))
         )
         attentions = None
         if encoded.attentions is not None:

@@ -17,46 +17,48 @@ class Packing:
     place_N: Tensor  # of each real position among the R x row_length places, session by session
     num_rows: int
     row_length: int
-    is_real_BL: Tensor
+    padding_mask_BL: Tensor
 
     def packed(self, values_BLD: Tensor) -> Tensor:
         """Lay a padded batch out in rows, (R, row_length, D); free places hold 0."""
         width = values_BLD.shape[-1]
         flat_SD = values_BLD.new_zeros(self.num_rows * self.row_length, width)
-        return flat_SD.index_copy(0, self.place_N, values_BLD[self.is_real_BL]).view(
+        return flat_SD.index_copy(0, self.place_N, values_BLD[self.padding_mask_BL]).view(
             self.num_rows, self.row_length, width
         )
 
     def unpacked(self, rows_RSD: Tensor) -> Tensor:
         """Undo `packed`, (B, L, D); padding holds 0."""
         values_ND = rows_RSD.flatten(0, 1)[self.place_N]
-        padded_BLD = values_ND.new_zeros(*self.is_real_BL.shape, values_ND.shape[-1])
-        return padded_BLD.masked_scatter(self.is_real_BL[..., None], values_ND)
+        padded_BLD = values_ND.new_zeros(*self.padding_mask_BL.shape, values_ND.shape[-1])
+        return padded_BLD.masked_scatter(self.padding_mask_BL[..., None], values_ND)
 
     def position_ids(self) -> Tensor:
         """Count from 0 in each session, (R, row_length); 0 in free places, so each of them stands alone."""
-        position_BL = torch.arange(self.is_real_BL.shape[1], device=self.place_N.device).expand_as(self.is_real_BL)
+        position_BL = torch.arange(self.padding_mask_BL.shape[1], device=self.place_N.device).expand_as(
+            self.padding_mask_BL
+        )
         flat_S = self.place_N.new_zeros(self.num_rows * self.row_length)
-        return flat_S.index_copy(0, self.place_N, position_BL[self.is_real_BL]).view(self.num_rows, -1)
+        return flat_S.index_copy(0, self.place_N, position_BL[self.padding_mask_BL]).view(self.num_rows, -1)
 
     def same_session(self) -> Tensor:
         """Say which places of a row hold one session, (R, 1, row_length, row_length); free places see each other."""
-        session_BL = torch.arange(1, len(self.is_real_BL) + 1, device=self.place_N.device)[:, None]
-        session_N = session_BL.expand_as(self.is_real_BL)[self.is_real_BL]
+        session_BL = torch.arange(1, len(self.padding_mask_BL) + 1, device=self.place_N.device)[:, None]
+        session_N = session_BL.expand_as(self.padding_mask_BL)[self.padding_mask_BL]
         flat_S = self.place_N.new_zeros(self.num_rows * self.row_length)
         session_RS = flat_S.index_copy(0, self.place_N, session_N).view(self.num_rows, -1)
         return (session_RS[:, :, None] == session_RS[:, None, :])[:, None]
 
 
-def pack(is_real_BL: Tensor, row_length: int = ROW_LENGTH) -> Packing:
+def pack(padding_mask_BL: Tensor, row_length: int = ROW_LENGTH) -> Packing:
     """Pack the sessions of a padded batch; rows grow to the longest session where that is longer."""
-    lengths_B = is_real_BL.sum(1)
-    row_length = max(row_length, is_real_BL.shape[1])
+    lengths_B = padding_mask_BL.sum(1)
+    row_length = max(row_length, padding_mask_BL.shape[1])
     starts, num_rows = best_fit(lengths_B.tolist(), row_length)
-    starts_B = torch.tensor(starts, device=is_real_BL.device)
-    within_BL = torch.arange(is_real_BL.shape[1], device=is_real_BL.device)
-    place_N = (starts_B[:, None] + within_BL)[is_real_BL]
-    return Packing(place_N, num_rows, row_length, is_real_BL)
+    starts_B = torch.tensor(starts, device=padding_mask_BL.device)
+    within_BL = torch.arange(padding_mask_BL.shape[1], device=padding_mask_BL.device)
+    place_N = (starts_B[:, None] + within_BL)[padding_mask_BL]
+    return Packing(place_N, num_rows, row_length, padding_mask_BL)
 
 
 def best_fit(lengths: list[int], row_length: int) -> tuple[list[int], int]:

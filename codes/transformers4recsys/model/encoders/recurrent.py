@@ -19,7 +19,7 @@ class RecurrentEncoder(nn.Module):
         super().__init__()
         self.before, self.network, self.after = before, network, after
 
-    def forward(self, inputs_BLD: Tensor, is_real_BL: Tensor) -> Encoded:
+    def forward(self, inputs_BLD: Tensor, padding_mask_BL: Tensor) -> Encoded:
         hidden_BLD, _ = self.network(self.before(inputs_BLD))
         return Encoded(self.after(hidden_BLD))
 

@@ -34,8 +34,8 @@ class Reformer(nn.Module):
         self.model, self.length, self.used_settings = model, length, used_settings
         self.join = nn.Linear(2 * d_model, d_model)
 
-    def forward(self, inputs_BLD: Tensor, is_real_BL: Tensor) -> Encoded:
-        length = is_real_BL.shape[1]
+    def forward(self, inputs_BLD: Tensor, padding_mask_BL: Tensor) -> Encoded:
+        length = padding_mask_BL.shape[1]
         missing = self.length - length
         for module in self.model.modules():
             if "hash_seed" in vars(module):
@@ -44,7 +44,7 @@ class Reformer(nn.Module):
         with nullcontext() if self.training else torch.random.fork_rng(_devices(inputs_BLD)):
             hidden_BLD = self.model(
                 inputs_embeds=nn.functional.pad(inputs_BLD, (0, 0, 0, missing)),
-                attention_mask=nn.functional.pad(is_real_BL, (0, missing)),
+                attention_mask=nn.functional.pad(padding_mask_BL, (0, missing)),
             ).last_hidden_state
         return Encoded(self.join(hidden_BLD)[:, :length])
 

@@ -87,7 +87,7 @@ class TransformerXL(nn.Module):
             for name, weight in self.named_parameters():
                 weight.requires_grad_("distance" not in name)
 
-    def forward(self, inputs_BLD: Tensor, is_real_BL: Tensor) -> Encoded:
+    def forward(self, inputs_BLD: Tensor, padding_mask_BL: Tensor) -> Encoded:
         length, width = inputs_BLD.shape[1:]
         distance_RD = sinusoids(length, width).to(inputs_BLD) * self.has_positions
         may_see_LL = torch.ones(length, length, dtype=torch.bool, device=inputs_BLD.device).tril()

@@ -32,7 +32,7 @@ def cross_entropy(
     """
     if not len(labels_P):
         return hidden_PE.sum() * 0
-    scores_PV = wide(linear(hidden_PE, item_table_VE, bias_V))
+    scores_PV = upcast(linear(hidden_PE, item_table_VE, bias_V))
     loss_P = torch.nn.functional.cross_entropy(scores_PV, labels_P, reduction="none")
     if label_smoothing:
         mean_over_items_P = torch.logsumexp(scores_PV, dim=1) - scores_PV[:, 1:].mean(dim=1)
@@ -129,14 +129,14 @@ NEGATIVE_COLUMN_LOSSES: dict[str, PairwiseLoss] = {
 }
 
 
-def wide(scores: Tensor) -> Tensor:
+def upcast(scores: Tensor) -> Tensor:
     """Leave half precision: squares and sums of scores do not fit there."""
     return scores.to(torch.promote_types(scores.dtype, torch.float32))
 
 
 def _prepared(positive_P: Tensor, negative_PK: Tensor, is_negative_PK: Tensor) -> tuple[Tensor, Tensor]:
     """Give (P, 1) and (P, K) in full precision, 0 where there is no negative."""
-    return wide(positive_P)[:, None], wide(negative_PK).masked_fill(~is_negative_PK, 0.0)
+    return upcast(positive_P)[:, None], upcast(negative_PK).masked_fill(~is_negative_PK, 0.0)
 
 
 def _log_softmax(negative_PK: Tensor, is_negative_PK: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from transformers4recsys.model.objectives.losses import (
     gbce,
     gbce_beta,
     softmax_of_candidates,
-    wide,
+    upcast,
 )
 from transformers4recsys.model.scoring import without_padding
 
@@ -59,7 +59,7 @@ class LossInputs:
 
     def label_scores(self) -> Tensor:
         """Score the labels alone, (P,)."""
-        of_items_P = (wide(self.hidden_PE) * wide(self.items(self.labels_P))).sum(dim=1)
+        of_items_P = (upcast(self.hidden_PE) * upcast(self.items(self.labels_P))).sum(dim=1)
         return of_items_P + self.biases(self.labels_P)
 
     def scores_of(self, ids_K: Tensor) -> Tensor:
@@ -107,7 +107,7 @@ class InBatchObjective(nn.Module):
     def forward(self, inputs: LossInputs) -> Tensor:
         if not len(inputs.labels_P):
             return inputs.nothing()
-        extra_ids = self.store.take(self.num_extra, inputs.item_counts_V)
+        extra_ids = self.store.sample(self.num_extra, inputs.item_counts_V)
         is_other_PP = of_other_sessions(inputs.labels_P, inputs.row_P)
         is_negative_PK = torch.cat([is_other_PP, inputs.labels_P[:, None] != extra_ids], dim=1)
         negative_PK = inputs.scores_of(torch.cat([inputs.labels_P, extra_ids]))
@@ -140,8 +140,8 @@ class SampledObjective(nn.Module):
     def forward(self, inputs: LossInputs) -> Tensor:
         if not len(inputs.labels_P):
             return inputs.nothing()
-        ids_K = self.store.take(self.num_negatives, inputs.item_counts_V)
-        negative_PK = wide(inputs.scores_of(ids_K)) + self.offset
+        ids_K = self.store.sample(self.num_negatives, inputs.item_counts_V)
+        negative_PK = upcast(inputs.scores_of(ids_K)) + self.offset
         if self.corrects_scores:
             expected_count_K = self.store.log_probabilities_V[ids_K].exp() * self.num_negatives
             negative_PK = negative_PK - expected_count_K.log()
@@ -178,7 +178,7 @@ class Cosine(nn.Module):
         super().__init__()
 
     def forward(self, hidden_P1E: Tensor, items_PKE: Tensor) -> Tensor:
-        return cosine_similarity(wide(hidden_P1E), wide(items_PKE), dim=-1)
+        return cosine_similarity(upcast(hidden_P1E), upcast(items_PKE), dim=-1)
 
 
 SIMILARITIES: dict[str, Callable[[int], nn.Module]] = {

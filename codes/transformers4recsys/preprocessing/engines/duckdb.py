@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from ibis.expr import types as ir
 
 from transformers4recsys.errors import InputError
-from transformers4recsys.preprocessing.engines.protocol import parts, taken_apart
+from transformers4recsys.preprocessing.engines.protocol import parts, split_lists
 from transformers4recsys.preprocessing.steps import sessions
 
 BATCH_SIZE = 500_000
@@ -33,7 +33,7 @@ FAILURES = (
 
 
 class DuckDB:
-    """An `engine.Engine` on DuckDB."""
+    """An `protocol.Database` on DuckDB."""
 
     keeps_order = True
     events_at_a_time = 2_000_000
@@ -99,7 +99,7 @@ class DuckDB:
         return self._kept.get(name)
 
     def with_lists(
-        self, name: str, rows: ir.Table, events: ir.Table, columns: Sequence[str], *, past: int = 0
+        self, name: str, rows: ir.Table, events: ir.Table, columns: Sequence[str], *, history: int = 0
     ) -> ir.Table:
         """Keep `rows`, by `_row`, with the `columns` of their events as lists, by `_at`, under `name`.
 
@@ -122,7 +122,7 @@ class DuckDB:
                 put(name, self._ibis.table("part"))
                 put = self.append
             self._ibis.con.unregister("part")
-        return taken_apart(self._kept[name], columns, past) if past else self._kept[name]
+        return split_lists(self._kept[name], columns, history) if history else self._kept[name]
 
     def rows(self, table: ir.Table) -> list[dict[str, Any]]:
         """Fetch a small table."""
@@ -154,16 +154,16 @@ def _of_whole_rows(stream: pa.RecordBatchReader) -> Iterator[tuple[pa.RecordBatc
     """Cut a stream sorted by `_row` between rows; beside each batch, where each of its rows starts, and the end."""
     rest = pa.RecordBatch.from_pylist([], stream.schema)
     for batch in filter(len, stream):
-        batch = _joined(rest, batch)
+        batch = _concatenated(rest, batch)
         numbers = batch["_row"].to_numpy()
         starts = np.flatnonzero(np.diff(numbers, prepend=numbers[0] - 1))
         if len(starts) > 1:
             yield batch, starts
         rest = batch.slice(starts[-1])
-    yield _joined(rest, rest[:0]), np.array([0, len(rest)][: len(rest) + 1])
+    yield _concatenated(rest, rest[:0]), np.array([0, len(rest)][: len(rest) + 1])
 
 
-def _joined(*batches: pa.RecordBatch) -> pa.RecordBatch:
+def _concatenated(*batches: pa.RecordBatch) -> pa.RecordBatch:
     # As concat_batches() does, which older versions lack that some engines need.
     table = pa.Table.from_batches(batches)
     return pa.RecordBatch.from_arrays([column.combine_chunks() for column in table.columns], schema=table.schema)

@@ -9,11 +9,11 @@ from typing import Any, Protocol
 import ibis
 from ibis.expr import types as ir
 
-# Begins the names of the lists of what came before a row.
-PAST = "bef_"
+# Begins the names of the lists of a user's history.
+HISTORY_PREFIX = "bef_"
 
 
-class Engine(Protocol):
+class Database(Protocol):
     """A database that runs Ibis expressions; it keeps tables until it is closed."""
 
     # Whether a kept table, or a part of it, is written in the order in which it was made.
@@ -43,12 +43,12 @@ class Engine(Protocol):
         ...
 
     def with_lists(
-        self, name: str, rows: ir.Table, events: ir.Table, columns: Sequence[str], *, past: int = 0
+        self, name: str, rows: ir.Table, events: ir.Table, columns: Sequence[str], *, history: int = 0
     ) -> ir.Table:
         """Keep `rows`, by `_row`, with the `columns` of their events as lists, under `name`.
 
-        The events of a row, one or more, have the same `_row`; they go by `_at`. With `past`, the lists hold
-        the last `_length` events, and lists named with PAST the at most `past` before them.
+        The events of a row, one or more, have the same `_row`; they go by `_at`. With `history`, the lists hold
+        the last `_length` events, and lists named with HISTORY_PREFIX the at most `history` before them.
         """
         ...
 
@@ -64,36 +64,36 @@ class Engine(Protocol):
         """Write rows of `with_lists` by day and split, in the order of `_row`, to files of one folder.
 
         `train` holds all rows of its day, `valid` and `test` those of that `_half`; a day without rows gets
-        empty files. `names` tells which columns are written, and under which name.
+        empty files. `names` says which columns are written, and under which name.
         """
         ...
 
     def close(self) -> None: ...
 
 
-def lists_by_sorting(rows: ir.Table, events: ir.Table, columns: Sequence[str], *, past: int = 0) -> ir.Table:
-    """Do `Engine.with_lists` on any engine, in any order of rows: structs are collected and sorted."""
+def lists_by_sorting(rows: ir.Table, events: ir.Table, columns: Sequence[str], *, history: int = 0) -> ir.Table:
+    """Do `Database.with_lists` on any engine, in any order of rows: structs are collected and sorted."""
     fields = {name: events[name] for name in ("_at", *columns)}
     sorted_events = events.group_by(_of="_row").agg(_events=ibis.struct(fields).collect().sort())
     joined = rows.join(sorted_events, rows["_row"] == sorted_events["_of"])
-    if past:
-        # Cut before the fields are taken apart, two lists are cut in place of two a column.
-        joined = taken_apart(joined, ["_events"], past)
+    if history:
+        # Cut before the fields are split, two lists are cut in place of two a column.
+        joined = split_lists(joined, ["_events"], history)
     lists = {
         prefix + name: joined[f"{prefix}_events"].map(lambda event, name=name: event[name])
-        for prefix in ("", *([PAST] if past else []))
+        for prefix in ("", *([HISTORY_PREFIX] if history else []))
         for name in columns
     }
     return joined.select(*rows.columns, **lists)
 
 
-def taken_apart(rows: ir.Table, columns: Sequence[str], past: int) -> ir.Table:
-    """Cut each list in two: the last `_length` events, and the at most `past` before them."""
+def split_lists(rows: ir.Table, columns: Sequence[str], history: int) -> ir.Table:
+    """Cut each list in two: the last `_length` events, and the at most `history` before them."""
     cut = {}
     for name in columns:
         end = rows[name].length() - rows["_length"]
         cut[name] = rows[name][end:]
-        cut[PAST + name] = rows[name][ibis.greatest(end - past, 0) : end]
+        cut[HISTORY_PREFIX + name] = rows[name][ibis.greatest(end - history, 0) : end]
     return rows.mutate(**cut)
 
 

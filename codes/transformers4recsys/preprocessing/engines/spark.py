@@ -26,7 +26,7 @@ DEFAULTS = {
     "spark.cleaner.periodicGC.interval": "5min",
 }
 SEPARATORS = ",\t;|"
-# Conditions of Spark's errors that tell of the input, and what to do about them.
+# Conditions of Spark's errors that are about the input, and what to do about them.
 OF_INPUT = {
     "FAILED_READ_FILE": "",
     "PATH_NOT_FOUND": "",
@@ -40,7 +40,7 @@ OF_INPUT = {
 
 
 class Spark:
-    """An `engine.Engine` on Spark; `folder` must be one that the driver and all workers see."""
+    """An `protocol.Database` on Spark; `folder` must be one that the driver and all workers see."""
 
     keeps_order = False
     # Few large jobs: Spark goes to the disk by itself where memory ends.
@@ -106,10 +106,10 @@ class Spark:
         return self._tables.get(name)
 
     def with_lists(
-        self, name: str, rows: ir.Table, events: ir.Table, columns: Sequence[str], *, past: int = 0
+        self, name: str, rows: ir.Table, events: ir.Table, columns: Sequence[str], *, history: int = 0
     ) -> ir.Table:
         """Keep `rows` with the `columns` of their events as lists, by `_at`, under `name`."""
-        return self.keep(name, lists_by_sorting(rows, events, columns, past=past))
+        return self.keep(name, lists_by_sorting(rows, events, columns, history=history))
 
     def rows(self, table: ir.Table) -> list[dict[str, Any]]:
         """Fetch a small table."""
@@ -179,7 +179,7 @@ def _csv(session, files: list[str], *, separator: str | None, names: list[str]):
         for file in files
     ]
     if names and any(len(frame.columns) != len(names) for frame in frames):
-        raise InputError(f"--input: the files have not {len(names)} columns; check --separator and --column_names")
+        raise InputError(f"--input: the files do not have {len(names)} columns; check --separator and --column_names")
     frames = [frame.toDF(*names) if names else frame for frame in frames]
     return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), frames)
 
@@ -236,7 +236,7 @@ def _cast(frame, kinds: Sequence[str]):
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Tell what is wrong with the input; what a task meets comes as Java's error, with causes a line each."""
+    """Say what is wrong with the input; what a task meets comes as Java's error, with causes a line each."""
     from py4j.protocol import Py4JJavaError
     from pyspark.errors import PySparkException
 

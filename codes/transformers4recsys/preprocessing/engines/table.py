@@ -8,12 +8,12 @@ from pathlib import Path
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing.engines.duckdb import DuckDB
-from transformers4recsys.preprocessing.engines.protocol import Engine
+from transformers4recsys.preprocessing.engines.protocol import Database
 from transformers4recsys.preprocessing.engines.spark import Spark
 
 
 @dataclass(frozen=True)
-class EngineChoice:
+class DatabaseChoice:
     """Which database, and what it may use: memory and threads count for DuckDB, the master for Spark."""
 
     name: str = "duckdb"
@@ -21,14 +21,14 @@ class EngineChoice:
     threads: int = 0
     spark_master: str | None = None
 
-    def open(self, folder: Path) -> Engine:
+    def open(self, folder: Path) -> Database:
         """Open the database; `folder` takes what it keeps outside of memory."""
-        if self.name not in ENGINES:
-            raise InputError(f"--engine {self.name!r}: allowed are {', '.join(ENGINES)}")
-        return ENGINES[self.name](folder, self)
+        if self.name not in DATABASES:
+            raise InputError(f"--engine {self.name!r}: allowed are {', '.join(DATABASES)}")
+        return DATABASES[self.name](folder, self)
 
 
-ENGINES: dict[str, Callable[[Path, EngineChoice], Engine]] = {
+DATABASES: dict[str, Callable[[Path, DatabaseChoice], Database]] = {
     "duckdb": lambda folder, given: DuckDB(folder, memory_limit=given.memory_limit, threads=given.threads),
     "spark": lambda folder, given: Spark(folder, master=given.spark_master),
 }

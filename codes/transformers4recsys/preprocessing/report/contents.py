@@ -13,8 +13,8 @@ from ibis.expr import types as ir
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import times
 from transformers4recsys.preprocessing.engines.duckdb import DuckDB
-from transformers4recsys.preprocessing.engines.protocol import Engine
-from transformers4recsys.preprocessing.manifest import Ledger, open_ledger
+from transformers4recsys.preprocessing.engines.protocol import Database
+from transformers4recsys.preprocessing.manifest import Manifest, open_manifest
 from transformers4recsys.preprocessing.recipe import ITEM, Recipe
 from transformers4recsys.preprocessing.report import leaks
 from transformers4recsys.preprocessing.report import page as report_page
@@ -27,29 +27,29 @@ POINTS_OF_CURVE = 200
 
 def write(output: Path, recipe: Recipe, *, memory_limit: str, threads: int, temp_directory: Path | None) -> None:
     """Write report.json and report.html about all days of `output`; raise InputError if it has none."""
-    ledger = open_ledger(output, recipe)
-    if not ledger.days:
+    manifest = open_manifest(output, recipe)
+    if not manifest.days:
         raise InputError(f"--report: {output} has no day file to report on")
     with scratch(output, temp_directory or output) as spill:
         database = DuckDB(spill, memory_limit=memory_limit, threads=threads)
         try:
-            found = report_of(database, output, recipe, ledger)
+            found = report_of(database, output, recipe, manifest)
         finally:
             database.close()
     (output / JSON_FILE).write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     (output / PAGE_FILE).write_text(report_page.page(found), encoding="utf-8")
 
 
-def report_of(database: Engine, output: Path, recipe: Recipe, ledger: Ledger) -> dict[str, Any]:
+def report_of(database: Database, output: Path, recipe: Recipe, manifest: Manifest) -> dict[str, Any]:
     """Measure the training files, and check them against the evaluation files."""
-    tables = {split: day_files.read(database, output, list(ledger.days), split, recipe) for split in day_files.SPLITS}
+    tables = {split: day_files.read(database, output, list(manifest.days), split, recipe) for split in day_files.SPLITS}
     sessions = tables["train"]
     events = database.keep("train events", events_of(sessions, recipe))
     return {
         "settings": recipe.as_dict(),
         "has_time": bool(recipe.time_column),
-        **accounts(ledger),
-        "totals": _totals(database, sessions, events, ledger),
+        **accounts(manifest),
+        "totals": _totals(database, sessions, events, manifest),
         "by_day": by_day(database, events, recipe),
         "lengths": _lengths(database, sessions),
         "popularity": popularity(_items_by_count(database, events)),
@@ -67,19 +67,19 @@ def events_of(sessions: ir.Table, recipe: Recipe) -> ir.Table:
     return each.select("session_id", "user_id", item=item, _day=times.day_of(time, recipe.time_unit))
 
 
-def accounts(ledger: Ledger) -> dict[str, Any]:
+def accounts(manifest: Manifest) -> dict[str, Any]:
     """Add up, over all calls, what was read, dropped and written."""
     names = ("events_read", "events_written", "events_without_price")
-    sums: dict[str, Any] = {name: sum(call[name] for call in ledger.calls) for name in names}
+    sums: dict[str, Any] = {name: sum(call[name] for call in manifest.calls) for name in names}
     dropped: dict[str, int] = {}
-    for call in ledger.calls:
+    for call in manifest.calls:
         for reason, count in call["events_dropped"].items():
             dropped[reason] = dropped.get(reason, 0) + count
     adds_up = sums["events_read"] == sums["events_written"] + sum(dropped.values())
     return sums | {"events_dropped": dropped, "adds_up": adds_up}
 
 
-def by_day(database: Engine, events: ir.Table, recipe: Recipe) -> list[dict[str, Any]]:
+def by_day(database: Database, events: ir.Table, recipe: Recipe) -> list[dict[str, Any]]:
     """Count events, sessions, users, items, items never seen before, and repeats in a session, day by day."""
     first = events.group_by("item").agg(_first_day=events["_day"].min())
     known = events.join(first, "item")
@@ -135,13 +135,13 @@ def popularity(items_by_count: Mapping[int, int]) -> dict[str, Any]:
     }
 
 
-def _items_by_count(database: Engine, events: ir.Table) -> dict[int, int]:
+def _items_by_count(database: Database, events: ir.Table) -> dict[int, int]:
     counts = events.group_by("item").agg(events=ibis._.count())
     rows = database.rows(counts.group_by("events").agg(items=counts.count()))
     return {row["events"]: row["items"] for row in rows}
 
 
-def _totals(database: Engine, sessions: ir.Table, events: ir.Table, ledger: Ledger) -> dict[str, Any]:
+def _totals(database: Database, sessions: ir.Table, events: ir.Table, manifest: Manifest) -> dict[str, Any]:
     found = database.rows(
         events.agg(
             events=events.count(),
@@ -152,7 +152,7 @@ def _totals(database: Engine, sessions: ir.Table, events: ir.Table, ledger: Ledg
     )[0]
     train = database.rows(sessions.agg(rows=sessions.count()))[0]["rows"]
     halves = {
-        f"{half}_rows": sum(day[f"{half}_sessions"] for day in ledger.days.values()) for half in day_files.SPLITS[1:]
+        f"{half}_rows": sum(day[f"{half}_sessions"] for day in manifest.days.values()) for half in day_files.SPLITS[1:]
     }
     return {
         "events": found["events"],
@@ -163,16 +163,16 @@ def _totals(database: Engine, sessions: ir.Table, events: ir.Table, ledger: Ledg
         "mean_length": round(found["events"] / train, 3),
         "train_rows": train,
         **halves,
-        "days": len(ledger.days),
+        "days": len(manifest.days),
     }
 
 
-def _lengths(database: Engine, sessions: ir.Table) -> list[list[int]]:
+def _lengths(database: Database, sessions: ir.Table) -> list[list[int]]:
     lengths = sessions.group_by(length=sessions[ITEM].length()).agg(sessions=ibis._.count())
     return [[row["length"], row["sessions"]] for row in database.rows(lengths.order_by("length"))]
 
 
-def _columns(database: Engine, output: Path, recipe: Recipe) -> dict[str, dict[str, int]]:
+def _columns(database: Database, output: Path, recipe: Recipe) -> dict[str, dict[str, int]]:
     """Count, of each column that became ids, its values, those of a single event, and the events without one."""
     found = {}
     for name in recipe.categorical:

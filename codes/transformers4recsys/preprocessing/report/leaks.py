@@ -8,7 +8,7 @@ import ibis
 from ibis.expr import types as ir
 
 from transformers4recsys.preprocessing import times
-from transformers4recsys.preprocessing.engines.protocol import Engine
+from transformers4recsys.preprocessing.engines.protocol import Database
 from transformers4recsys.preprocessing.recipe import Recipe
 
 RULES = {
@@ -25,7 +25,7 @@ NOTES = {
 }
 
 
-def check(database: Engine, train: ir.Table, evaluated: ir.Table, recipe: Recipe) -> dict[str, Any]:
+def check(database: Database, train: ir.Table, evaluated: ir.Table, recipe: Recipe) -> dict[str, Any]:
     """Compare rows (see `day_files.read`) of training files with those that are evaluated after them.
 
     `rows_later` breaks the rule; `events_later` are counted to be known. Without times, nothing can be compared.
@@ -41,7 +41,7 @@ def check(database: Engine, train: ir.Table, evaluated: ir.Table, recipe: Recipe
     return found | {"is_ok": not any(pair["rows_later"] for pair in pairs), "pairs": pairs}
 
 
-def _day_pairs(database: Engine, train: ir.Table, evaluated: ir.Table, recipe: Recipe) -> list[dict[str, Any]]:
+def _day_pairs(database: Database, train: ir.Table, evaluated: ir.Table, recipe: Recipe) -> list[dict[str, Any]]:
     first = evaluated.group_by(_first_day="_day").agg(_from=ibis._["session_start"].min())
     before = ibis.window(order_by="_day")
     next_day = train.select("_day").distinct().mutate(_next=ibis._["_day"].lead().over(before))
@@ -50,7 +50,7 @@ def _day_pairs(database: Engine, train: ir.Table, evaluated: ir.Table, recipe: R
     return _compared(database, joined, joined["session_start"] >= joined["_from"], recipe)
 
 
-def _split_pair(database: Engine, train: ir.Table, evaluated: ir.Table, recipe: Recipe) -> list[dict[str, Any]]:
+def _split_pair(database: Database, train: ir.Table, evaluated: ir.Table, recipe: Recipe) -> list[dict[str, Any]]:
     targets = evaluated.select("session_id", _target=evaluated["event_time"][-1])
     first = targets.agg(_from=targets["_target"].min())
     rows = train.cross_join(first)
@@ -63,7 +63,7 @@ def _split_pair(database: Engine, train: ir.Table, evaluated: ir.Table, recipe: 
     return _compared(database, rows, is_later, recipe)
 
 
-def _compared(database: Engine, rows: ir.Table, is_later: ir.BooleanValue, recipe: Recipe) -> list[dict[str, Any]]:
+def _compared(database: Database, rows: ir.Table, is_later: ir.BooleanValue, recipe: Recipe) -> list[dict[str, Any]]:
     """Count the later rows by `_day`; `_from` is the time of the first row, or target, that is evaluated."""
     rows = rows.mutate(
         _is_later=is_later, _events_later=rows["event_time"].filter(lambda t: t >= rows["_from"]).length()

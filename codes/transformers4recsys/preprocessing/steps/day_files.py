@@ -9,7 +9,7 @@ import ibis
 from ibis.expr import types as ir
 
 from transformers4recsys.preprocessing import times
-from transformers4recsys.preprocessing.engines.protocol import Engine
+from transformers4recsys.preprocessing.engines.protocol import Database
 from transformers4recsys.preprocessing.recipe import ITEM, Recipe
 from transformers4recsys.preprocessing.steps.sessions import day_of_row
 
@@ -43,22 +43,24 @@ def halves(rows: ir.Table) -> ir.Table:
     return rows.group_by(day=day_of_row(rows)).agg(sessions=ibis._.count(), **counts)
 
 
-def write(database: Engine, rows: ir.Table, folder: Path, labels: Mapping[int, str], names: Mapping[str, str]) -> None:
+def write(
+    database: Database, rows: ir.Table, folder: Path, labels: Mapping[int, str], names: Mapping[str, str]
+) -> None:
     """Write the sessions of each day in `labels`, by start and key: all as train, and each as valid or as test.
 
-    `rows` come from `Engine.with_lists`; `names` tells which columns are written, and under which name.
+    `rows` come from `Database.with_lists`; `names` says which columns are written, and under which name.
     """
     files = {(day, split): folder / file_name(label, split) for day, label in labels.items() for split in SPLITS}
     database.write_days(rows, files, names)
 
 
-def laid_out(database: Engine, rows: ir.Table, names: Mapping[str, str]) -> ir.Table:
-    """Put rows of `Engine.with_lists` in the order of the files: by start and key, and by `_target` if there is one."""
+def laid_out(database: Database, rows: ir.Table, names: Mapping[str, str]) -> ir.Table:
+    """Put rows of `Database.with_lists` in the order of the files: by start and key, then by `_target`, if any."""
     in_order = rows if database.keeps_order else rows.order_by(["_row", *({"_target"} & set(rows.columns))])
     return in_order.select(**{output: in_order[name] for name, output in names.items()})
 
 
-def read(database: Engine, output: Path, days: Sequence[str], split: str, recipe: Recipe) -> ir.Table:
+def read(database: Database, output: Path, days: Sequence[str], split: str, recipe: Recipe) -> ir.Table:
     """Keep the rows of one split's files of all days, with `_day`, that in the file's name.
 
     Columns session_id, session_start, user_id (null if unknown), item_id and event_time.

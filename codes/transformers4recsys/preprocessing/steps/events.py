@@ -12,7 +12,7 @@ from ibis.expr import types as ir
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import times
-from transformers4recsys.preprocessing.engines.protocol import Engine
+from transformers4recsys.preprocessing.engines.protocol import Database
 from transformers4recsys.preprocessing.recipe import PRICE, Recipe
 
 YEAR_MILLISECONDS = 365.2425 * 86_400_000
@@ -34,7 +34,7 @@ class Audit:
     read: int
     kept: int
     dropped: Mapping[str, int]
-    has_clock: bool
+    has_time_of_day: bool
     without_price: int
     last_time: int
 
@@ -95,7 +95,7 @@ def without_reason(table: ir.Table) -> ir.Table:
     return table.filter(table["_reason"].isnull()).drop("_reason", *({"_type"} & set(table.columns)))
 
 
-def audit(database: Engine, raw: ir.Table, recipe: Recipe, table: ir.Table) -> Audit:
+def audit(database: Database, raw: ir.Table, recipe: Recipe, table: ir.Table) -> Audit:
     """Count the rows by reason; raise InputError on values that cannot be read and on an empty result."""
     _check_readable(database, raw, recipe)
     _check_parts(database, raw, recipe)
@@ -135,7 +135,7 @@ def _check_columns(raw: ir.Table, recipe: Recipe) -> None:
         raise InputError(f"--input has no such column: {', '.join(missing)}; there are {', '.join(raw.columns)}")
 
 
-def _check_readable(database: Engine, raw: ir.Table, recipe: Recipe) -> None:
+def _check_readable(database: Database, raw: ir.Table, recipe: Recipe) -> None:
     """Raise InputError if a text value of the time column or of a number does not parse."""
     names = [recipe.time_column, *_numbers(recipe).values(), recipe.order_column]
     for name in filter(None, names):
@@ -149,7 +149,7 @@ def _check_readable(database: Engine, raw: ir.Table, recipe: Recipe) -> None:
             raise InputError(f"--input: column {name} holds {bad[0]['value']!r}, which is not {expected}")
 
 
-def _check_parts(database: Engine, raw: ir.Table, recipe: Recipe) -> None:
+def _check_parts(database: Database, raw: ir.Table, recipe: Recipe) -> None:
     if not recipe.split_column:
         return
     part = raw[recipe.split_column].cast("string")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from transformers4recsys.preprocessing.engines.protocol import PAST
+from transformers4recsys.preprocessing.engines.protocol import HISTORY_PREFIX
 from transformers4recsys.preprocessing.recipe import ITEM, Recipe
 from transformers4recsys.preprocessing.steps import negatives
 from transformers4recsys.schema import Feature, Schema
@@ -26,10 +26,11 @@ def schema_of(
     ]
     features += [Feature(name(column), "float") for column in numbers]
     features.append(Feature(name("event_time"), "timestamp", is_control=True))
-    past = {}
-    if recipe.has_past:
-        past = {
-            f.name: Feature(PAST + f.name, f.dtype, f.cardinality, f.table, is_control=f.is_control) for f in features
+    history = {}
+    if recipe.has_history:
+        history = {
+            f.name: Feature(HISTORY_PREFIX + f.name, f.dtype, f.cardinality, f.table, is_control=f.is_control)
+            for f in features
         }
     drawn = {
         f.name: Feature(negatives.PREFIX + f.name, f.dtype, f.cardinality, f.table)
@@ -37,15 +38,15 @@ def schema_of(
         if f.is_label and recipe.neg_samples
     }
     ids = [Feature(name(column), "long", is_metadata=True, is_control=True) for column in whole_number_ids]
-    return Schema((*features, *ids), past, drawn)
+    return Schema((*features, *ids), history, drawn)
 
 
 def write(schema: Schema, folder: Path) -> None:
-    """Write the config of all columns, and one of the item id alone (with its past and negatives, and other ids)."""
+    """Write the config of all columns, and one of the item id alone (with its history and negatives, and other ids)."""
     label = schema.item_id
     ids = [feature for feature in schema.features if feature.dtype == "long"]
-    past = {label.name: schema.past[label.name]} if schema.past else {}
-    for file, config in ((FILE, schema), (ITEM_FILE, Schema((label, *ids), past, schema.negatives))):
+    history = {label.name: schema.past[label.name]} if schema.past else {}
+    for file, config in ((FILE, schema), (ITEM_FILE, Schema((label, *ids), history, schema.negatives))):
         text = yaml.safe_dump(config.to_entries(), sort_keys=False, allow_unicode=True)
         (folder / file).write_text(
             "# Written by `transformers4recsys preprocess`; copy it before you change it.\n" + text, encoding="utf-8"

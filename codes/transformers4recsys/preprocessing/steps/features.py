@@ -11,7 +11,7 @@ from ibis.expr import types as ir
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import times
-from transformers4recsys.preprocessing.engines.protocol import Engine
+from transformers4recsys.preprocessing.engines.protocol import Database
 from transformers4recsys.preprocessing.recipe import PRICE, Recipe
 
 FEW = 100
@@ -24,16 +24,16 @@ class Number:
 
     value: Callable[[ir.Table], ir.NumericValue]
     is_standardised: bool = True
-    needs_clock: bool = False
+    needs_time_of_day: bool = False
     needs_date: bool = False
 
 
 @dataclass(frozen=True)
-class Scale:
-    """Mean and deviation of a feature on the first days."""
+class Standardizer:
+    """Mean and standard deviation of a feature on the first days."""
 
     mean: float
-    deviation: float
+    std: float
 
 
 def _cycle(part: Callable[[ir.IntegerColumn], ir.IntegerColumn], length: int, wave: str) -> Callable:
@@ -43,27 +43,27 @@ def _cycle(part: Callable[[ir.IntegerColumn], ir.IntegerColumn], length: int, wa
 NUMBERS: dict[str, Number] = {
     PRICE: Number(lambda t: (t[PRICE] + 1).ln()),
     "relative_price": Number(lambda t: t[PRICE] / t["_category_price"].nullif(0) - 1, is_standardised=False),
-    "time_since_last": Number(lambda t: (t["_pause"].fill_null(0) / 1000 + 1).ln(), needs_clock=True),
-    # In the first days of a log every item is new: fitted there, the scale would be far too small for later ones.
+    "time_since_last": Number(lambda t: (t["_pause"].fill_null(0) / 1000 + 1).ln(), needs_time_of_day=True),
+    # In the first days of a log every item is new: fitted there, the standard deviation would be far too small later.
     "item_age": Number(
         lambda t: ((t["_time"] - t["_first_seen"]) / times.MILLISECONDS["day"] + 1).ln(),
         is_standardised=False,
         needs_date=True,
     ),
-    "hour_sin": Number(_cycle(times.hour_of, 24, "sin"), is_standardised=False, needs_clock=True),
-    "hour_cos": Number(_cycle(times.hour_of, 24, "cos"), is_standardised=False, needs_clock=True),
+    "hour_sin": Number(_cycle(times.hour_of, 24, "sin"), is_standardised=False, needs_time_of_day=True),
+    "hour_cos": Number(_cycle(times.hour_of, 24, "cos"), is_standardised=False, needs_time_of_day=True),
     "weekday_sin": Number(_cycle(times.weekday_of, 7, "sin"), is_standardised=False, needs_date=True),
     "weekday_cos": Number(_cycle(times.weekday_of, 7, "cos"), is_standardised=False, needs_date=True),
 }
 
 
-def numbers_of(recipe: Recipe, *, has_clock: bool) -> dict[str, Number]:
+def numbers_of(recipe: Recipe, *, has_time_of_day: bool) -> dict[str, Number]:
     """Choose the features that the raw columns allow."""
     has_date = bool(recipe.time_column)
     numbers = {
         name: number
         for name, number in NUMBERS.items()
-        if (has_clock or not number.needs_clock) and (has_date or not number.needs_date)
+        if (has_time_of_day or not number.needs_time_of_day) and (has_date or not number.needs_date)
     }
     if not recipe.price_column:
         del numbers[PRICE]
@@ -72,14 +72,14 @@ def numbers_of(recipe: Recipe, *, has_clock: bool) -> dict[str, Number]:
     return numbers | {name: Number(lambda t, name=name: t[name]) for name in recipe.numeric_columns}
 
 
-def fitted(database: Engine, events: ir.Table, numbers: Mapping[str, Number]) -> dict[str, Scale]:
-    """Measure mean and deviation of each standardised feature on these events; raise InputError if there are none."""
+def fitted(database: Database, events: ir.Table, numbers: Mapping[str, Number]) -> dict[str, Standardizer]:
+    """Measure mean and standard deviation of each standardised feature; raise InputError if there is no event."""
     wanted = {name: number.value(events) for name, number in numbers.items() if number.is_standardised}
     if not wanted:
         return {}
     values = events.select(**wanted)
     measures = {f"mean {name}": values[name].mean() for name in wanted}
-    measures |= {f"deviation {name}": values[name].std(how="pop") for name in wanted}
+    measures |= {f"std {name}": values[name].std(how="pop") for name in wanted}
     found = database.rows(values.agg(count=values.count(), **measures))[0]
     if not found["count"]:
         raise InputError("no session of two items in the first days, so nothing to fit: --start_date on a later day")
@@ -87,21 +87,23 @@ def fitted(database: Engine, events: ir.Table, numbers: Mapping[str, Number]) ->
         log.warning(
             "numbers are standardised on %d events only; does the first day miss most of its log?", found["count"]
         )
-    return {name: _scale(found[f"mean {name}"], found[f"deviation {name}"]) for name in wanted}
+    return {name: _standardizer(found[f"mean {name}"], found[f"std {name}"]) for name in wanted}
 
 
-def _scale(mean: float | None, deviation: float | None) -> Scale:
+def _standardizer(mean: float | None, std: float | None) -> Standardizer:
     # Rounded: the order in which threads add up must not show.
-    mean, deviation = (float(f"{value or 0.0:.7g}") for value in (mean, deviation))
-    return Scale(mean, deviation if deviation > 1e-6 else 1.0)
+    mean, std = (float(f"{value or 0.0:.7g}") for value in (mean, std))
+    return Standardizer(mean, std if std > 1e-6 else 1.0)
 
 
-def with_numbers(events: ir.Table, numbers: Mapping[str, Number], scales: Mapping[str, Scale]) -> ir.Table:
+def with_numbers(
+    events: ir.Table, numbers: Mapping[str, Number], standardizers: Mapping[str, Standardizer]
+) -> ir.Table:
     """Add `event_time` and the features, float32; an unknown value is 0, the mean of a standardised one."""
     columns: dict[str, ir.Value] = {"event_time": times.timestamp(events["_time"])}
     for name, number in numbers.items():
         value = number.value(events)
         if number.is_standardised:
-            value = (value - scales[name].mean) / scales[name].deviation
+            value = (value - standardizers[name].mean) / standardizers[name].std
         columns[name] = value.fill_null(0.0).cast("float32")
     return events.mutate(**columns)

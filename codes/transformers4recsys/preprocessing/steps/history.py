@@ -1,6 +1,6 @@
 """What a session's user did before it: the last n events of the sessions that started earlier.
 
-Events of theirs at or after its start count among the n before they are left out, so a past can be shorter than n.
+Events of theirs at or after its start count among the n before they are left out, so a history can be shorter than n.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import ibis
 from ibis.expr import types as ir
 
 from transformers4recsys.preprocessing import times
-from transformers4recsys.preprocessing.engines.protocol import Engine
+from transformers4recsys.preprocessing.engines.protocol import Database
 from transformers4recsys.preprocessing.recipe import Recipe
 from transformers4recsys.preprocessing.steps import sessions
 from transformers4recsys.preprocessing.steps.events import check_type
 
 SESSIONS, EVENTS = "sessions of users", "events of users"
-# Behind any event of the past.
+# Behind any event of the history.
 OWN = 2**40
 
 
-def with_past(database: Engine, rows: ir.Table, events: ir.Table, recipe: Recipe) -> ir.Table:
-    """Give the events of each of `rows`, and before them those of its past, as `Engine.with_lists` takes them.
+def with_history(database: Database, rows: ir.Table, events: ir.Table, recipe: Recipe) -> ir.Table:
+    """Give the events of each of `rows`, and before them those of its history, as `Database.with_lists` takes them.
 
     Bundles of days come one after the other, each known to the next.
     """
@@ -58,8 +58,8 @@ def pairs_of(numbers: ir.Table, known: ir.Table, *, length: int, longest: int) -
     """Find the sessions, `_then`, with the last `length` events before the start of each `_row`, and their `_first`.
 
     `numbers` comes from `numbered`; `known` has these sessions and all earlier ones, none with more than
-    `longest` events. A session without a past has no pair. The last `length` are those of sessions that started
-    earlier: events of theirs at or after the start take up places as well, before `with_past` leaves them out.
+    `longest` events. A session without a history has no pair. The last `length` are those of sessions that started
+    earlier: events of theirs at or after the start take up places as well, before `with_history` leaves them out.
     """
     # Sessions that start together know nothing of one another.
     before = numbers["_first"].min().over(ibis.window(group_by=["_user", "_start"]))
@@ -78,7 +78,7 @@ def pairs_of(numbers: ir.Table, known: ir.Table, *, length: int, longest: int) -
     return now.join(then, is_wanted).select("_row", "_start", "_then", "_first")
 
 
-def remember(database: Engine, files: Sequence[str], users: ir.Table, columns: Sequence[str], recipe: Recipe) -> None:
+def remember(database: Database, files: Sequence[str], users: ir.Table, columns: Sequence[str], recipe: Recipe) -> None:
     """Make known the sessions of `users` (column _user) in the day files of earlier calls."""
     table = database.read("parquet", files)
     names = {name: recipe.output_name(name) for name in (*columns, "session_start", "session_id", "user_id")}

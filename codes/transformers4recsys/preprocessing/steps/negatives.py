@@ -9,7 +9,7 @@ import ibis
 from ibis.expr import types as ir
 
 from transformers4recsys.preprocessing import times
-from transformers4recsys.preprocessing.engines.protocol import Engine
+from transformers4recsys.preprocessing.engines.protocol import Database
 from transformers4recsys.preprocessing.recipe import ITEM, Recipe
 
 PREFIX = "_neg_"
@@ -29,7 +29,9 @@ WEIGHTS: dict[str, Callable[[ir.Table], ir.IntegerScalar]] = {
 COOCCURRENCE = "session_cooccurrence"
 
 
-def with_negatives(database: Engine, rows: ir.Table, events: ir.Table, days: Sequence[int], recipe: Recipe) -> ir.Table:
+def with_negatives(
+    database: Database, rows: ir.Table, events: ir.Table, days: Sequence[int], recipe: Recipe
+) -> ir.Table:
     """Add `_negatives` to `rows` with these `events`: `neg_samples` different items a position, then 0.
 
     Bundles of days come one after the other; their clicks are drawn from by later days.
@@ -54,7 +56,7 @@ def with_negatives(database: Engine, rows: ir.Table, events: ir.Table, days: Seq
     return database.keep("rows with negatives", joined)
 
 
-def remember(database: Engine, files: Sequence[str], recipe: Recipe) -> None:
+def remember(database: Database, files: Sequence[str], recipe: Recipe) -> None:
     """Make the clicks in day files of earlier calls known."""
     table = database.read("parquet", files)
     names = {name: table[recipe.output_name(name)] for name in ("session_id", "session_start", ITEM, "event_time")}
@@ -125,7 +127,7 @@ def places_of(weights: ir.Table) -> ir.Table:
 class _Draws:
     """Draws for the positions of sessions that start on `days`, from the clicks in the window before each day."""
 
-    def __init__(self, database: Engine, clicks: ir.Table, days: Sequence[int], recipe: Recipe):
+    def __init__(self, database: Database, clicks: ir.Table, days: Sequence[int], recipe: Recipe):
         self.recipe = recipe
         # More than are needed, since a draw counts for nothing if it hits the session's own or one item again.
         self.num_draws = recipe.neg_samples * 3 // 2 + 8
@@ -180,7 +182,7 @@ class _Draws:
         )
         return table.mutate(_target=targets.unnest())
 
-    def _number_occurrences(self, database: Engine, days: Sequence[int]) -> None:
+    def _number_occurrences(self, database: Database, days: Sequence[int]) -> None:
         """Number the clicks of each item in order of their sessions; those of a window follow one another."""
         order = ibis.window(group_by="_item", order_by=["_day", "_number", "_position"])
         self.occurrences = database.keep("occurrences", self.clicks.mutate(_nth=ibis.row_number().over(order)))

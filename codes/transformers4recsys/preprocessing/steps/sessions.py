@@ -8,7 +8,7 @@ import ibis
 from ibis.expr import types as ir
 
 from transformers4recsys.preprocessing import times
-from transformers4recsys.preprocessing.engines.protocol import Engine
+from transformers4recsys.preprocessing.engines.protocol import Database
 from transformers4recsys.preprocessing.recipe import ITEM, Recipe
 from transformers4recsys.preprocessing.steps.events import check_type
 
@@ -16,7 +16,7 @@ ITEMS_MIN = 2
 SESSIONS_A_DAY_MAX = 1_000_000_000
 
 
-def of_new(database: Engine, events: ir.Table, files: Sequence[str], session_id: str) -> ir.Table:
+def of_new(database: Database, events: ir.Table, files: Sequence[str], session_id: str) -> ir.Table:
     """Leave out what still comes of sessions that are in the day files of earlier calls."""
     written = database.read("parquet", files).select(_key=session_id)
     check_type("session_id", events["_key"], written["_key"], files[0])
@@ -55,7 +55,7 @@ def numbered(events: ir.Table, recipe: Recipe) -> ir.Table:
 
 
 def with_row(events: ir.Table, starts: ir.Table) -> ir.Table:
-    """Put `_row` in the place of what tells the sessions of `numbered` apart."""
+    """Replace what identifies the sessions of `numbered` by `_row`."""
     keys = [name for name in ("_key", "_start") if name in events.columns]
     joined = events.join(starts.select(*keys, "_row"), keys)
     return joined.select(*(name for name in events.columns if name not in keys), "_row")

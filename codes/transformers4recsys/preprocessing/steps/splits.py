@@ -11,7 +11,7 @@ from ibis.expr import types as ir
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import times
-from transformers4recsys.preprocessing.engines.protocol import Engine
+from transformers4recsys.preprocessing.engines.protocol import Database
 from transformers4recsys.preprocessing.recipe import ITEM, Recipe
 from transformers4recsys.preprocessing.steps.day_files import SPLITS
 
@@ -30,7 +30,7 @@ class Cuts:
     test_from: int = 0
 
 
-def cuts_of(database: Engine, events: ir.Table, recipe: Recipe) -> Cuts:
+def cuts_of(database: Database, events: ir.Table, recipe: Recipe) -> Cuts:
     """Find where `time` cuts: at the days given, else at those before which 80 and 90 % of all events lie."""
     if recipe.split != "time":
         return Cuts()
@@ -61,7 +61,7 @@ def days_of_cuts(counts: Mapping[int, int]) -> list[int]:
     return [max(days[1], valid_from), test_from]
 
 
-def with_valid_part(database: Engine, events: ir.Table) -> ir.Table:
+def with_valid_part(database: Database, events: ir.Table) -> ir.Table:
     """Where no event is published as `valid`, call every 16th training sequence so, by the MD5 of its key."""
     if database.rows(events.agg(valid=(events["_part"] == "valid").sum()))[0]["valid"]:
         return events
@@ -69,7 +69,7 @@ def with_valid_part(database: Engine, events: ir.Table) -> ir.Table:
     return events.mutate(_part=is_chosen.ifelse("valid", events["_part"]))
 
 
-def in_core(database: Engine, events: ir.Table, least: int) -> ir.Table:
+def in_core(database: Database, events: ir.Table, least: int) -> ir.Table:
     """Leave out users (or sessions) and items of fewer events than `least`, again and again until none is left."""
     user = "_user" if "_user" in events.columns else "_key"
     number = _count(database, events)
@@ -88,7 +88,7 @@ def in_core(database: Engine, events: ir.Table, least: int) -> ir.Table:
     return events
 
 
-def _count(database: Engine, table: ir.Table) -> int:
+def _count(database: Database, table: ir.Table) -> int:
     return database.rows(table.agg(count=table.count()))[0]["count"]
 
 
@@ -121,7 +121,7 @@ def trained_on(events: ir.Table, column: str) -> ir.Table:
     return events.mutate(**{column: (events["_stage"] == 0).ifelse(events[column], ibis.null(events[column].type()))})
 
 
-def num_cut(database: Engine, rows: ir.Table, length: int) -> int:
+def num_cut(database: Database, rows: ir.Table, length: int) -> int:
     """Count the events that none of `parts` holds: those before the last `length` to train on."""
     cut = ibis.greatest(rows["_valid_from"] - length, 0).sum()
     return int(database.rows(rows.agg(cut=cut))[0]["cut"] or 0)

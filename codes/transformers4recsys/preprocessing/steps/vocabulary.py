@@ -10,7 +10,7 @@ import ibis
 from ibis.expr import types as ir
 
 from transformers4recsys.preprocessing import times
-from transformers4recsys.preprocessing.engines.protocol import Engine
+from transformers4recsys.preprocessing.engines.protocol import Database
 from transformers4recsys.preprocessing.recipe import ITEM
 from transformers4recsys.preprocessing.steps.events import check_type
 
@@ -23,7 +23,7 @@ class Vocabulary:
     largest_id: int
 
 
-def extended(database: Engine, name: str, events: ir.Table, earlier: Path | None) -> Vocabulary:
+def extended(database: Database, name: str, events: ir.Table, earlier: Path | None) -> Vocabulary:
     """Number the values of column `name`; those of `earlier` days keep their ids, new ones follow on.
 
     New values are ordered by the time of their first event, ties by the raw value, missing ones last.
@@ -37,7 +37,7 @@ def extended(database: Engine, name: str, events: ir.Table, earlier: Path | None
     return Vocabulary(table, _largest_id(database, table))
 
 
-def _continued(database: Engine, name: str, seen: ir.Table, path: Path) -> ir.Table:
+def _continued(database: Database, name: str, seen: ir.Table, path: Path) -> ir.Table:
     """Count what was known anew, and number what was not behind it."""
     known = _read(database, path)
     check_type(name, seen["raw"], known["raw"], path)
@@ -58,7 +58,7 @@ def _numbered(seen: ir.Table, first_id: int) -> ir.Table:
     return seen.select("raw", id=(number + first_id).cast("int64"), first_seen="first_seen", count="count")
 
 
-def _largest_id(database: Engine, table: ir.Table) -> int:
+def _largest_id(database: Database, table: ir.Table) -> int:
     return database.rows(table.agg(largest=table["id"].max()))[0]["largest"]
 
 
@@ -86,6 +86,6 @@ def to_file(table: ir.Table) -> ir.Table:
     return table.select(**columns, count=table["count"]).order_by("id")
 
 
-def _read(database: Engine, path: Path) -> ir.Table:
+def _read(database: Database, path: Path) -> ir.Table:
     table = database.read("parquet", [str(path)])
     return table.select("raw", "id", first_seen=times.of_timestamp(table["first_seen"]), count="count")

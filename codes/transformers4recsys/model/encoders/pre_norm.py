@@ -1,0 +1,180 @@
+"""Causal Transformers of our own that normalise before each layer: SASRec, and LiGR with gates on its residuals.
+
+`R` rows of `S` places hold several sessions each, as `packing` lays them out; `H` heads of width `E`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention, silu
+from transformers.activations import ACT2FN
+
+from transformers4recsys.errors import InputError
+from transformers4recsys.model.encoders.packing import Packing, pack
+from transformers4recsys.model.encoders.settings import EncoderSettings
+from transformers4recsys.outputs import Encoded
+
+
+class Attention(nn.Module):
+    """Attention of several heads; which places see which is given."""
+
+    def __init__(self, settings: EncoderSettings):
+        super().__init__()
+        self.n_head, self.dropout = settings.n_head, settings.dropout
+        self.to_qkv = nn.Linear(settings.d_model, 3 * settings.d_model)
+        self.output = nn.Linear(settings.d_model, settings.d_model)
+
+    def forward(self, hidden_RSD: Tensor, may_see_R1SS: Tensor) -> Tensor:
+        qkv_3RHSE = self.to_qkv(hidden_RSD).unflatten(-1, (3, self.n_head, -1)).permute(2, 0, 3, 1, 4)
+        dropout = self.dropout if self.training else 0.0
+        read_RHSE = scaled_dot_product_attention(*qkv_3RHSE, attn_mask=may_see_R1SS, dropout_p=dropout)
+        return self.output(read_RHSE.transpose(1, 2).flatten(2))
+
+    def weights(self, hidden_RSD: Tensor, may_see_R1SS: Tensor) -> Tensor:
+        """Give what `forward` weighs the places with, (R, H, S, S), without dropout."""
+        query_RHSE, key_RHSE, _ = self.to_qkv(hidden_RSD).unflatten(-1, (3, self.n_head, -1)).permute(2, 0, 3, 1, 4)
+        scores_RHSS = query_RHSE @ key_RHSE.transpose(-1, -2) / query_RHSE.shape[-1] ** 0.5
+        return scores_RHSS.masked_fill(~may_see_R1SS, -torch.inf).softmax(-1)
+
+
+class FeedForward(nn.Module):
+    """Two linear layers around an activation, as wide as the model (Kang and McAuley 2018, section 3.3)."""
+
+    def __init__(self, settings: EncoderSettings):
+        super().__init__()
+        self.first = nn.Linear(settings.d_model, settings.d_model)
+        self.activation = ACT2FN[settings.hidden_act]
+        self.dropout = nn.Dropout(settings.dropout)
+        self.second = nn.Linear(settings.d_model, settings.d_model)
+
+    def forward(self, hidden_RSD: Tensor) -> Tensor:
+        return self.second(self.dropout(self.activation(self.first(hidden_RSD))))
+
+
+class SwiGlu(nn.Module):
+    """A gated feed-forward network, four times as wide as the model (Shazeer 2020)."""
+
+    def __init__(self, settings: EncoderSettings):
+        super().__init__()
+        self.gate_and_value = nn.Linear(settings.d_model, 8 * settings.d_model, bias=False)
+        self.output = nn.Linear(4 * settings.d_model, settings.d_model, bias=False)
+
+    def forward(self, hidden_RSD: Tensor) -> Tensor:
+        gate, value = self.gate_and_value(hidden_RSD).chunk(2, dim=-1)
+        return self.output(silu(gate) * value)
+
+
+class Residual(nn.Module):
+    """Adds what a layer makes of the normalised input to the input; with a gate, times sigma(W x) of the input."""
+
+    def __init__(self, layer: nn.Module, settings: EncoderSettings, *, is_gated: bool):
+        super().__init__()
+        self.norm = nn.LayerNorm(settings.d_model, eps=settings.layer_norm_eps)
+        self.layer, self.dropout = layer, nn.Dropout(settings.dropout)
+        self.gate = nn.Linear(settings.d_model, settings.d_model) if is_gated else None
+
+    def forward(self, hidden_RSD: Tensor, *others: Tensor) -> Tensor:
+        added_RSD = self.dropout(self.layer(self.norm(hidden_RSD), *others))
+        return hidden_RSD + (added_RSD if self.gate is None else self.gate(hidden_RSD).sigmoid() * added_RSD)
+
+
+class Layer(nn.Module):
+    """Attention and a feed-forward network, one residual each."""
+
+    def __init__(self, settings: EncoderSettings, feed_forward: Callable[..., nn.Module], *, is_gated: bool):
+        super().__init__()
+        self.attention = Residual(Attention(settings), settings, is_gated=is_gated)
+        self.feed_forward = Residual(feed_forward(settings), settings, is_gated=is_gated)
+
+    def forward(self, hidden_RSD: Tensor, may_see_R1SS: Tensor) -> Tensor:
+        return self.feed_forward(self.attention(hidden_RSD, may_see_R1SS))
+
+    def weights(self, hidden_RSD: Tensor, may_see_R1SS: Tensor) -> Tensor:
+        attention = self.attention.layer
+        assert type(attention) is Attention
+        return attention.weights(self.attention.norm(hidden_RSD), may_see_R1SS)
+
+
+class PreNormTransformer(nn.Module):
+    """Layers over packed sessions with learned positions, and a last norm; no position sees a later one.
+
+    With `is_packed` off the sessions stay padded, which gives the same hidden states to rounding: the plain twin, and
+    the form in which the encoder can be exported.
+    """
+
+    used_settings: frozenset[str] = frozenset(
+        ("n_layer", "n_head", "dropout", "hidden_act", "layer_norm_eps", "initializer_range")
+        + ("has_positions", "has_attentions")
+    )
+
+    def __init__(self, settings: EncoderSettings, feed_forward: Callable[..., nn.Module], *, is_gated: bool):
+        super().__init__()
+        self.has_attentions, self.is_packed = settings.has_attentions, True
+        self.positions = nn.Embedding(settings.max_length, settings.d_model) if settings.has_positions else None
+        self.dropout = nn.Dropout(settings.dropout)
+        layers = [Layer(settings, feed_forward, is_gated=is_gated) for _ in range(settings.n_layer)]
+        self.layers = nn.ModuleList(layers)
+        self.norm = nn.LayerNorm(settings.d_model, eps=settings.layer_norm_eps)
+        self.apply(partial(_initialise, std=settings.initializer_range))
+
+    def forward(self, inputs_BLD: Tensor, padding_mask_BL: Tensor) -> Encoded:
+        wants_attentions = self.has_attentions and not self.training
+        if self.is_packed and not wants_attentions:
+            packing = pack(padding_mask_BL)
+            hidden_RSD, _ = self._encode(packing.packed(inputs_BLD), packing.position_ids(), _sees_earlier(packing))
+            return Encoded(packing.unpacked(hidden_RSD))
+        length = inputs_BLD.shape[1]
+        place_L = torch.arange(length, device=inputs_BLD.device)
+        may_see_LL = place_L[:, None] >= place_L
+        hidden_BLD, weights = self._encode(inputs_BLD, place_L, may_see_LL, wants_attentions=wants_attentions)
+        return Encoded(hidden_BLD, weights if wants_attentions else None)
+
+    def _encode(
+        self, rows_RSD: Tensor, position_ids: Tensor, may_see_R1SS: Tensor, *, wants_attentions: bool = False
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        hidden_RSD, weights = rows_RSD, []
+        if self.positions is not None:
+            hidden_RSD = hidden_RSD + self.positions(position_ids)
+        hidden_RSD = self.dropout(hidden_RSD)
+        for layer in self.layers:
+            assert type(layer) is Layer
+            if wants_attentions:
+                weights.append(layer.weights(hidden_RSD, may_see_R1SS))
+            hidden_RSD = layer(hidden_RSD, may_see_R1SS)
+        return self.norm(hidden_RSD), tuple(weights)
+
+
+def sasrec(settings: EncoderSettings) -> PreNormTransformer:
+    """SASRec (Kang and McAuley 2018): attention and a narrow feed-forward network, normalised before each."""
+    _check(settings)
+    return PreNormTransformer(settings, FeedForward, is_gated=False)
+
+
+def ligr(settings: EncoderSettings) -> PreNormTransformer:
+    """LiGR (Borisyuk 2025): as SASRec, with a learned gate on each residual and a SwiGLU network."""
+    _check(settings)
+    return PreNormTransformer(settings, SwiGlu, is_gated=True)
+
+
+def _check(settings: EncoderSettings) -> None:
+    if settings.d_model % settings.n_head:
+        raise InputError(f"`d_model` {settings.d_model} must be a multiple of `n_head` {settings.n_head}")
+    if settings.hidden_act not in ACT2FN:
+        raise InputError(f"`hidden_act` {settings.hidden_act!r} is unknown; choose one of {', '.join(sorted(ACT2FN))}")
+
+
+def _sees_earlier(packing: Packing) -> Tensor:
+    """Say which places see which: those of the same session that are not later, (R, 1, S, S)."""
+    place_S = torch.arange(packing.row_length, device=packing.place_N.device)
+    return packing.same_session() & (place_S[:, None] >= place_S)
+
+
+def _initialise(module: nn.Module, std: float) -> None:
+    if type(module) in (nn.Linear, nn.Embedding):
+        nn.init.normal_(module.weight, std=std)
+    if type(module) is nn.Linear and module.bias is not None:
+        nn.init.zeros_(module.bias)
