@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -88,6 +90,19 @@ def make_model() -> Callable[..., NextItemModel]:
         return model.eval()
 
     return make
+
+
+@pytest.fixture
+def opened_files(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each parquet file was opened for reading, by path."""
+    open_file, counts = pq.ParquetFile, Counter[str]()
+
+    def open_and_count(path: str, **settings: Any) -> pq.ParquetFile:
+        counts[path] += 1
+        return open_file(path, **settings)
+
+    monkeypatch.setattr(pq, "ParquetFile", open_and_count)
+    return counts
 
 
 def write_day_file(folder: Path, day: str, split: str, sessions: list[list[int]]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from transformers4recsys.day_format import HISTORY_PREFIX, NEGATIVES_PREFIX
 from transformers4recsys.errors import InputError
 
 DTYPES = ("categorical", "long", "float", "timestamp")
@@ -72,7 +73,12 @@ class Schema:
 
     @classmethod
     def from_file(
-        cls, path: str | Path, *, past_prefix: str | None = None, ignored_prefix: str = "bef_", negative_prefix="_neg_"
+        cls,
+        path: str | Path,
+        *,
+        past_prefix: str | None = None,
+        ignored_prefix: str = HISTORY_PREFIX,
+        negative_prefix: str = NEGATIVES_PREFIX,
     ) -> Schema:
         """Read a YAML or JSON feature config.
 
@@ -101,8 +107,8 @@ class Schema:
         *,
         where: str = "feature config",
         past_prefix: str | None = None,
-        ignored_prefix: str = "bef_",
-        negative_prefix: str = "_neg_",
+        ignored_prefix: str = HISTORY_PREFIX,
+        negative_prefix: str = NEGATIVES_PREFIX,
     ) -> Schema:
         """Make the schema of a mapping from column name to its settings (one entry of the YAML each)."""
         if not isinstance(entries, Mapping) or not entries:

@@ -25,7 +25,7 @@ def test_bad_input_stops_a_run_before_anything_is_written(run_train, toy_days, w
         ({"loss_type": "crossentropy"}, ["--loss_type 'crossentropy' is unknown", "cross_entropy"]),
         ({"data_loader_engine": "arrow"}, ["--data_loader_engine", "'arrow'", "nvtabular", "petastorm"]),
         ({"nvt_part_mem_fraction": 1.5}, ["--nvt_part_mem_fraction 1.5", "above 0 and below 1"]),
-        ({"time_unit": "hour"}, ["--start_date '2019-10-01' is no date", "YYYY-MM-DD-HH"]),
+        ({"time_unit": "hour"}, ["--start_date '2019-10-01' is not a valid date", "YYYY-MM-DD-HH"]),
         ({"data_path": None, "end_date": None}, ["--data_path, --end_date must be given"]),
         ({"do_train": None, "do_eval": None}, ["--do_train, --do_eval or both"]),
         ({"do_train": None}, ["--do_eval without --do_train", "--resume_from_checkpoint"]),

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from transformers4recsys.data import checks
-from transformers4recsys.data.checks import FileCounts, check_file, check_files
+from transformers4recsys.data.checks import CheckedFile, check_file, check_files, count_items
 from transformers4recsys.errors import InputError
 from transformers4recsys.schema import Schema
 
@@ -51,17 +51,40 @@ def said(path: str) -> str:
     return str(refusal.value)
 
 
+def counted(file: CheckedFile) -> tuple[int, int]:
+    return file.num_rows, file.num_sessions
+
+
 def test_good_files_are_counted(write):
     first, second = (
         write("a.parquet", **good()),
         write("b.parquet", **{name: rows[:2] for name, rows in good().items()}),
     )
-    assert check_files([first, second], SCHEMA) == {first: FileCounts(3, 2), second: FileCounts(2, 1)}
+    checked = check_files([first, second], SCHEMA)
+    assert {file: counted(of_file) for file, of_file in checked.items()} == {first: (3, 2), second: (2, 1)}
+
+
+@pytest.mark.parametrize("rows_at_a_time", [1, 2, 100])
+def test_items_are_counted_in_the_part_of_a_session_that_is_kept(rows_at_a_time, write, monkeypatch):
+    monkeypatch.setattr(checks, "ROWS_AT_A_TIME", rows_at_a_time)
+    schema = Schema.from_entries({"item": {"dtype": "categorical", "cardinality": 10, "is_label": True}})
+    first, second = write("a.parquet", item=[[1, 9], [3], [4, 5, 6, 9]]), write("b.parquet", item=[[], [9, 9]])
+    whole = check_files([first, second], schema).values()
+    assert count_items(whole, 10).tolist() == [0, 1, 0, 0, 1, 1, 1, 0, 0, 4]
+    ends = check_files([first, second], schema, session_length_max=2)
+    assert count_items(ends.values(), 10).tolist() == [0, 1, 0, 0, 0, 0, 1, 0, 0, 4]
+    assert count_items([ends[second]], 10).tolist() == [0] * 9 + [2]
+
+
+def test_a_file_is_opened_once(write, opened_files):
+    path = write(**good(), row_group_size=1)
+    check_file(path, SCHEMA)
+    assert opened_files == {path: 1}
 
 
 def test_a_file_without_rows_is_no_error(write):
     empty = {name: pa.array(rows).slice(0, 0) for name, rows in good().items()}
-    assert check_file(write(**empty), SCHEMA) == FileCounts(0, 0)
+    assert counted(check_file(write(**empty), SCHEMA)) == (0, 0)
 
 
 def test_integers_of_any_width_floats_and_plain_times_are_good(write):
@@ -72,7 +95,7 @@ def test_integers_of_any_width_floats_and_plain_times_are_good(write):
         "time": [[1, 2], [3], [4, 5, 6]],
         "user": pa.array(good()["user"], pa.uint64()).dictionary_encode(),
     }
-    assert check_file(write(**columns), SCHEMA) == FileCounts(3, 2)
+    assert counted(check_file(write(**columns), SCHEMA)) == (3, 2)
 
 
 def test_columns_that_the_schema_does_not_name_are_not_looked_at(write):

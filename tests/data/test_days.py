@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from transformers4recsys.data.days import TIME_UNITS, day_files, usable_days
+from transformers4recsys.data.days import day_files, days_between, usable_days
+from transformers4recsys.day_format import TIME_UNITS
 from transformers4recsys.errors import InputError
 
 DAYS = [datetime(2019, 10, number) for number in range(1, 6)]
@@ -28,7 +29,7 @@ def all_but(*left_out: str) -> list[str]:
 
 
 def test_days_include_both_ends_and_cross_a_month():
-    assert TIME_UNITS["day"].between("2020-02-28", "2020-03-01") == [
+    assert days_between("2020-02-28", "2020-03-01", TIME_UNITS["day"]) == [
         datetime(2020, 2, 28),
         datetime(2020, 2, 29),
         datetime(2020, 3, 1),
@@ -40,18 +41,14 @@ def test_days_include_both_ends_and_cross_a_month():
     [
         ("2019-10-05", "2019-10-01", "--start_date 2019-10-05 is after --end_date 2019-10-01"),
         ("2019-10-01", "2019-10-01", "at least two dates"),
-        ("2019-13-01", "2019-10-01", "--start_date '2019-13-01' is no date; write YYYY-MM-DD"),
-        ("2019-10-01", "soon", "--end_date 'soon' is no date"),
-        ("", "2019-10-01", "--start_date '' is no date"),
+        ("2019-13-01", "2019-10-01", "--start_date '2019-13-01' is not a valid date; write YYYY-MM-DD"),
+        ("2019-10-01", "soon", "--end_date 'soon' is not a valid date"),
+        ("", "2019-10-01", "--start_date '' is not a valid date"),
     ],
 )
 def test_dates_that_make_no_run_are_refused(start: str, end: str, said: str):
     with pytest.raises(InputError, match=said):
-        TIME_UNITS["day"].between(start, end)
-
-
-def test_file_name_is_the_documented_one():
-    assert TIME_UNITS["day"].file_name(DAYS[0], "valid") == "session_start_date=2019-10-01-valid.parquet"
+        days_between(start, end, TIME_UNITS["day"])
 
 
 def test_files_of_each_day_and_of_the_whole_run(tmp_path: Path):
@@ -133,7 +130,7 @@ def test_usable_days(trains: str, valids: str, expected: str):
 
 def test_hours_cross_midnight_and_are_named_with_their_hour():
     hour = TIME_UNITS["hour"]
-    hours = hour.between("2019-12-31-22", "2020-01-01-01")
+    hours = days_between("2019-12-31-22", "2020-01-01-01", hour)
     assert [hour.name(each) for each in hours] == ["2019-12-31-22", "2019-12-31-23", "2020-01-01-00", "2020-01-01-01"]
     assert hour.file_name(hours[2], "train") == "session_start_date=2020-01-01-00-train.parquet"
 
@@ -142,13 +139,13 @@ def test_hours_cross_midnight_and_are_named_with_their_hour():
     ("unit", "start", "said"),
     [
         ("hour", "2019-10-01", "YYYY-MM-DD-HH"),
-        ("hour", "2019-10-01-24", "no date"),
-        ("day", "2019-10-01-13", "no date"),
+        ("hour", "2019-10-01-24", "not a valid date"),
+        ("day", "2019-10-01-13", "not a valid date"),
     ],
 )
 def test_dates_of_the_other_unit_are_refused(unit: str, start: str, said: str):
     with pytest.raises(InputError, match=said):
-        TIME_UNITS[unit].between(start, "2019-10-02")
+        days_between(start, "2019-10-02", TIME_UNITS[unit])
 
 
 def test_files_of_the_other_unit_are_pointed_out(tmp_path: Path):

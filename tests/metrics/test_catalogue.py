@@ -5,6 +5,7 @@ import torch
 
 from transformers4recsys.metrics import catalogue
 from transformers4recsys.metrics.catalogue import rank_among_all, top_items
+from transformers4recsys.metrics.marked_items import MarkedItems
 from transformers4recsys.metrics.ranking import UNRANKED, rank_bounds
 
 NUM_ITEMS, WIDTH = 45, 4
@@ -138,3 +139,18 @@ def test_no_label():
     hidden, table, bias, labels = whole_numbers(0)
     ranks, loss = rank_among_all(hidden, table, bias, labels)
     assert len(ranks.num_above) == len(ranks.num_tied) == len(loss) == 0
+
+
+def test_the_best_items_among_those_allowed_are_those_of_masked_scores(blocks):
+    hidden, table, bias, _ = whole_numbers(7)
+    generator = torch.Generator().manual_seed(3)
+    lists = [torch.randint(1, NUM_ITEMS, (20,), generator=generator).tolist() for _ in range(14)]
+    allowed, excluded = MarkedItems.from_lists(lists[:7]), MarkedItems.from_lists(lists[7:])
+    scores = torch.nn.functional.linear(hidden, table, bias)
+    for row in range(7):
+        kept = set(lists[row]) - set(lists[7 + row])
+        hidden_items = [item for item in range(NUM_ITEMS) if item not in kept]
+        scores[row, hidden_items] = -torch.inf
+    items, found = top_items(hidden, table, bias, 9, allowed=allowed, excluded=excluded)
+    assert torch.equal(found, scores.topk(9).values)
+    assert torch.equal(scores.gather(1, items), found)

@@ -1,7 +1,8 @@
 import pytest
 
+from transformers4recsys.day_format import MANIFEST_FILE
 from transformers4recsys.errors import InputError
-from transformers4recsys.preprocessing.manifest import FILE, open_manifest
+from transformers4recsys.preprocessing.manifest import open_manifest
 
 
 def test_what_is_written_is_read(tmp_path, recipe):
@@ -42,7 +43,7 @@ def test_a_setting_younger_than_the_output_had_its_default(tmp_path, recipe):
 
 
 def test_a_broken_manifest_is_an_error(tmp_path, recipe):
-    (tmp_path / FILE).write_text("{")
+    (tmp_path / MANIFEST_FILE).write_text("{")
     with pytest.raises(InputError, match="preprocessing.json cannot be read"):
         open_manifest(tmp_path, recipe())
 
@@ -73,6 +74,6 @@ def test_names_of_older_files_are_read(tmp_path, recipe):
     manifest = open_manifest(tmp_path, recipe())
     manifest.has_time_of_day, manifest.fitted = False, {"price": {"mean": 2.0, "std": 0.5}}
     manifest.write(tmp_path)
-    path = tmp_path / FILE
+    path = tmp_path / MANIFEST_FILE
     path.write_text(path.read_text().replace("has_time_of_day", "has_clock").replace("std", "deviation"))
     assert open_manifest(tmp_path, recipe()) == manifest

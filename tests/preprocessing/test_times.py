@@ -111,5 +111,5 @@ def test_labels_and_numbers_go_back_and_forth():
 
 
 def test_a_date_that_is_none_is_an_error():
-    with pytest.raises(InputError, match="--end_date '2024-02-30': expected YYYY-MM-DD"):
+    with pytest.raises(InputError, match="--end_date '2024-02-30' is not a valid date; write YYYY-MM-DD"):
         times.day_number("2024-02-30", "day", flag="--end_date")

@@ -104,7 +104,7 @@ def test_evenings_are_busier_than_nights(log):
         ({"days": 0}, "--days 0: must be at least 1"),
         ({"items": 3}, "--items 3: must be at least 50"),
         ({"seed": -1}, "--seed -1: must be at least 0"),
-        ({"start_date": "1.10.2019"}, "--start_date '1.10.2019' is no date"),
+        ({"start_date": "1.10.2019"}, "--start_date '1.10.2019' is not a valid date"),
         ({"start_date": "9999-12-30", "days": 2}, "--start_date 9999-12-30 --days 2: no date beyond 9999-12-31"),
     ],
 )

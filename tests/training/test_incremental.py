@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -111,6 +112,19 @@ def test_the_window_takes_in_earlier_days(run_train, caplog):
     )
     assert results(one)["2019-10-02"] == results(two)["2019-10-02"]
     assert results(one)["2019-10-03"] != results(two)["2019-10-03"]
+
+
+def test_how_often_a_run_opens_each_file(run_train, toy_days, opened_files):
+    run_train(end_date="2019-10-03", eval_steps_on_train_set=1, per_device_eval_batch_size=8, validate_every=1)
+    opened = {Path(path).name.removeprefix("session_start_date="): number for path, number in opened_files.items()}
+    # To check a file; for each row group of 16 rows, to train or evaluate; for the first of a train file, to evaluate.
+    trained, evaluated = 1 + 4 + 1, 1 + 2
+    assert opened == {
+        "2019-10-01-train.parquet": trained,
+        "2019-10-02-valid.parquet": evaluated,
+        "2019-10-02-train.parquet": trained,
+        "2019-10-03-valid.parquet": evaluated,
+    }
 
 
 def test_labels_never_trained_on_are_misses_and_counted(run_train, write_day):

@@ -17,7 +17,7 @@ from transformers import TrainerCallback
 
 from transformers4recsys import distributed
 from transformers4recsys.config import DataArguments, ModelArguments, TrainingArguments, bytes_of, required
-from transformers4recsys.data.checks import check_files
+from transformers4recsys.data.checks import CheckedFile, check_files, count_items
 from transformers4recsys.data.days import DayFiles, day_files
 from transformers4recsys.data.parquet.files import redact_credentials
 from transformers4recsys.data.readers import READERS
@@ -70,7 +70,7 @@ def train(data: DataArguments, model: ModelArguments, training: TrainingArgument
     if library:
         library.check_usable(data.data_path or "")
     days = _days_of(data, training)
-    check_files(days.all_files(), schema)
+    checked = check_files(days.all_files(), schema, session_length_max=data.session_seq_length_max)
     if library:
         together = days.read_together(training.training_time_window_size if training.do_train else 1)
         library.check_readable(together, schema, bytes_of(data, "loader_memory"))
@@ -90,7 +90,7 @@ def train(data: DataArguments, model: ModelArguments, training: TrainingArgument
     reporter = Reporter([make(output_dir) for make in SINKS.values()], settings)
     run = Incremental(
         trainer=trainer,
-        readers=_readers_of(library, data, training, schema, days),
+        readers=_readers_of(library, data, training, schema, days, checked),
         reporter=reporter,
         progress=bar,
         output_dir=output_dir,
@@ -130,7 +130,12 @@ def _days_of(data: DataArguments, training: TrainingArguments) -> DayFiles:
 
 
 def _readers_of(
-    library: Library | None, data: DataArguments, training: TrainingArguments, schema: Schema, days: DayFiles
+    library: Library | None,
+    data: DataArguments,
+    training: TrainingArguments,
+    schema: Schema,
+    days: DayFiles,
+    checked: Mapping[str, CheckedFile],
 ) -> DayReaders:
     open_files = partial(
         DayReader,
@@ -142,6 +147,7 @@ def _readers_of(
         world_size=distributed.world_size(),
         memory_bytes=bytes_of(data, "loader_memory"),
         library=library,
+        footers={file: of_file.footer for file, of_file in checked.items()},
         reading=Reading(data.workers_count, data.petastorm_reader_pool_type, data.nvt_part_mem_fraction),
     )
     to_evaluate = partial(open_files, batch_size=training.per_device_eval_batch_size, shuffle=False, drop_last=False)
@@ -152,13 +158,21 @@ def _readers_of(
             day=day,
             batch_size=training.per_device_train_batch_size,
             shuffle=data.shuffle_buffer_size > 0,
+            buffer_rows=data.shuffle_buffer_size or None,
             drop_last=training.dataloader_drop_last,
         )
 
+    # One global batch more than is evaluated: the last one of a file may take in rows that are left over.
+    batch_of_all_ranks = training.per_device_eval_batch_size * distributed.world_size()
+    first_sessions = {"train": (training.eval_steps_on_train_set + 1) * batch_of_all_ranks}
     return DayReaders(
         to_train=to_train,
-        to_count=lambda day: to_evaluate(days.files(day, "train"), day=day),
-        to_evaluate=lambda day, split: to_evaluate(days.files(day, split), day=day),
+        to_evaluate=lambda day, split: to_evaluate(
+            days.files(day, split), day=day, max_sessions=first_sessions.get(split)
+        ),
+        item_counts=lambda day: count_items(
+            (checked[file] for file in days.files(day, "train")), schema.item_id.cardinality
+        ),
     )
 
 

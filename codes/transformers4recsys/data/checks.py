@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from transformers4recsys.data.parquet.columns import as_input, flattened, is_list, to_numpy, value_type
 from transformers4recsys.data.parquet.files import open_parquet
-from transformers4recsys.data.parquet.row_groups import row_groups
+from transformers4recsys.data.parquet.row_groups import BUFFER_SIZE, read_slices
 from transformers4recsys.errors import InputError
 from transformers4recsys.schema import Feature, Schema
 
@@ -31,28 +32,65 @@ FLOAT_IDS = " (pandas turns integers with gaps into floats: fill the gaps, then 
 
 
 @dataclass(frozen=True)
-class FileCounts:
-    """Rows of a file, and those of them with two or more items: the others hold nothing to predict."""
+class CheckedFile:
+    """What reading a file once tells of it.
+
+    Sessions are rows with two or more items: the others hold nothing to predict. Each of `item_ids` (I,) occurs
+    `item_counts` (I,) times in them, in the part of a session that is kept.
+    """
 
     num_rows: int
     num_sessions: int
+    item_ids: np.ndarray = field(compare=False)
+    item_counts: np.ndarray = field(compare=False)
+    footer: pq.FileMetaData = field(compare=False)
 
 
-def check_files(files: Iterable[str], schema: Schema) -> dict[str, FileCounts]:
+def check_files(
+    files: Iterable[str], schema: Schema, *, session_length_max: int | None = None
+) -> dict[str, CheckedFile]:
     """Read every file once, in bounded memory; raise InputError on the first value that cannot be used."""
-    return {file: check_file(file, schema) for file in files}
+    return {file: check_file(file, schema, session_length_max=session_length_max) for file in files}
 
 
-def check_file(file: str, schema: Schema) -> FileCounts:
-    """Check types, nulls, ids, finite numbers and list lengths of one parquet file."""
-    check_types(open_parquet(file).schema_arrow, schema, file)
+def check_file(file: str, schema: Schema, *, session_length_max: int | None = None) -> CheckedFile:
+    """Check types, nulls, ids, finite numbers and list lengths of one parquet file, and count its items.
+
+    Items count among the last `session_length_max` of their session, or wherever they are.
+    """
+    parquet = open_parquet(file, buffer_size=BUFFER_SIZE)
+    check_types(parquet.schema_arrow, schema, file)
     names = [feature.name for feature in schema.columns]
     num_rows = num_sessions = 0
-    for group in row_groups([file], schema):
-        for rows in group.read_slices(names, ROWS_AT_A_TIME, use_threads=True):
-            num_sessions += _RowCheck(file, num_rows, schema).check(rows)
-            num_rows += len(rows)
-    return FileCounts(num_rows, num_sessions)
+    counts_V = np.zeros(schema.item_id.cardinality, np.int64)
+    for rows in read_slices(parquet, file, names, ROWS_AT_A_TIME, use_threads=True):
+        num_sessions += _RowCheck(file, num_rows, schema).check(rows)
+        num_rows += len(rows)
+        counts_V += np.bincount(
+            _items_of_sessions(rows.column(schema.item_id.name), session_length_max), minlength=len(counts_V)
+        )
+    item_ids = np.flatnonzero(counts_V)
+    return CheckedFile(num_rows, num_sessions, item_ids, counts_V[item_ids], parquet.metadata)
+
+
+def count_items(files: Iterable[CheckedFile], num_items: int) -> np.ndarray:
+    """Add up how often each item occurs in the sessions of some files, (num_items,)."""
+    counts_V = np.zeros(num_items, np.int64)
+    for file in files:
+        counts_V[file.item_ids] += file.item_counts
+    return counts_V
+
+
+def _items_of_sessions(column: pa.Array, session_length_max: int | None) -> np.ndarray:
+    """Give the last items of all rows that hold two or more."""
+    values, offsets = flattened(column)
+    assert offsets is not None, "the item id is a list"
+    lengths = np.diff(offsets)
+    behind = np.repeat(offsets[1:], lengths) - np.arange(offsets[-1])
+    is_kept = np.repeat(lengths > 1, lengths)
+    if session_length_max is not None:
+        is_kept &= behind <= session_length_max
+    return as_input(to_numpy(values), "categorical")[is_kept]
 
 
 def check_types(columns: pa.Schema, schema: Schema, file: str) -> None:

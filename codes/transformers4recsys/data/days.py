@@ -2,61 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from pyarrow import fs
 
 from transformers4recsys.data.parquet.files import folder_entries, inside, parquet_parts
+from transformers4recsys.day_format import TIME_UNITS, TRAIN, VALID, TimeUnit
 from transformers4recsys.errors import InputError
 
-FILE_NAME = re.compile(r"session_start_date=(\d{4}-\d{2}-\d{2}(?P<hour>-\d{2})?)-(?:train|valid|test)\.parquet")
-
 DayAndSplit = tuple[datetime, str]
-
-
-@dataclass(frozen=True)
-class TimeUnit:
-    """How long the sessions of one file go on starting, and how such a stretch of time is called."""
-
-    step: timedelta
-    name_format: str
-    shape: str
-    example: str
-
-    def name(self, day: datetime) -> str:
-        """Name a day, or an hour, as its files do."""
-        return day.strftime(self.name_format)
-
-    def file_name(self, day: datetime, split: str) -> str:
-        return f"session_start_date={self.name(day)}-{split}.parquet"
-
-    def between(self, start_date: str, end_date: str) -> list[datetime]:
-        """List the days from start to end, both inclusive: at least two, to train on one and evaluate on the next."""
-        start, end = self._parsed(start_date, "--start_date"), self._parsed(end_date, "--end_date")
-        if start > end:
-            raise InputError(f"--start_date {start_date} is after --end_date {end_date}; swap them")
-        if start == end:
-            raise InputError(
-                f"--start_date and --end_date are both {start_date}: a run trains on one file and evaluates on the "
-                "next; give at least two dates"
-            )
-        return [start + number * self.step for number in range((end - start) // self.step + 1)]
-
-    def _parsed(self, text: str, flag: str) -> datetime:
-        try:
-            return datetime.strptime(str(text), self.name_format)
-        except ValueError as error:
-            raise InputError(f"{flag} {text!r} is no date; write {self.shape}, such as {self.example}") from error
-
-
-# What --time_unit says of the files.
-TIME_UNITS = {
-    "day": TimeUnit(timedelta(days=1), "%Y-%m-%d", "YYYY-MM-DD", "2019-10-01"),
-    "hour": TimeUnit(timedelta(hours=1), "%Y-%m-%d-%H", "YYYY-MM-DD-HH (--time_unit hour)", "2019-10-01-13"),
-}
 
 
 @dataclass(frozen=True)
@@ -80,12 +36,12 @@ class DayFiles:
     def train_files(self, day: datetime, window: int) -> list[str]:
         """The train files of a day and of the `window` - 1 days before it."""
         last = self.present.index(day) + 1
-        return [file for each in self.present[max(last - window, 0) : last] for file in self.files(each, "train")]
+        return [file for each in self.present[max(last - window, 0) : last] for file in self.files(each, TRAIN)]
 
     def read_together(self, window: int) -> list[list[str]]:
         """The files that the run reads at once, each time: of a day to train on, of a day to evaluate."""
         needed = needed_files(self.present, self.eval_split)
-        return [self.train_files(day, window) if split == "train" else self.files(day, split) for day, split in needed]
+        return [self.train_files(day, window) if split == TRAIN else self.files(day, split) for day, split in needed]
 
 
 def day_files(
@@ -94,7 +50,7 @@ def day_files(
     end_date: str,
     *,
     time_unit: str = "day",
-    eval_split: str = "valid",
+    eval_split: str = VALID,
     skip_missing: bool = False,
 ) -> DayFiles:
     """Find the files of all days (or hours: what is said of days here holds for either) from start to end, inclusive.
@@ -102,12 +58,12 @@ def day_files(
     Raise InputError that lists every missing file; with `skip_missing`, leave days without their files out.
     """
     unit = TIME_UNITS[time_unit]
-    days = unit.between(start_date, end_date)
+    days = days_between(start_date, end_date, unit)
     if not data_path:
         raise InputError("--data_path is missing: give the folder that holds the day files")
     entries = folder_entries(data_path)
     parts = {}
-    for needed in [(day, split) for day in days for split in ("train", eval_split)]:
+    for needed in [(day, split) for day in days for split in (TRAIN, eval_split)]:
         name = unit.file_name(*needed)
         if name in entries:
             path = inside(data_path, name)
@@ -122,16 +78,29 @@ def day_files(
     return DayFiles(tuple(present), tuple(day for day in days if day not in present), unit, eval_split, parts)
 
 
+def days_between(start_date: str, end_date: str, unit: TimeUnit) -> list[datetime]:
+    """List the days from start to end, both inclusive: at least two, to train on one and evaluate on the next."""
+    start, end = unit.parse(start_date, "--start_date"), unit.parse(end_date, "--end_date")
+    if start > end:
+        raise InputError(f"--start_date {start_date} is after --end_date {end_date}; swap them")
+    if start == end:
+        raise InputError(
+            f"--start_date and --end_date are both {start_date}: a run trains on one file and evaluates on the "
+            "next; give at least two dates"
+        )
+    return [start + number * unit.step for number in range((end - start) // unit.step + 1)]
+
+
 def needed_files(days: Sequence[datetime], eval_split: str) -> list[DayAndSplit]:
     """List what is read, in order: the first day is never evaluated, and the last one never trained on."""
     return [
-        pair for day, next_day in zip(days, days[1:], strict=False) for pair in ((day, "train"), (next_day, eval_split))
+        pair for day, next_day in zip(days, days[1:], strict=False) for pair in ((day, TRAIN), (next_day, eval_split))
     ]
 
 
 def usable_days(days: Sequence[datetime], found: Mapping[DayAndSplit, object], eval_split: str) -> list[datetime]:
     """Keep the days that have what a run over them reads: train files but on the last, eval files but on the first."""
-    trainable = [day for day in days if (day, "train") in found]
+    trainable = [day for day in days if (day, TRAIN) in found]
     evaluable = [day for day in days if (day, eval_split) in found]
     if not trainable or not evaluable:
         return []
@@ -144,10 +113,7 @@ def usable_days(days: Sequence[datetime], found: Mapping[DayAndSplit, object], e
 
 
 def _missing_message(data_path: str, absent: list[str], names: list[str], time_unit: str, *, skip_missing: bool) -> str:
-    matches = [match for match in map(FILE_NAME.fullmatch, names) if match]
-    held = {
-        unit: sorted({match[1] for match in matches if bool(match["hour"]) == (unit == "hour")}) for unit in TIME_UNITS
-    }
+    held = {name: unit.names_in(names) for name, unit in TIME_UNITS.items()}
     there = [f"has files of {len(of)} {unit}s, {of[0]} to {of[-1]}" for unit, of in held.items() if of]
     others = [f"Those need --time_unit {unit}." for unit, of in held.items() if of and not held[time_unit]]
     way_out = (

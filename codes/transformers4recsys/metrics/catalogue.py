@@ -7,12 +7,13 @@ Letters as everywhere, and `R` rows at a time, `C` items of a block. The plain t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 
+from transformers4recsys.metrics.marked_items import MarkedItems
 from transformers4recsys.metrics.ranking import Ranks, rank_bounds
 
 # Scores at a time: 2 MiB stay in the caches of two CPU cores, 64 MiB fill a GPU.
@@ -35,15 +36,28 @@ def rank_among_all(hidden_PE: Tensor, item_table_VE: Tensor, bias_V: Tensor, lab
     return Ranks(num_above, num_tied), loss
 
 
-def top_items(hidden_PE: Tensor, item_table_VE: Tensor, bias_V: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def top_items(
+    hidden_PE: Tensor,
+    item_table_VE: Tensor,
+    bias_V: Tensor,
+    k: int,
+    *,
+    allowed: MarkedItems | None = None,
+    excluded: MarkedItems | None = None,
+) -> tuple[Tensor, Tensor]:
     """Give the ids and scores of the best k items but padding, best first, (P, K) both.
 
-    The scores are to the bit those that `rank_among_all` compares, for the same hidden states.
+    The scores are to the bit those that `rank_among_all` compares, for the same hidden states. Items of a row that
+    are `excluded`, or not among those `allowed` to it, come last, with a score of -inf.
     """
-    parts = [
-        _top_of_rows(hidden_RE, item_table_VE[1:].detach(), bias_V[1:].detach(), k)
-        for _, hidden_RE in _rows(hidden_PE, item_table_VE.dtype)
-    ]
+    parts = []
+    for rows, hidden_RE in _rows(hidden_PE, item_table_VE.dtype):
+        hides = []
+        if allowed is not None:
+            hides.append(allowed.of_rows(rows.start, len(hidden_RE)).keep_only)
+        if excluded is not None:
+            hides.append(excluded.of_rows(rows.start, len(hidden_RE)).exclude)
+        parts.append(_top_of_rows(hidden_RE, item_table_VE[1:].detach(), bias_V[1:].detach(), k, hides))
     item_ids, scores = (torch.cat(each) for each in zip(*parts, strict=True))
     return item_ids + 1, scores
 
@@ -106,11 +120,15 @@ def _rank_plainly(
     return num_above_R, num_tied_R, loss_R
 
 
-def _top_of_rows(hidden_RE: Tensor, table_IE: Tensor, bias_I: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Give the best k of some rows, counting items from 0."""
+def _top_of_rows(
+    hidden_RE: Tensor, table_IE: Tensor, bias_I: Tensor, k: int, hides: Sequence[Callable[[Tensor, int], None]]
+) -> tuple[Tensor, Tensor]:
+    """Give the best k of some rows, counting items from 0; `hides` change the scores of a block, counting from 1."""
     best_RK = hidden_RE.new_empty(len(hidden_RE), 0, dtype=bias_I.dtype)
     item_RK, first = best_RK.long(), 0
     for scores_RC in _score_blocks(hidden_RE, table_IE, bias_I):
+        for hide in hides:
+            hide(scores_RC, first + 1)
         of_block = scores_RC.topk(min(k, scores_RC.shape[1]), dim=1)
         both = torch.cat([best_RK, of_block.values], dim=1)
         best_RK, place_RK = both.topk(min(k, both.shape[1]), dim=1)

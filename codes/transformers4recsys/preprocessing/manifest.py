@@ -10,13 +10,13 @@ from typing import Any
 
 from ibis.expr import types as ir
 
+from transformers4recsys.day_format import MANIFEST_FILE
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import times
 from transformers4recsys.preprocessing.engines.protocol import Database
 from transformers4recsys.preprocessing.recipe import Recipe
 from transformers4recsys.preprocessing.steps.features import Number, Standardizer, fitted
 
-FILE = "preprocessing.json"
 # Names that older files have in the place of those of today.
 OLDER_NAMES = {"has_clock": "has_time_of_day", "deviation": "std"}
 
@@ -42,14 +42,14 @@ class Manifest:
         """Time, in milliseconds, up to which all events have been read; None before the first call."""
         if not self.days:
             return None
-        next_day = times.day_number(max(self.days), recipe.time_unit, flag=FILE) + 1
+        next_day = times.day_number(max(self.days), recipe.time_unit, flag=MANIFEST_FILE) + 1
         end = next_day * times.MILLISECONDS[recipe.time_unit]
         # A session with an id is known again; one cut by pauses is not, so no event may come twice.
         return end if recipe.gap_minutes is None else max(end, self.last_time + 1)
 
     def fitted_until(self, time_unit: str) -> int:
         """Number of the last day that features are fitted on."""
-        return times.day_number(self.fitted_days[-1], time_unit, flag=FILE)
+        return times.day_number(self.fitted_days[-1], time_unit, flag=MANIFEST_FILE)
 
     def choose_fitted_days(self, days: Sequence[int], recipe: Recipe) -> None:
         """Take the first of the days; raise InputError if there are too few."""
@@ -66,7 +66,9 @@ class Manifest:
         self.fitted = {name: asdict(standardizer) for name, standardizer in standardizers.items()}
 
     def write(self, folder: Path) -> None:
-        (folder / FILE).write_text(json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (folder / MANIFEST_FILE).write_text(
+            json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
 
     def grow(self, largest_ids: Mapping[str, int], spare: float) -> None:
         """Raise cardinalities that the ids have outgrown: to the largest id + 1, and `spare` of that on top."""
@@ -77,7 +79,7 @@ class Manifest:
 
 def open_manifest(output: Path, recipe: Recipe) -> Manifest:
     """Read the manifest of earlier calls, or begin one; raise InputError if the settings are not the same."""
-    path = output / FILE
+    path = output / MANIFEST_FILE
     settings = json.loads(json.dumps(recipe.as_dict()))
     if not path.exists():
         return Manifest(settings)

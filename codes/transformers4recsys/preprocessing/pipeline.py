@@ -11,9 +11,17 @@ from pathlib import Path
 
 from ibis.expr import types as ir
 
+from transformers4recsys.day_format import (
+    CATEGORY_PRICES_FILE,
+    HISTORY_PREFIX,
+    NEGATIVES_PREFIX,
+    TRAIN,
+    file_name,
+    vocabulary_file,
+)
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import times
-from transformers4recsys.preprocessing.engines.protocol import HISTORY_PREFIX, Database
+from transformers4recsys.preprocessing.engines.protocol import Database
 from transformers4recsys.preprocessing.manifest import Manifest
 from transformers4recsys.preprocessing.recipe import ITEM, PRICE, Recipe
 from transformers4recsys.preprocessing.steps import (
@@ -64,10 +72,10 @@ class Added:
 
     def count_split(self, label: str, split: str, rows: int) -> None:
         """Record the rows of one file of a split; raise InputError if there is nothing to train on."""
-        if split == "train" and not rows:
+        if split == TRAIN and not rows:
             raise InputError("no sequence has two events or more to train on; see --split, --valid_from and --k_core")
         counts = self.days.setdefault(label, {"events": 0})
-        if split == "train":
+        if split == TRAIN:
             self.days[label] = {"events": counts["events"], "sessions": rows, "valid_sessions": 0, "test_sessions": 0}
         else:
             self.days[label] = {"sessions": 0, "test_sessions": 0} | counts | {f"{split}_sessions": rows}
@@ -127,7 +135,7 @@ class Pipeline:
         histories = {
             HISTORY_PREFIX + name: HISTORY_PREFIX + names[name] for name in self._columns if self.recipe.has_history
         }
-        drawn = {"_negatives": negatives.PREFIX + names[ITEM]} if self.recipe.neg_samples else {}
+        drawn = {"_negatives": NEGATIVES_PREFIX + names[ITEM]} if self.recipe.neg_samples else {}
         return names | histories | drawn
 
     def _identified(self, events: ir.Table, advance: Callable[[], None]) -> Identified:
@@ -146,7 +154,7 @@ class Pipeline:
         advance()
         words = {}
         for name in recipe.categorical:
-            path = self.output / vocabulary.file_name(recipe.output_name(name))
+            path = self.output / vocabulary_file(recipe.output_name(name))
             words[name] = vocabulary.extended(database, name, events, path if path.exists() else None)
         advance()
         starts = database.keep("sessions", sessions.numbered(events, recipe))
@@ -157,7 +165,7 @@ class Pipeline:
         return Identified(identified, starts, words, {row["day"]: row["events"] for row in counts})
 
     def _category_prices(self, events: ir.Table) -> ir.Table:
-        path = self.output / category_prices.FILE
+        path = self.output / CATEGORY_PRICES_FILE
         earlier = self.database.read("parquet", [str(path)]) if path.exists() else None
         sums = category_prices.sums(
             events, earlier, self.recipe.time_unit, self.manifest.fitted_until(self.recipe.time_unit)
@@ -177,7 +185,7 @@ class Pipeline:
     @cached_property
     def _day_files(self) -> list[str]:
         """Files of all sessions of earlier calls."""
-        return [str(self.output / day_files.file_name(day, "train")) for day in self.manifest.days]
+        return [str(self.output / file_name(day, TRAIN)) for day in self.manifest.days]
 
     def _rows(self, found: Identified, days: Sequence[int], prices: ir.Table | None, added: Added) -> ir.Table:
         """Make the rows of the sessions that start on these days, with their lists, and count them."""
@@ -231,7 +239,7 @@ class Pipeline:
         for split, part in splits.parts(rows, self._columns, self.recipe.session_length_max).items():
             label = times.label(splits.DAYS[split], self.recipe.time_unit)
             part = self.database.keep(f"rows of {split}", part)
-            path = self.folder / day_files.file_name(label, split)
+            path = self.folder / file_name(label, split)
             self.database.write({path: day_files.laid_out(self.database, part, self._names)})
             number = self.database.rows(part.agg(rows=part.count()))[0]["rows"]
             added.count_split(label, split, number)
@@ -242,11 +250,11 @@ class Pipeline:
         """Write the vocabularies, the category prices and the feature config, of all days."""
         database, recipe, last_day = self.database, self.recipe, max(found.events_of_day)
         for name, words in found.vocabularies.items():
-            path = self.folder / vocabulary.file_name(recipe.output_name(name))
+            path = self.folder / vocabulary_file(recipe.output_name(name))
             path.parent.mkdir(exist_ok=True)
             database.write({path: vocabulary.to_file(words.table)})
         if prices is not None:
-            database.write({self.folder / category_prices.FILE: category_prices.until(prices, last_day)})
+            database.write({self.folder / CATEGORY_PRICES_FILE: category_prices.until(prices, last_day)})
         self.manifest.grow({name: words.largest_id for name, words in found.vocabularies.items()}, recipe.spare_ids)
         kinds = {"session_id": found.starts["session_id"].type()}
         if recipe.user_column:

@@ -10,12 +10,13 @@ from typing import Any
 
 import yaml
 
+from transformers4recsys.day_format import TIME_UNITS
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import shipped
 
 CHOICES = {
     "drop_repeats": ("consecutive", "all", "none"),
-    "time_unit": ("day", "hour"),
+    "time_unit": tuple(TIME_UNITS),
     "epoch_unit": ("s", "ms", "us", "ns"),
     "file_format": ("csv", "json", "parquet"),
     "split": ("days", "leave_one_out", "time", "given"),

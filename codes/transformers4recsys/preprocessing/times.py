@@ -8,10 +8,10 @@ import ibis
 from ibis.expr import datatypes as dt
 from ibis.expr import types as ir
 
+from transformers4recsys.day_format import TIME_UNITS
 from transformers4recsys.errors import InputError
 
-MILLISECONDS = {"day": 86_400_000, "hour": 3_600_000}
-LABELS = {"day": "%Y-%m-%d", "hour": "%Y-%m-%d-%H"}
+MILLISECONDS = {name: unit.milliseconds for name, unit in TIME_UNITS.items()}
 # The first of January 2000, for logs that have an order and no time, and for the files of a split.
 NO_TIME = 946_684_800_000
 EPOCH_UNITS = {"s": 1000, "ms": 1, "us": 1 / 1000, "ns": 1 / 1_000_000}
@@ -74,14 +74,10 @@ def weekday_of(column: ir.IntegerColumn) -> ir.IntegerColumn:
 def label(day: int, time_unit: str) -> str:
     """Name a day (or hour) as its files do."""
     start = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=day * MILLISECONDS[time_unit])
-    return start.strftime(LABELS[time_unit])
+    return TIME_UNITS[time_unit].name(start)
 
 
 def day_number(text: str, time_unit: str, *, flag: str) -> int:
     """Give the number of the day (or hour) called `text`."""
-    try:
-        start = datetime.strptime(text, LABELS[time_unit]).replace(tzinfo=UTC)
-    except ValueError as error:
-        shape = {"day": "YYYY-MM-DD", "hour": "YYYY-MM-DD-HH"}[time_unit]
-        raise InputError(f"{flag} {text!r}: expected {shape} (time_unit is {time_unit})") from error
+    start = TIME_UNITS[time_unit].parse(text, flag).replace(tzinfo=UTC)
     return round(start.timestamp() * 1000) // MILLISECONDS[time_unit]

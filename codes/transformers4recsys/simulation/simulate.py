@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from transformers4recsys.day_format import TIME_UNITS
 from transformers4recsys.errors import InputError
 from transformers4recsys.simulation.shop import Clicks, Shop
 
-SECONDS_A_DAY = 86_400
+DAY = TIME_UNITS["day"]
 # Of all views, so many are followed by a cart event, and of those by a purchase.
 CART_SHARE, PURCHASE_SHARE = 0.06, 0.35
 # Fewer products would leave categories without a choice.
@@ -68,7 +69,7 @@ def event_table(shop: Shop, clicks: Clicks, number: int, day: date) -> pa.Table:
     second = clicks.second[rows] + kind
     product, session = clicks.product[rows], clicks.session[rows]
     category = shop.category_I[product]
-    midnight = (day - date(1970, 1, 1)).days * SECONDS_A_DAY
+    midnight = (day - date(1970, 1, 1)).days * round(DAY.step.total_seconds())
     return pa.table(
         {
             "event_time": pa.array(midnight + second).cast(pa.timestamp("s", "UTC")),
@@ -133,10 +134,7 @@ def _checked(*, days: int, sessions_per_day: int, items: int, start_date: str, s
     for name, (value, smallest) in least.items():
         if value < smallest:
             raise InputError(f"--{name} {value}: must be at least {smallest}")
-    try:
-        first_day = date.fromisoformat(start_date)
-    except ValueError as error:
-        raise InputError(f"--start_date {start_date!r} is no date; write YYYY-MM-DD, such as 2019-10-01") from error
+    first_day = DAY.parse(start_date, "--start_date").date()
     # The day after the last one is needed too: its midnight ends the last file.
     if (date.max - first_day).days < days:
         raise InputError(f"--start_date {start_date} --days {days}: no date beyond {date.max}; start earlier")

@@ -27,11 +27,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DayReaders:
-    """How the day files are opened: to train on a day, to count its items, to evaluate a day's split."""
+    """How day files are opened, to train on a day or to evaluate a split, and how often a day has each item, (V,).
+
+    Of the train split, `to_evaluate` need only give the first batches.
+    """
 
     to_train: Callable[[datetime], Reader]
-    to_count: Callable[[datetime], Reader]
     to_evaluate: Callable[[datetime, str], Reader]
+    item_counts: Callable[[datetime], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -91,15 +94,13 @@ class Incremental:
 
     def _count_items(self, day: datetime) -> None:
         model = self.trainer.accelerator.unwrap_model(self.trainer.model)
-        counts_V = torch.zeros_like(model.item_counts)
-        for batch in self.readers.to_count(day).batches(0):
-            values = batch.columns[model.schema.item_id.name].values.to(counts_V.device)
-            counts_V += torch.bincount(values, minlength=len(counts_V))
-        model.item_counts += distributed.sum_over_ranks(counts_V)
+        model.item_counts += torch.from_numpy(self.readers.item_counts(day)).to(model.item_counts.device)
 
     def _evaluate(self, day: datetime, next_day: datetime) -> None:
         name = self.name_of(next_day)
-        reader = self.readers.to_evaluate(next_day, self.eval_split)
+        # What validated inside the day holds the same rows.
+        reader = self.trainer.eval_reader or self.readers.to_evaluate(next_day, self.eval_split)
+        self.trainer.eval_reader = None
         eval_numbers = self.trainer.measure(
             reader,
             split="eval",

@@ -27,6 +27,15 @@ def test_shuffled_order_is_a_permutation_and_the_same_each_time():
     assert order() == order()
 
 
+@pytest.mark.parametrize("buffer_rows", [1, 7, 50, 90])
+def test_a_buffer_is_shuffled_by_itself(buffer_rows: int):
+    rows = row_order(50, shuffle=True, seed=1, day=DAY, epoch=1, buffer_rows=buffer_rows).tolist()
+    for first in range(0, 50, buffer_rows):
+        together = range(first, min(first + buffer_rows, 50))
+        assert sorted(rows[first : first + buffer_rows]) == list(together)
+        assert len(together) < 7 or rows[first : first + buffer_rows] != list(together)
+
+
 def test_order_changes_with_seed_day_hour_and_epoch():
     orders = [
         order(),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -321,6 +323,46 @@ def test_a_block_is_shuffled_inside_and_mixes_row_groups(write):
         orders.add(tuple((item - 1) % 10 for item in items))
     assert [len(groups) for groups in groups_of_blocks] == [2] * 4 and len(orders) == 4
     assert groups_of_blocks != [{0, 1}, {2, 3}, {4, 5}, {6, 7}] and set().union(*groups_of_blocks) == set(range(8))
+
+
+def test_a_buffer_smaller_than_a_block_shuffles_so_many_rows_at_a_time(write):
+    # The block holds both row groups of 20 sessions, in either order.
+    path = write(item=[[row, row] for row in range(40)], row_group_size=20)
+    schema = Schema.from_entries({"item": ENTRIES["item"]})
+    settings = {"schema": schema, "batch_size": 5, "session_length_max": 5, "day": DAY, "shuffle": True}
+    reader = DayReader([path], memory_bytes=5 * 24 * 20, buffer_rows=5, **settings)
+    batches = [batch.columns["item"].values[::2].tolist() for batch in reader.batches(0)]
+    runs = [list(range(first, first + 5)) for first in range(0, 40, 5)]
+    assert sorted(sorted(batch) for batch in batches) == runs
+    assert sum(batch not in runs for batch in batches) >= 6
+
+
+@pytest.mark.parametrize("world_size", [1, 2])
+@pytest.mark.parametrize("num_batches", [1, 3])
+def test_the_first_batches_of_a_part_are_those_of_the_whole(three_files, num_batches: int, world_size: int):
+    paths, _ = three_files
+    for rank in range(world_size):
+        whole = open_paths(paths, 10**9, rank=rank, world_size=world_size)
+        part = open_paths(
+            paths, 10**9, rank=rank, world_size=world_size, max_sessions=(num_batches + 1) * 7 * world_size
+        )
+        assert len(whole) > len(part) >= num_batches
+        for first, same in islice(zip(part.batches(0), whole.batches(0), strict=False), num_batches):
+            assert as_lists(first) == as_lists(same)
+    assert read_all(open_paths(paths, 10**9, max_sessions=10**6)) == read_all(open_paths(paths, 10**9))
+
+
+def test_a_part_that_does_not_fit_into_memory_is_streamed(three_files):
+    paths, files = three_files
+    assert read_all(open_paths(paths, 20_000, max_sessions=10**6)) == expected_of(*files)
+
+
+def test_footers_that_are_known_are_not_read_again(three_files, opened_files):
+    paths, files = three_files
+    footers = {path: pq.ParquetFile(path).metadata for path in paths}
+    opened_files.clear()
+    assert read_all(open_paths(paths, 10**9, footers=footers)) == expected_of(*files)
+    assert [opened_files[path] for path in paths] == [8, 1, 9]
 
 
 @pytest.mark.parametrize("workers_count", [0, 4])

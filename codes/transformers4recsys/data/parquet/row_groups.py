@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,16 +39,10 @@ class RowGroup:
         except (pa.ArrowException, OSError) as error:
             raise unreadable(self.file, error) from error
 
-    def read_slices(
-        self, names: Sequence[str], num_rows: int, *, use_threads: bool = False
-    ) -> Iterator[pa.RecordBatch]:
-        """Read some columns, `num_rows` at a time, without ever holding them all; threads read several columns."""
+    def read_slices(self, names: Sequence[str], num_rows: int) -> Iterator[pa.RecordBatch]:
+        """Read some columns, `num_rows` at a time, without ever holding them all."""
         parquet = open_parquet(self.file, self.metadata, buffer_size=BUFFER_SIZE)
-        wanted = {"row_groups": [self.number], "columns": list(names)}
-        try:
-            yield from parquet.iter_batches(num_rows, use_threads=use_threads, **wanted)
-        except (pa.ArrowException, OSError) as error:
-            raise unreadable(self.file, error) from error
+        return read_slices(parquet, self.file, names, num_rows, numbers=[self.number])
 
     def count_sessions(self, item_name: str) -> int:
         """Count the rows with two or more items; of all columns only this one is read."""
@@ -56,11 +50,33 @@ class RowGroup:
         return sum(int((np.diff(offsets) > 1).sum()) for offsets in lists if offsets is not None)
 
 
-def row_groups(files: Sequence[str], schema: Schema) -> list[RowGroup]:
-    """List the row groups of all files, in order; only the files' footers are read."""
+def read_slices(
+    parquet: pq.ParquetFile,
+    file: str,
+    names: Sequence[str],
+    num_rows: int,
+    *,
+    numbers: Sequence[int] | None = None,
+    use_threads: bool = False,
+) -> Iterator[pa.RecordBatch]:
+    """Read some columns of an open file, `num_rows` at a time, of all row groups or those of these numbers.
+
+    Threads read several columns at once. Only what is opened with a buffer is never held whole.
+    """
+    wanted = {"row_groups": None if numbers is None else list(numbers), "columns": list(names)}
+    try:
+        yield from parquet.iter_batches(num_rows, use_threads=use_threads, **wanted)
+    except (pa.ArrowException, OSError) as error:
+        raise unreadable(file, error) from error
+
+
+def row_groups(
+    files: Sequence[str], schema: Schema, footers: Mapping[str, pq.FileMetaData] | None = None
+) -> list[RowGroup]:
+    """List the row groups of all files, in order; only footers are read, but for those that are known already."""
     groups = []
     for file in files:
-        metadata = open_parquet(file).metadata
+        metadata = footers[file] if footers and file in footers else open_parquet(file).metadata
         for number in range(metadata.num_row_groups):
             of_group = metadata.row_group(number)
             groups.append(RowGroup(file, metadata, number, of_group.num_rows, num_bytes(of_group, schema)))

@@ -26,16 +26,28 @@ class Reader(Protocol):
     def batches(self, epoch: int) -> Iterator[Batch]: ...
 
 
-def row_order(num_rows: int, *, shuffle: bool, seed: int, day: datetime, epoch: int, part: int = 0) -> np.ndarray:
+def row_order(
+    num_rows: int,
+    *,
+    shuffle: bool,
+    seed: int,
+    day: datetime,
+    epoch: int,
+    part: int = 0,
+    buffer_rows: int | None = None,
+) -> np.ndarray:
     """Give the order of all rows in one epoch, (num_rows,), whatever the number of processes and workers.
 
-    `part` counts the parts of an epoch that are shuffled by themselves, 0 where there is but one.
+    `part` counts the parts of an epoch that are shuffled by themselves, 0 where there is but one. With `buffer_rows`,
+    each run of so many rows is shuffled by itself.
     """
     if not shuffle:
         return np.arange(num_rows)
     hour = day.toordinal() * 24 + day.hour
     sequence = np.random.SeedSequence([seed, hour, epoch, part])
-    return np.random.Generator(np.random.PCG64(sequence)).permutation(num_rows)
+    order = np.random.Generator(np.random.PCG64(sequence)).permutation(num_rows)
+    # A stable sort by buffer keeps the drawn order inside each.
+    return order if buffer_rows is None else order[np.argsort(order // buffer_rows, kind="stable")]
 
 
 def batch_bounds(

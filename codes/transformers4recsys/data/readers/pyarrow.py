@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from transformers4recsys.batch import Batch
 from transformers4recsys.data.parquet.ragged import RaggedTable, collate, concatenate_tables, to_ragged
-from transformers4recsys.data.parquet.row_groups import SHARES_OF_MEMORY, row_groups
+from transformers4recsys.data.parquet.row_groups import SHARES_OF_MEMORY, RowGroup, row_groups
 from transformers4recsys.data.readers.library import Library, Reading, require_room
 from transformers4recsys.data.readers.protocol import batch_bounds, row_order
 from transformers4recsys.data.readers.streaming import Order, Streamed, mapped
@@ -36,8 +38,11 @@ class DayReader:
     microseconds (or the integers that the file has). Threads, `reading.workers_count` of them, read row groups.
 
     Rows that take up to a fifth of `memory_bytes` are held, and shuffled as a whole. More rows are streamed in blocks
-    of that size: row groups come in shuffled order, and the rows of a block are shuffled. Where a `library` reads in
-    place of pyarrow, they are refused; the batches are the same.
+    of that size: row groups come in shuffled order, and the rows of a block are shuffled, `buffer_rows` at a time if
+    that is less. Where a `library` reads in place of pyarrow, they are refused; the batches are the same.
+
+    With `max_sessions`, only so many of the first sessions are sure to be read, by pyarrow; footers that are known need
+    not be read again.
     """
 
     def __init__(
@@ -49,6 +54,8 @@ class DayReader:
         session_length_max: int,
         past_length_max: int = 0,
         shuffle: bool = False,
+        buffer_rows: int | None = None,
+        max_sessions: int | None = None,
         seed: int = 0,
         day: datetime,
         rank: int = 0,
@@ -57,16 +64,19 @@ class DayReader:
         library: Library | None = None,
         reading: Reading = IN_THE_PROCESS,
         memory_bytes: int = 4_000_000_000,
+        footers: Mapping[str, pq.FileMetaData] | None = None,
     ):
         names = [feature.name for feature in schema.columns]
         lengths = {"session_length_max": session_length_max, "past_length_max": past_length_max}
         as_ragged = partial(to_ragged, schema=schema, **lengths)
         order = partial(row_order, shuffle=shuffle, seed=seed, day=day)
-        groups = row_groups(files, schema)
+        groups = row_groups(files, schema, footers)
         block_bytes = memory_bytes // SHARES_OF_MEMORY
         num_bytes = sum(group.num_bytes for group in groups)
         self.source: _Held | Streamed
-        if library:
+        if max_sessions is not None and _share(groups, max_sessions) * num_bytes <= block_bytes:
+            self.source = _Held(first_pieces(groups, names, as_ragged, max_sessions), order)
+        elif library:
             require_room(files, num_bytes, block_bytes)
             self.source = _Held(library.pieces(groups, names, reading, as_ragged), order)
         elif num_bytes <= block_bytes:
@@ -80,6 +90,7 @@ class DayReader:
                 item_name=schema.item_id.name,
                 to_ragged=as_ragged,
                 block_bytes=block_bytes,
+                buffer_rows=buffer_rows,
                 order=order,
                 workers_count=reading.workers_count,
             )
@@ -129,6 +140,28 @@ class _Held:
     def blocks(self, epoch: int) -> Iterator[tuple[list[list[RaggedTable]], np.ndarray]]:
         if self.columns:
             yield [self.columns], self.order(self.num_rows, epoch=epoch)
+
+
+def first_pieces(
+    groups: Sequence[RowGroup],
+    names: Sequence[str],
+    to_ragged: Callable[[pa.Table], list[RaggedTable]],
+    max_sessions: int,
+) -> list[list[RaggedTable]]:
+    """Read row groups slice by slice, until they hold so many sessions, or all there are."""
+    pieces: list[list[RaggedTable]] = []
+    num_lacking = max_sessions
+    for group in groups:
+        for rows in group.read_slices(names, ROWS_AT_A_TIME):
+            pieces.append(to_ragged(pa.Table.from_batches([rows])))
+            num_lacking -= len(pieces[-1][0])
+            if num_lacking <= 0:
+                return pieces
+    return pieces
+
+
+def _share(groups: Sequence[RowGroup], num_rows: int) -> float:
+    return min(num_rows / max(sum(group.num_rows for group in groups), 1), 1)
 
 
 def batches_of(columns: Sequence[RaggedTable], order: np.ndarray, bounds: np.ndarray) -> Iterator[Batch]:

@@ -36,11 +36,13 @@ class Streamed:
         item_name: str,
         to_ragged: Callable[[pa.Table], list[RaggedTable]],
         block_bytes: int,
+        buffer_rows: int | None = None,
         order: Order,
         workers_count: int,
     ):
         self.groups, self.names, self.to_ragged, self.order = groups, names, to_ragged, order
         self.block_bytes, self.ahead_bytes, self.workers_count = block_bytes, block_bytes // 2, workers_count
+        self.buffer_rows = buffer_rows
         self.num_rows = sum(mapped(partial(RowGroup.count_sessions, item_name=item_name), groups, workers_count))
 
     def blocks(self, epoch: int) -> Iterator[tuple[list[list[RaggedTable]], np.ndarray]]:
@@ -56,7 +58,8 @@ class Streamed:
         self, pieces: Iterator[list[RaggedTable]], num_pieces: int, epoch: int, part: int
     ) -> tuple[list[list[RaggedTable]], np.ndarray]:
         block = list(islice(pieces, num_pieces))
-        return block, self.order(sum(len(columns[0]) for columns in block), epoch=epoch, part=part)
+        num_rows = sum(len(columns[0]) for columns in block)
+        return block, self.order(num_rows, epoch=epoch, part=part, buffer_rows=self.buffer_rows)
 
     def _sizes(self, group: RowGroup) -> list[int]:
         """Give the bytes of each piece of a row group."""

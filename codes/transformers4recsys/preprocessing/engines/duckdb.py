@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from ibis.expr import types as ir
 
+from transformers4recsys.day_format import TRAIN
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing.engines.protocol import parts, split_lists
 from transformers4recsys.preprocessing.steps import sessions
@@ -139,7 +140,7 @@ class DuckDB:
         tables = {}
         for (day, split), path in files.items():
             of_day = sessions.of_days(rows, day, day)
-            part = of_day if split == "train" else of_day.filter(of_day["_half"] == split)
+            part = of_day if split == TRAIN else of_day.filter(of_day["_half"] == split)
             tables[path] = part.select(**{new: part[name] for name, new in names.items()})
         self.write(tables)
 

@@ -9,8 +9,7 @@ from typing import Any, Protocol
 import ibis
 from ibis.expr import types as ir
 
-# Begins the names of the lists of a user's history.
-HISTORY_PREFIX = "bef_"
+from transformers4recsys.day_format import HISTORY_PREFIX
 
 
 class Database(Protocol):

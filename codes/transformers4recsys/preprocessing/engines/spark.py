@@ -14,6 +14,7 @@ from typing import Any
 import ibis
 from ibis.expr import types as ir
 
+from transformers4recsys.day_format import TRAIN
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing.engines.protocol import lists_by_sorting, parts
 from transformers4recsys.preprocessing.steps import sessions
@@ -126,7 +127,7 @@ class Spark:
         """Write rows of `with_lists` by day and split, in the order of `_row`, in one write: each has its cost."""
         # Names that no column of a file has.
         day, splits, split, number = "_day_of_row", "_splits_of_row", "_split_of_row", "_number_of_row"
-        own = {day: sessions.day_of_row(rows), splits: ibis.array(["train", rows["_half"]]), number: rows["_row"]}
+        own = {day: sessions.day_of_row(rows), splits: ibis.array([TRAIN, rows["_half"]]), number: rows["_row"]}
         columns = {new: rows[name] for name, new in names.items()}
         frame = _without_zone(self._frame(rows.select(**own, **columns)))
         # Repeated only after the exchange, as lists make rows wide.

@@ -10,6 +10,7 @@ from typing import Any
 import ibis
 from ibis.expr import types as ir
 
+from transformers4recsys.day_format import EVAL_SPLITS, SPLITS, TEST, TRAIN, VALID, vocabulary_file
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import times
 from transformers4recsys.preprocessing.engines.duckdb import DuckDB
@@ -19,7 +20,7 @@ from transformers4recsys.preprocessing.recipe import ITEM, Recipe
 from transformers4recsys.preprocessing.report import leaks
 from transformers4recsys.preprocessing.report import page as report_page
 from transformers4recsys.preprocessing.staging import scratch
-from transformers4recsys.preprocessing.steps import day_files, vocabulary
+from transformers4recsys.preprocessing.steps import day_files
 
 JSON_FILE, PAGE_FILE = "report.json", "report.html"
 POINTS_OF_CURVE = 200
@@ -42,8 +43,8 @@ def write(output: Path, recipe: Recipe, *, memory_limit: str, threads: int, temp
 
 def report_of(database: Database, output: Path, recipe: Recipe, manifest: Manifest) -> dict[str, Any]:
     """Measure the training files, and check them against the evaluation files."""
-    tables = {split: day_files.read(database, output, list(manifest.days), split, recipe) for split in day_files.SPLITS}
-    sessions = tables["train"]
+    tables = {split: day_files.read(database, output, list(manifest.days), split, recipe) for split in SPLITS}
+    sessions = tables[TRAIN]
     events = database.keep("train events", events_of(sessions, recipe))
     return {
         "settings": recipe.as_dict(),
@@ -54,7 +55,7 @@ def report_of(database: Database, output: Path, recipe: Recipe, manifest: Manife
         "lengths": _lengths(database, sessions),
         "popularity": popularity(_items_by_count(database, events)),
         "columns": _columns(database, output, recipe),
-        "leaks": leaks.check(database, sessions, tables["valid"].union(tables["test"]), recipe),
+        "leaks": leaks.check(database, sessions, tables[VALID].union(tables[TEST]), recipe),
     }
 
 
@@ -151,9 +152,7 @@ def _totals(database: Database, sessions: ir.Table, events: ir.Table, manifest: 
         )
     )[0]
     train = database.rows(sessions.agg(rows=sessions.count()))[0]["rows"]
-    halves = {
-        f"{half}_rows": sum(day[f"{half}_sessions"] for day in manifest.days.values()) for half in day_files.SPLITS[1:]
-    }
+    halves = {f"{half}_rows": sum(day[f"{half}_sessions"] for day in manifest.days.values()) for half in EVAL_SPLITS}
     return {
         "events": found["events"],
         "sessions": train,
@@ -176,7 +175,7 @@ def _columns(database: Database, output: Path, recipe: Recipe) -> dict[str, dict
     """Count, of each column that became ids, its values, those of a single event, and the events without one."""
     found = {}
     for name in recipe.categorical:
-        path = output / vocabulary.file_name(recipe.output_name(name))
+        path = output / vocabulary_file(recipe.output_name(name))
         table = database.read("parquet", [str(path)])
         is_missing = table["raw"].isnull()
         row = database.rows(

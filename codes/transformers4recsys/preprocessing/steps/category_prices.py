@@ -8,8 +8,6 @@ from ibis.expr import types as ir
 from transformers4recsys.preprocessing import times
 from transformers4recsys.preprocessing.recipe import CATEGORY, PRICE
 
-FILE = "category_prices.parquet"
-
 
 def sums(events: ir.Table, earlier: ir.Table | None, time_unit: str, fitted_until: int) -> ir.Table:
     """Add prices up, and count them, by category id and day of the event, priced or not; the fitted days are one.

@@ -8,16 +8,11 @@ from pathlib import Path
 import ibis
 from ibis.expr import types as ir
 
+from transformers4recsys.day_format import EVAL_SPLITS, SPLITS, TEST, VALID, file_name
 from transformers4recsys.preprocessing import times
 from transformers4recsys.preprocessing.engines.protocol import Database
 from transformers4recsys.preprocessing.recipe import ITEM, Recipe
 from transformers4recsys.preprocessing.steps.sessions import day_of_row
-
-SPLITS = ("train", "valid", "test")
-
-
-def file_name(day: str, split: str) -> str:
-    return f"session_start_date={day}-{split}.parquet"
 
 
 def as_rows(events: ir.Table, starts: ir.Table) -> ir.Table:
@@ -34,12 +29,12 @@ def as_rows(events: ir.Table, starts: ir.Table) -> ir.Table:
     rows = rows.join(starts, "_row").select(*rows.columns, "session_id", "_start")
     digit = rows["session_id"].cast("string").hexdigest("md5").substr(0, 1)
     # MD5 is the same on every engine and in every run.
-    return rows.mutate(_half=digit.isin(list("01234567")).ifelse("valid", "test"))
+    return rows.mutate(_half=digit.isin(list("01234567")).ifelse(VALID, TEST))
 
 
 def halves(rows: ir.Table) -> ir.Table:
     """Count the sessions of each day, all and by half."""
-    counts = {f"{half}_sessions": (rows["_half"] == half).sum() for half in ("valid", "test")}
+    counts = {f"{half}_sessions": (rows["_half"] == half).sum() for half in EVAL_SPLITS}
     return rows.group_by(day=day_of_row(rows)).agg(sessions=ibis._.count(), **counts)
 
 

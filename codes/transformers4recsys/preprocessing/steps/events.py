@@ -10,13 +10,13 @@ from typing import Any
 import ibis
 from ibis.expr import types as ir
 
+from transformers4recsys.day_format import SPLITS
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import times
 from transformers4recsys.preprocessing.engines.protocol import Database
 from transformers4recsys.preprocessing.recipe import PRICE, Recipe
 
-YEAR_MILLISECONDS = 365.2425 * 86_400_000
-PARTS = ("train", "valid", "test")
+YEAR_MILLISECONDS = 365.2425 * times.MILLISECONDS["day"]
 REASONS = (
     "other_event_type",
     "no_item",
@@ -153,10 +153,10 @@ def _check_parts(database: Database, raw: ir.Table, recipe: Recipe) -> None:
     if not recipe.split_column:
         return
     part = raw[recipe.split_column].cast("string")
-    other = database.rows(raw.filter(~part.isin(PARTS)).select(value=part).limit(1))
+    other = database.rows(raw.filter(~part.isin(SPLITS)).select(value=part).limit(1))
     if other:
         raise InputError(
-            f"--input: column {recipe.split_column} holds {other[0]['value']!r}; allowed are {', '.join(PARTS)}"
+            f"--input: column {recipe.split_column} holds {other[0]['value']!r}; allowed are {', '.join(SPLITS)}"
         )
 
 

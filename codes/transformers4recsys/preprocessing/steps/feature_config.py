@@ -7,12 +7,9 @@ from pathlib import Path
 
 import yaml
 
-from transformers4recsys.preprocessing.engines.protocol import HISTORY_PREFIX
+from transformers4recsys.day_format import FEATURES_FILE, HISTORY_PREFIX, ITEM_FEATURES_FILE, NEGATIVES_PREFIX
 from transformers4recsys.preprocessing.recipe import ITEM, Recipe
-from transformers4recsys.preprocessing.steps import negatives
 from transformers4recsys.schema import Feature, Schema
-
-FILE, ITEM_FILE = "features.yaml", "features_item_id.yaml"
 
 
 def schema_of(
@@ -33,7 +30,7 @@ def schema_of(
             for f in features
         }
     drawn = {
-        f.name: Feature(negatives.PREFIX + f.name, f.dtype, f.cardinality, f.table)
+        f.name: Feature(NEGATIVES_PREFIX + f.name, f.dtype, f.cardinality, f.table)
         for f in features
         if f.is_label and recipe.neg_samples
     }
@@ -46,7 +43,10 @@ def write(schema: Schema, folder: Path) -> None:
     label = schema.item_id
     ids = [feature for feature in schema.features if feature.dtype == "long"]
     history = {label.name: schema.past[label.name]} if schema.past else {}
-    for file, config in ((FILE, schema), (ITEM_FILE, Schema((label, *ids), history, schema.negatives))):
+    for file, config in (
+        (FEATURES_FILE, schema),
+        (ITEM_FEATURES_FILE, Schema((label, *ids), history, schema.negatives)),
+    ):
         text = yaml.safe_dump(config.to_entries(), sort_keys=False, allow_unicode=True)
         (folder / file).write_text(
             "# Written by `transformers4recsys preprocess`; copy it before you change it.\n" + text, encoding="utf-8"

@@ -12,7 +12,6 @@ from transformers4recsys.preprocessing import times
 from transformers4recsys.preprocessing.engines.protocol import Database
 from transformers4recsys.preprocessing.recipe import ITEM, Recipe
 
-PREFIX = "_neg_"
 CLICKS = "clicks to draw from"
 # A draw is a whole number below CHANCES; items are looked up by its bucket.
 CHANCES, BUCKET = 2**32, 2**18

@@ -9,15 +9,15 @@ from itertools import accumulate
 import ibis
 from ibis.expr import types as ir
 
+from transformers4recsys.day_format import SPLITS, TEST, TRAIN, VALID
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import times
 from transformers4recsys.preprocessing.engines.protocol import Database
 from transformers4recsys.preprocessing.recipe import ITEM, Recipe
-from transformers4recsys.preprocessing.steps.day_files import SPLITS
 
 TRAIN_DAY = times.NO_TIME // times.MILLISECONDS["day"]
 # The main job trains on one day's file and evaluates on the next day's.
-DAYS = {"train": TRAIN_DAY, "valid": TRAIN_DAY + 1, "test": TRAIN_DAY + 1}
+DAYS = {TRAIN: TRAIN_DAY, VALID: TRAIN_DAY + 1, TEST: TRAIN_DAY + 1}
 LEAST_TO_HOLD_OUT = 3
 KNOWN_SHARES = (0.8, 0.9)
 
@@ -63,10 +63,10 @@ def days_of_cuts(counts: Mapping[int, int]) -> list[int]:
 
 def with_valid_part(database: Database, events: ir.Table) -> ir.Table:
     """Where no event is published as `valid`, call every 16th training sequence so, by the MD5 of its key."""
-    if database.rows(events.agg(valid=(events["_part"] == "valid").sum()))[0]["valid"]:
+    if database.rows(events.agg(valid=(events["_part"] == VALID).sum()))[0]["valid"]:
         return events
-    is_chosen = (events["_part"] == "train") & (events["_key"].hexdigest("md5").substr(0, 1) == "0")
-    return events.mutate(_part=is_chosen.ifelse("valid", events["_part"]))
+    is_chosen = (events["_part"] == TRAIN) & (events["_key"].hexdigest("md5").substr(0, 1) == "0")
+    return events.mutate(_part=is_chosen.ifelse(VALID, events["_part"]))
 
 
 def in_core(database: Database, events: ir.Table, least: int) -> ir.Table:
@@ -101,7 +101,7 @@ def _time(events: ir.Table, cuts: Cuts) -> ir.IntegerValue:
 
 
 def _given(events: ir.Table, cuts: Cuts) -> ir.IntegerValue:
-    return (events["_part"] == "train").ifelse(0, (events["_part"] == "valid").ifelse(1, 2))
+    return (events["_part"] == TRAIN).ifelse(0, (events["_part"] == VALID).ifelse(1, 2))
 
 
 STAGES: dict[str, Callable[[ir.Table, Cuts], ir.IntegerValue]] = {
@@ -135,8 +135,8 @@ def parts(rows: ir.Table, columns: Sequence[str], length: int) -> dict[str, ir.T
     """
     first, second, end = rows["_valid_from"], rows["_test_from"], rows["_length"]
     train = rows.filter(first >= 2).mutate(_target=ibis.literal(0, type="int64"))
-    cut = {"train": train.mutate(**_last(train, columns, train["_valid_from"], length))}
-    for split, start, stop in (("valid", first, second), ("test", second, end)):
+    cut = {TRAIN: train.mutate(**_last(train, columns, train["_valid_from"], length))}
+    for split, start, stop in ((VALID, first, second), (TEST, second, end)):
         targets = ibis.range(ibis.greatest(start, 1).cast("int64"), stop.cast("int64"))
         each = rows.mutate(_target=targets.unnest())
         cut[split] = each.mutate(**_last(each, columns, each["_target"] + 1, length))

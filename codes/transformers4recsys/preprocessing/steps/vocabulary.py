@@ -75,10 +75,6 @@ def with_ids(events: ir.Table, vocabularies: Mapping[str, Vocabulary]) -> ir.Tab
     return joined.select(**others, **ids, _first_seen=joined[f"_first_seen {ITEM}"])
 
 
-def file_name(name: str) -> str:
-    return f"vocabulary/{name}.parquet"
-
-
 def to_file(table: ir.Table) -> ir.Table:
     """Lay a vocabulary out as it is written: raw, id, first_seen, first_day, count, by id."""
     first_seen = times.timestamp(table["first_seen"])

@@ -1,0 +1,84 @@
+"""Which items a session may be recommended: candidates, exclusions, and what the session holds already."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from transformers4recsys.errors import InputError
+from transformers4recsys.recommender.item_ids import ItemIds, is_nested
+
+FALLBACKS = ("none", "popular")
+
+# One list for all sessions; one a session, in their order; or one a session, by the session's id.
+RawIds = Sequence[Any] | Mapping[Hashable, Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class ItemLists:
+    """Items by the model's ids: `shared` by all sessions, or a list for each, by number or by session id."""
+
+    shared: tuple[int, ...] | None = None
+    by_session: Mapping[Hashable, Sequence[int]] | None = None
+    num_unknown: int = 0
+
+    @classmethod
+    def of(cls, given: RawIds, item_ids: ItemIds, *, name: str, num_sessions: int | None = None) -> ItemLists:
+        """Look the raw ids up; those that the run does not know are counted and left out."""
+        if isinstance(given, str):
+            raise InputError(f"`{name}` {given!r}: give a list of raw item ids, or one list a session")
+        if isinstance(given, Mapping):
+            lists = {session: item_ids.to_ids(ids) for session, ids in given.items()}
+            return cls._by_session(lists)
+        given = list(given)
+        if not is_nested(given):
+            ids = item_ids.to_ids(given)
+            return cls(tuple(dict.fromkeys(filter(None, ids))), None, ids.count(0))
+        if num_sessions is None:
+            raise InputError(f"`{name}`: with events, give one list, or a mapping from session id to list")
+        if len(given) != num_sessions:
+            raise InputError(f"`{name}` has {len(given)} lists for {num_sessions} sessions; give one a session, or one")
+        return cls._by_session(dict(enumerate(map(item_ids.to_ids, given))))
+
+    @classmethod
+    def _by_session(cls, lists: Mapping[Hashable, list[int]]) -> ItemLists:
+        num_unknown = sum(ids.count(0) for ids in lists.values())
+        return cls(None, {session: list(filter(None, ids)) for session, ids in lists.items()}, num_unknown)
+
+    def of_sessions(self, names: Iterable[Hashable]) -> list[Sequence[int]]:
+        """Give the list of each session; one that is not named has none."""
+        if self.by_session is None:
+            return [self.shared or () for _ in names]
+        return [self.by_session.get(name, ()) for name in names]
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What is asked of the lists of some sessions."""
+
+    k: int = 10
+    exclude_seen: bool = False
+    candidates: ItemLists | None = None
+    exclude: ItemLists | None = None
+    min_score: float | None = None
+    fallback: str = "none"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.k, bool) or not isinstance(self.k, int) or self.k < 1:
+            raise InputError(f"`k` {self.k!r}: must be a whole number of at least 1")
+        if self.fallback not in FALLBACKS:
+            raise InputError(f"`fallback` {self.fallback!r}: allowed are {', '.join(FALLBACKS)}")
+        if self.min_score is not None and not np.isfinite(self.min_score):
+            raise InputError(f"`min_score` {self.min_score!r}: must be a number")
+
+    def excluded(self, names: Sequence[Hashable], seen: Sequence[Sequence[int]]) -> list[Sequence[int]] | None:
+        """List what each session must not be recommended; None where nothing is excluded."""
+        if self.exclude is None and not self.exclude_seen:
+            return None
+        lists = self.exclude.of_sessions(names) if self.exclude else [()] * len(names)
+        if self.exclude_seen:
+            lists = [[*of, *own] for of, own in zip(lists, seen, strict=True)]
+        return lists

@@ -1,0 +1,80 @@
+"""Raw item ids and the ids of the model, in both directions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+WHOLE_NUMBER = re.compile(r"[+-]?\d{1,19}")
+SMALLEST, LARGEST = -(2**63), 2**63 - 1
+
+
+class ItemIds:
+    """The catalogue of a run: `raw` ids, and the `ids` (N,) that stand for them in the model; 0 stands for unknown."""
+
+    def __init__(self, raw: pa.Array, ids: np.ndarray, *, num_items: int):
+        self.raw, self.num_items = raw, num_items
+        self._ids = ids
+        self._place_of_id = np.full(num_items, -1, dtype=np.int64)
+        self._place_of_id[ids] = np.arange(len(ids))
+
+    @classmethod
+    def from_vocabulary(cls, vocabulary: pa.Table | None, *, num_items: int) -> ItemIds:
+        """Read the columns raw and id; without a vocabulary, each id from 1 is its own raw id."""
+        if vocabulary is None:
+            ids = np.arange(1, num_items)
+            return cls(pa.array(ids), ids, num_items=num_items)
+        ids = vocabulary.column("id").to_numpy()
+        # A vocabulary can have grown since the model was trained.
+        known = np.flatnonzero((ids > 0) & (ids < num_items))
+        raw = vocabulary.column("raw").combine_chunks()
+        return cls(raw.take(pa.array(known)), ids[known], num_items=num_items)
+
+    @property
+    def has_raw_id(self) -> np.ndarray:
+        """Whether each id of the model stands for a raw one, (V,): spare ids and padding do not."""
+        return self._place_of_id >= 0
+
+    @cached_property
+    def _id_of(self) -> dict[Any, int]:
+        return dict(zip(self.raw.to_pylist(), self._ids.tolist(), strict=True))
+
+    def to_ids(self, values: Iterable[Any]) -> list[int]:
+        """Look raw ids up; 0 for those that the run does not know.
+
+        Whole numbers written as text and text made of digits are taken for each other, whichever the vocabulary has.
+        """
+        of = as_text if pa.types.is_string(self.raw.type) or pa.types.is_large_string(self.raw.type) else as_number
+        id_of = self._id_of
+        return [id_of.get(of(value), 0) for value in values]
+
+    def to_raw(self, ids: np.ndarray) -> pa.Array:
+        """Give the raw ids of ids (N,) that have one."""
+        return self.raw.take(pa.array(self._place_of_id[ids]))
+
+
+def as_text(value: Any) -> str | None:
+    """Spell a raw id as text; None for what is no id, such as a float."""
+    if isinstance(value, str):
+        return value
+    return str(int(value)) if isinstance(value, Integral) and not isinstance(value, bool) else None
+
+
+def as_number(value: Any) -> int | None:
+    """Read a raw id as a whole number of 64 bits; None for what is none."""
+    if isinstance(value, str):
+        value = int(value) if WHOLE_NUMBER.fullmatch(value) else None
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        return None
+    return int(value) if SMALLEST <= value <= LARGEST else None
+
+
+def is_nested(ids: Sequence[Any]) -> bool:
+    """Say whether there is one list a session, in place of one for all sessions."""
+    return any(isinstance(each, (list, tuple, set, frozenset, np.ndarray)) for each in ids)

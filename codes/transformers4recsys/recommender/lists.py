@@ -1,0 +1,114 @@
+"""From hidden states to the table of recommendations: the best allowed items of each session, and what stands in."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from transformers4recsys.metrics.catalogue import top_items
+from transformers4recsys.metrics.marked_items import MarkedItems
+from transformers4recsys.recommender.filters import Filters
+from transformers4recsys.recommender.item_ids import ItemIds
+
+# From this share of the catalogue on it takes less time to score all items than to gather the candidates.
+MANY_CANDIDATES = 0.25
+
+
+class ListMaker:
+    """Makes lists from products of hidden states (P, E) with the item table (V, E), plus the bias (V,)."""
+
+    def __init__(self, item_table_VE: Tensor, bias_V: Tensor, item_ids: ItemIds, item_counts_V: Tensor):
+        self._table_VE, self._item_ids, self._counts_V = item_table_VE, item_ids, item_counts_V
+        # Spare ids stand for no item yet, so they are never recommended.
+        is_item_V = torch.from_numpy(item_ids.has_raw_id).to(bias_V.device)
+        self._bias_V = bias_V.float().masked_fill(~is_item_V, -torch.inf)
+
+    @cached_property
+    def _popular(self) -> tuple[Tensor, Tensor]:
+        """A table of one column, the share of the training events; what never occurred is not popular."""
+        counts_V = self._counts_V.double()
+        share_V1 = (counts_V / counts_V.sum().clamp(min=1)).float()[:, None]
+        return share_V1, self._bias_V.new_zeros(len(counts_V)).masked_fill(
+            (counts_V == 0) | self._bias_V.isinf(), -torch.inf
+        )
+
+    def of_hidden(
+        self, hidden_PE: Tensor, names: Sequence[Hashable], seen: Sequence[Sequence[int]], filters: Filters
+    ) -> _Lists:
+        """Give the lists of sessions that the model has encoded."""
+        lists = self._best(hidden_PE, self._table_VE, self._bias_V, names, seen, filters)
+        return lists if filters.min_score is None else lists.at_least(filters.min_score)
+
+    def of_popularity(self, names: Sequence[Hashable], filters: Filters) -> _Lists:
+        """Give the most popular items that the filters allow; the scores are their shares of the training events."""
+        share_V1, bias_V = self._popular
+        return self._best(share_V1.new_ones(len(names), 1), share_V1, bias_V, names, [()] * len(names), filters)
+
+    def _best(
+        self,
+        hidden_PE: Tensor,
+        table_VE: Tensor,
+        bias_V: Tensor,
+        names: Sequence[Hashable],
+        seen: Sequence[Sequence[int]],
+        filters: Filters,
+    ) -> _Lists:
+        ids_C = allowed = None
+        if filters.candidates is not None and filters.candidates.shared is not None:
+            ids_C = torch.tensor([0, *filters.candidates.shared], device=bias_V.device)
+            if len(ids_C) > MANY_CANDIDATES * len(bias_V):
+                bias_V = torch.full_like(bias_V, -torch.inf).index_copy(0, ids_C, bias_V[ids_C])
+                ids_C = None
+        elif filters.candidates is not None:
+            allowed = MarkedItems.from_lists(filters.candidates.of_sessions(names), bias_V.device)
+        excluded_lists = filters.excluded(names, seen)
+        if excluded_lists is not None and ids_C is not None:
+            place_of = {item: place for place, item in enumerate(ids_C.tolist())}
+            excluded_lists = [[place_of[item] for item in row if item in place_of] for row in excluded_lists]
+        excluded = None if excluded_lists is None else MarkedItems.from_lists(excluded_lists, bias_V.device)
+        if ids_C is not None:
+            table_VE, bias_V = table_VE[ids_C], bias_V[ids_C]
+        k = min(filters.k, len(bias_V) - 1)
+        item_PK, score_PK = top_items(hidden_PE, table_VE, bias_V, k, allowed=allowed, excluded=excluded)
+        return _Lists((item_PK if ids_C is None else ids_C[item_PK]).cpu().numpy(), score_PK.float().cpu().numpy())
+
+    def table(self, names: pa.Array, parts: Sequence[tuple[np.ndarray, _Lists, bool]]) -> pa.Table:
+        """Lay lists out, session by session: `parts` are places of sessions in `names`, their lists, and if popular."""
+        rows, ranks, items, scores, stands_in = [], [], [], [], []
+        for places, lists, is_fallback in parts:
+            row_X, rank_X = np.nonzero(np.isfinite(lists.scores))
+            rows.append(places[row_X])
+            ranks.append(rank_X)
+            items.append(lists.items[row_X, rank_X])
+            scores.append(lists.scores[row_X, rank_X])
+            stands_in.append(np.full(len(row_X), is_fallback))
+        row_X = _joined(rows, np.int64)
+        order = np.argsort(row_X, kind="stable")
+        return pa.table(
+            {
+                "session": names.take(pa.array(row_X[order])),
+                "rank": pa.array(_joined(ranks, np.int64)[order] + 1, pa.int32()),
+                "item": self._item_ids.to_raw(_joined(items, np.int64)[order]),
+                "score": pa.array(_joined(scores, np.float32)[order], pa.float32()),
+                "is_fallback": pa.array(_joined(stands_in, np.bool_)[order], pa.bool_()),
+            }
+        )
+
+
+class _Lists:
+    """Items and scores of P lists, (P, K) each, best first; a score of -inf ends a list."""
+
+    def __init__(self, items: np.ndarray, scores: np.ndarray):
+        self.items, self.scores = items, scores
+
+    def at_least(self, score: float) -> _Lists:
+        return _Lists(self.items, np.where(self.scores >= score, self.scores, -np.inf))
+
+
+def _joined(parts: list[np.ndarray], kind: type) -> np.ndarray:
+    return np.concatenate(parts).astype(kind, copy=False) if parts else np.empty(0, kind)

@@ -1,0 +1,53 @@
+"""Sessions as they are asked about, looked up: their names, which of them hold a known item, and the model's inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from transformers4recsys.data.parquet.ragged import RaggedTable
+from transformers4recsys.errors import InputError
+from transformers4recsys.recommender.inference import Sessions
+from transformers4recsys.recommender.item_ids import ItemIds
+
+
+@dataclass(frozen=True)
+class Request:
+    """S sessions by `names` (S,); `known` (K,) are the places of those with a known item, which `sessions` holds."""
+
+    names: pa.Array
+    known: np.ndarray
+    sessions: Sessions
+    item_column: str
+    num_unknown: int = 0
+
+    def seen(self) -> list[list[int]]:
+        """List the items of each known session."""
+        table = self.sessions.current
+        return [part.tolist() for part in np.split(table.values[self.item_column], table.offsets[1:-1])]
+
+
+def lists_of_ids(sessions: Iterable[Iterable[object]], item_ids: ItemIds) -> list[list[int]]:
+    """Look up sessions that are given as lists of raw ids; 0 stands for an unknown one."""
+    lists = []
+    for number, session in enumerate(sessions):
+        if isinstance(session, (str, bytes)) or not isinstance(session, Iterable):
+            raise InputError(
+                f"`sessions`: session {number} is {session!r}; give a list of raw item ids for each session"
+            )
+        lists.append(item_ids.to_ids(session))
+    return lists
+
+
+def of_lists(lists: Sequence[Sequence[int]], *, item_column: str) -> Request:
+    """Make the request of a model that reads item ids alone; unknown items are left out."""
+    known_items = [[item for item in session if item] for session in lists]
+    known = np.array([place for place, session in enumerate(known_items) if session], dtype=np.int64)
+    lengths = np.array([len(known_items[place]) for place in known], dtype=np.int64)
+    values = np.array([item for session in known_items for item in session], dtype=np.int64)
+    current = RaggedTable(np.concatenate([[0], lengths.cumsum()]), {item_column: values})
+    num_unknown = sum(map(len, lists)) - len(values)
+    return Request(pa.array(range(len(lists)), pa.int64()), known, Sessions(current), item_column, num_unknown)

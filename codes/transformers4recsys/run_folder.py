@@ -1,0 +1,159 @@
+"""What a finished run holds, as one value: model, settings, schema, vocabularies, recipe, item table and progress."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from transformers4recsys.errors import InputError
+from transformers4recsys.run_files import Content, Snapshot
+from transformers4recsys.schema import Feature, Schema
+
+WEIGHTS, CONFIG, SCHEMA, PROGRESS = "model.safetensors", "config.json", "schema.json", "progress.json"
+# Copied out of the folder of the day files, where `preprocess` made them.
+VOCABULARY, PREPROCESSING, ITEMS = "vocabulary", "preprocessing.json", "items.parquet"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run came: its last trained day (ISO), the optimizer steps of all its days, and its numbers.
+
+    `days` says of each trained day its `day`, `num_steps` and main numbers; `best` of each of these numbers, where it
+    was best.
+    """
+
+    last_day: str
+    num_steps: int
+    days: list[dict[str, Any]] = field(default_factory=list)
+    best: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run as it was when it was opened, checked against its manifest.
+
+    `settings` are the sections of config.json. `vocabularies` are tables of raw, id, first_seen, first_day and count by
+    column; there are none where ids are their own raw ids. `recipe` and `scales` (mean and std by column) come from
+    `preprocess`, as does `preprocessing`, its whole manifest; None where the days came from elsewhere. `item_table` has
+    the last known raw values of each item's own columns.
+    """
+
+    path: Path
+    snapshot: Snapshot
+    settings: Mapping[str, Any]
+    schema: Schema
+    progress: Progress
+    vocabularies: Mapping[str, pa.Table]
+    preprocessing: Mapping[str, Any] | None = None
+    item_table: pa.Table | None = None
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunFolder:
+        """Open the output folder of a run; raise InputError if a file is damaged, missing or foreign."""
+        path = Path(path).expanduser()
+        snapshot = Snapshot.open(path)
+        for name in (WEIGHTS, CONFIG, SCHEMA, PROGRESS):
+            if name not in snapshot:
+                raise InputError(f"{path}: the manifest does not list {name}; it is not the output folder of a run")
+        _refuse_foreign_vocabularies(path, snapshot)
+        try:
+            return cls(
+                path,
+                snapshot,
+                settings=_read_json(snapshot, CONFIG),
+                schema=_schema_of(_read_json(snapshot, SCHEMA)),
+                progress=Progress(**_read_json(snapshot, PROGRESS)),
+                vocabularies={Path(n).stem: _read_table(snapshot, n) for n in snapshot.names_in(VOCABULARY)},
+                preprocessing=_read_json(snapshot, PREPROCESSING) if PREPROCESSING in snapshot else None,
+                item_table=_read_table(snapshot, ITEMS) if ITEMS in snapshot else None,
+            )
+        except (TypeError, KeyError, AttributeError) as error:
+            raise InputError(f"{path} was written by another version of this program: {error}") from error
+
+    @property
+    def recipe(self) -> Mapping[str, Any] | None:
+        return self.preprocessing["settings"] if self.preprocessing else None
+
+    @property
+    def scales(self) -> Mapping[str, Mapping[str, float]] | None:
+        return self.preprocessing["fitted"] if self.preprocessing else None
+
+    def weights(self) -> dict[str, Tensor]:
+        """Read the weights and buffers of the model, by name, to the memory of the CPU."""
+        return self.tensors(WEIGHTS)
+
+    def tensors(self, name: str) -> dict[str, Tensor]:
+        """Read a safetensors file of the run."""
+        try:
+            return safetensors.torch.load(self.snapshot.read(name))
+        except SafetensorError as error:
+            raise InputError(f"{self.path / name} is not a safetensors file: {error}") from error
+
+
+def schema_as_json(schema: Schema) -> dict[str, Any]:
+    """Lay a schema out for schema.json; prefixes of columns have been sorted out in it."""
+    return {
+        "features": [asdict(feature) for feature in schema.features],
+        "past": {name: asdict(feature) for name, feature in schema.past.items()},
+        "negatives": {name: asdict(feature) for name, feature in schema.negatives.items()},
+        "ignored": list(schema.ignored),
+    }
+
+
+def copied_contents(data_path: str | Path) -> dict[str, Content]:
+    """Collect what `preprocess` put beside the day files and using the model needs; nothing for other day files."""
+    folder = Path(data_path).expanduser()
+    files = [folder / PREPROCESSING, folder / ITEMS, *sorted((folder / VOCABULARY).glob("*.parquet"))]
+    return {file.relative_to(folder).as_posix(): _bytes_of(file) for file in files if file.exists()}
+
+
+def as_json(value: object) -> bytes:
+    """Write a value as the JSON files of a run are written."""
+    return f"{json.dumps(value, indent=2, ensure_ascii=False)}\n".encode()
+
+
+def _refuse_foreign_vocabularies(path: Path, snapshot: Snapshot) -> None:
+    for file in sorted((path / VOCABULARY).glob("*")):
+        if not file.name.startswith(".") and f"{VOCABULARY}/{file.name}" not in snapshot:
+            raise InputError(f"{file} does not belong to this run: its manifest does not list it; remove it")
+
+
+def _bytes_of(path: Path) -> bytes:
+    if path.is_file():
+        return path.read_bytes()
+    # Spark writes a table as a folder of parts.
+    buffer = pa.BufferOutputStream()
+    pq.write_table(pq.read_table(path), buffer)
+    return buffer.getvalue().to_pybytes()
+
+
+def _schema_of(value: Mapping[str, Any]) -> Schema:
+    return Schema(
+        tuple(Feature(**feature) for feature in value["features"]),
+        {name: Feature(**feature) for name, feature in value["past"].items()},
+        {name: Feature(**feature) for name, feature in value["negatives"].items()},
+        tuple(value["ignored"]),
+    )
+
+
+def _read_json(snapshot: Snapshot, name: str) -> Any:
+    try:
+        return json.loads(snapshot.read(name))
+    except ValueError as error:
+        raise InputError(f"{snapshot.folder / name} is not JSON: {error}") from error
+
+
+def _read_table(snapshot: Snapshot, name: str) -> pa.Table:
+    try:
+        return pq.read_table(pa.BufferReader(snapshot.read(name)))
+    except pa.ArrowException as error:
+        raise InputError(f"{snapshot.folder / name} is not a parquet file: {error}") from error

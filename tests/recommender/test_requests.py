@@ -1,0 +1,19 @@
+import pytest
+
+from transformers4recsys.errors import InputError
+from transformers4recsys.recommender.item_ids import ItemIds
+from transformers4recsys.recommender.requests import lists_of_ids, of_lists
+
+
+def test_sessions_without_a_known_item_are_named_and_not_encoded():
+    lists = lists_of_ids([[3, 99], [98], (1, 2)], ItemIds.from_vocabulary(None, num_items=5))
+    assert lists == [[3, 0], [0], [1, 2]]
+    request = of_lists(lists, item_column="item")
+    assert request.names.to_pylist() == [0, 1, 2] and request.known.tolist() == [0, 2]
+    assert request.num_unknown == 2 and request.seen() == [[3], [1, 2]]
+
+
+@pytest.mark.parametrize("session", ["sku-7", 7])
+def test_a_session_is_a_list(session):
+    with pytest.raises(InputError, match="`sessions`: session 1 is"):
+        lists_of_ids([[1], session], ItemIds.from_vocabulary(None, num_items=5))
