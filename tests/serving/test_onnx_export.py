@@ -66,7 +66,7 @@ def test_an_encoder_that_cannot_be_exported_is_named(schema, make_model, tmp_pat
                 return None
             raise RuntimeError("no graph")
 
-    graph.encoder = Untraceable()
+    graph.session.encoder = Untraceable()
     with pytest.raises(InputError, match="`model_type` odd cannot be exported to ONNX"):
         export_onnx(graph, columns(3, 4), tmp_path / "odd.onnx", name="odd")
     assert not (tmp_path / "odd.onnx").exists()

@@ -40,9 +40,17 @@ def create_app(
     max_batch: int = 64,
     reload_seconds: float = 10.0,
     token: str | None = None,
+    monitoring: Monitoring | None = None,
 ) -> FastAPI:
     """Make the application around a model; `name` is the model's in the Open Inference Protocol."""
-    served = Served(source, name=name, bounds=bounds or Bounds(), max_batch=max_batch, reload_seconds=reload_seconds)
+    served = Served(
+        source,
+        name=name,
+        bounds=bounds or Bounds(),
+        max_batch=max_batch,
+        reload_seconds=reload_seconds,
+        monitoring=monitoring or Monitoring(),
+    )
     app = FastAPI(title="Transformers4RecSys", lifespan=served.lifespan, summary=f"Recommendations of {name}")
     app.add_middleware(BoundedBody, bounds=served.bounds)
     app.middleware("http")(served.measure)
@@ -60,10 +68,17 @@ class Served:
     """What the routes share: the model, the batches, the bounds and the numbers."""
 
     def __init__(
-        self, source: ModelSource[Service], *, name: str, bounds: Bounds, max_batch: int, reload_seconds: float
+        self,
+        source: ModelSource[Service],
+        *,
+        name: str,
+        bounds: Bounds,
+        max_batch: int,
+        reload_seconds: float,
+        monitoring: Monitoring,
     ):
         self.source, self.name, self.bounds = source, name, bounds
-        self.reload_seconds, self.numbers = reload_seconds, Monitoring()
+        self.reload_seconds, self.numbers = reload_seconds, monitoring
         self.numbers.set_model(source.current.day)
         # The model answers in one thread, and the next one is loaded in another.
         self._answering, self._loading = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
@@ -101,7 +116,6 @@ class Served:
             return RecommendAnswer(model=self.source.current.day, sessions=[])
         answer = await self._batcher.ask(request, size=len(request.sessions or request.events or []))
         self.numbers.sessions.inc(len(answer.sessions))
-        self.numbers.unknown.inc(answer.unknown_items)
         return answer
 
     async def measure(self, request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:

@@ -1,4 +1,4 @@
-"""A trained model as one graph: padded sessions in, the best items out; what can be exported and run elsewhere."""
+"""A trained model as one graph: padded sessions in, hidden states or the best items out; it can run elsewhere."""
 
 from __future__ import annotations
 
@@ -9,23 +9,20 @@ from transformers4recsys.batch import Batch, Jagged
 from transformers4recsys.model.next_item import NextItemModel
 
 
-class RecommendationGraph(nn.Module):
-    """The `k` best items of each session, padding and excluded items left out.
+class SessionGraph(nn.Module):
+    """The hidden state that scores the item behind each session, (B, E).
 
     The columns of a session, its history in front where the model reads one, are padded on the right with 0 to
     (B, L); the item is in `item_column`. Every session has at least one item. Each step is one of tensors alone, with
     no loop over sessions.
     """
 
-    def __init__(self, model: NextItemModel, *, k: int):
+    def __init__(self, model: NextItemModel):
         super().__init__()
         self.features, self.encoder, self.scorer = model.features, model.encoder, model.scorer
-        self.item_column, self.k = model.schema.item_id.name, k
-        self.item_table_VE = model.item_table
-        self.masked_item = model.masked_item
+        self.item_column, self.masked_item = model.schema.item_id.name, model.masked_item
 
-    def forward(self, columns_BL: dict[str, Tensor], excluded_BX: Tensor) -> tuple[Tensor, Tensor]:
-        """Give item ids (B, k), best first, and their scores; `excluded_BX` are ids padded with 0."""
+    def forward(self, columns_BL: dict[str, Tensor]) -> Tensor:
         if self.masked_item is not None:
             # The mask stands behind the last item.
             columns_BL = {name: nn.functional.pad(column_BL, (0, 1)) for name, column_BL in columns_BL.items()}
@@ -41,8 +38,20 @@ class RecommendationGraph(nn.Module):
             padding_mask_BL = padding_mask_BL | is_mask_BL
         hidden_BLD = self.encoder(inputs_BLD, padding_mask_BL).hidden
         place_B1D = last_B[:, None, None].expand(-1, 1, hidden_BLD.shape[-1])
-        hidden_BE = self.scorer.project(hidden_BLD.gather(1, place_B1D)[:, 0])
-        scores_BV = nn.functional.linear(hidden_BE, self.item_table_VE, self.scorer.bias)
+        return self.scorer.project(hidden_BLD.gather(1, place_B1D)[:, 0])
+
+
+class RecommendationGraph(nn.Module):
+    """The `k` best items of each session, padding and excluded items left out."""
+
+    def __init__(self, model: NextItemModel, *, k: int):
+        super().__init__()
+        self.session, self.k = SessionGraph(model), k
+        self.item_table_VE = model.item_table
+
+    def forward(self, columns_BL: dict[str, Tensor], excluded_BX: Tensor) -> tuple[Tensor, Tensor]:
+        """Give item ids (B, k), best first, and their scores; `excluded_BX` are ids padded with 0."""
+        scores_BV = nn.functional.linear(self.session(columns_BL), self.item_table_VE, self.session.scorer.bias)
         # Item 0, which pads the excluded ids, has a score of -inf already.
         scores_BV = scores_BV.scatter(1, excluded_BX, -torch.inf)
         scores_BK, item_ids_BK = scores_BV.topk(self.k, dim=1)

@@ -96,4 +96,3 @@ class RecommendAnswer(BaseModel):
 
     model: str
     sessions: list[SessionAnswer]
-    unknown_items: int = Field(0, description="given items that the model does not know")

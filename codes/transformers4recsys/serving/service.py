@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -26,10 +26,10 @@ class Model(Protocol):
 
 
 class Service:
-    """One model with what answers need beside it: titles by raw item id."""
+    """One model with titles by raw item id; `on_unknown` is given the number of items that the model does not know."""
 
-    def __init__(self, model: Model):
-        self.model, self.day = model, model.last_day
+    def __init__(self, model: Model, *, on_unknown: Callable[[int], None] = lambda number: None):
+        self.model, self.day, self._on_unknown = model, model.last_day, on_unknown
         self.titles = titles_of(model.item_table)
 
     def answer_all(self, requests: Sequence[RecommendRequest]) -> list[RecommendAnswer]:
@@ -83,6 +83,7 @@ class Service:
     def _lists(self, table: pa.Table, num_sessions: int) -> list[SessionAnswer]:
         """Cut the table, whose rows come session by session, into lists; a session without a row has an empty one."""
         answers: dict[Any, SessionAnswer] = {}
+        self._on_unknown(int((table.schema.metadata or {}).get(b"unknown_items", 0)))
         for row in table.to_pylist():
             answer = answers.setdefault(row["session"], SessionAnswer(items=[]))
             if row.get("is_fallback"):
