@@ -13,6 +13,7 @@ LINES_OF_MODULE, LINES_OF_FUNCTION, METHODS_OF_CLASS = 400, 60, 10
 LONGER = {("training/evaluation.py", "run"): 80}
 # Modules whose optional dependency is imported where it is needed.
 MAY_IMPORT_LATE = {
+    "serving/onnx_export.py",
     "reporting/loggers.py",
     "benchmarking/picture.py",
     "data/readers/nvtabular.py",
