@@ -33,7 +33,8 @@ from transformers4recsys.config import (
     TrainingArguments,
 )
 from transformers4recsys.data.parquet.files import redact_credentials
-from transformers4recsys.errors import InputError
+from transformers4recsys.distributed import say_once
+from transformers4recsys.errors import DivergedError, InputError
 from transformers4recsys.terminal import show_log_lines
 from transformers4recsys.training.launch import failing_together, processes_to_start, run_processes
 
@@ -176,7 +177,7 @@ def overview() -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; return the exit code: 0, or 2 for what the user has to mend."""
+    """Run one command; return the exit code: 0, 2 for what the user has to mend, 1 where training failed."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
         sys.stdout.write(overview())
@@ -203,8 +204,11 @@ def main(arguments: list[str] | None = None) -> int:
         with failing_together():
             command.run(*FlagParser(command.settings, add_help=False).settings_of(rest))
     except InputError as error:
-        sys.stderr.write(f"error: {redact_credentials(str(error))}\n")
+        say_once(f"error: {redact_credentials(str(error))}\n")
         return 2
+    except DivergedError as error:
+        say_once(f"error: {redact_credentials(str(error))}\n")
+        return 1
     return 0
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import MISSING, dataclass, field, fields
+from datetime import timedelta
 from typing import Any
 
 import torch
 import transformers
 
+from transformers4recsys import distributed
 from transformers4recsys.errors import InputError
 
 
@@ -207,9 +209,13 @@ class TrainingArguments(transformers.TrainingArguments):
         if self.fp16 and not torch.cuda.is_available():
             self.fp16 = False
             self.notes.append("--fp16 needs a CUDA GPU; none is here, so training is in fp32 (--bf16 works on the CPU)")
-        if self.bf16 and not torch.cuda.is_available():
+        # The library joins processes on CPUs only where it is told that there is nothing else.
+        if not torch.accelerator.is_available() or self.bf16 and not torch.cuda.is_available():
             self.use_cpu = True
         self._require_plain_sharding()
+        # The library would join them on its way here, and leave the timeout out on CPUs.
+        timeout = timedelta(seconds=self.ddp_timeout)
+        distributed.join(uses_cpu=self.use_cpu, timeout=timeout, backend=self.ddp_backend)
         try:
             super().__post_init__()
         except ValueError as error:

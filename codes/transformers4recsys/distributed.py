@@ -1,9 +1,21 @@
-"""Ranks, sums and barriers over the processes of a run; no-ops where there is but one."""
+"""Ranks, sums, barriers and one voice over the processes of a run; no-ops where there is but one."""
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import cache
+
 import torch.distributed
 from torch import Tensor
+
+from transformers4recsys.errors import InputError
+
+# How long the processes of a run wait for each other to start, and for the one that tells their common error.
+START_TIMEOUT, TELL_TIMEOUT = timedelta(minutes=15), timedelta(seconds=60)
+TELLERS, TOLD = "transformers4recsys/tellers", "transformers4recsys/told"
 
 
 def rank() -> int:
@@ -21,6 +33,49 @@ def is_main() -> bool:
     return rank() == 0
 
 
+def num_launched(environment: Mapping[str, str] = os.environ) -> int:
+    """How many processes the launcher started, joined or not; 1 without a launcher."""
+    return int(environment.get("WORLD_SIZE", 1)) if "RANK" in environment else 1
+
+
+def join(*, uses_cpu: bool, timeout: timedelta, backend: str | None = None) -> None:
+    """Join the processes that a launcher started; after `timeout` without an answer from one, the others fail.
+
+    Devices other than CPUs and NVIDIA's GPUs are left to the Trainer, which knows their backends.
+    """
+    if num_launched() == 1 or _is_on() or not (uses_cpu or torch.cuda.is_available()):
+        return
+    torch.distributed.init_process_group(
+        "gloo" if uses_cpu else backend or "nccl",
+        store=torch.distributed.PrefixStore("transformers4recsys", _store()),
+        rank=int(os.environ["RANK"]),
+        world_size=num_launched(),
+        timeout=timeout,
+    )
+
+
+def say_once(text: str) -> None:
+    """Write `text`, which all processes may want to say, to stderr: the first one to come here does, the others wait.
+
+    None returns before it is written, so that no launcher ends the process that writes because another one has ended.
+    """
+    if num_launched() == 1:
+        sys.stderr.write(text)
+        return
+    try:
+        store = _store()
+        if store.add(TELLERS, 1) == 1:
+            _write(text)
+            store.set(TOLD, "yes")
+        else:
+            store.wait([TOLD], TELL_TIMEOUT)
+    except InputError:
+        _write(text)
+    except RuntimeError:
+        # The process that kept the store has said it and is gone.
+        return
+
+
 def sum_over_ranks(tensor: Tensor) -> Tensor:
     """Sum tensors of one shape over all processes; every process calls it and gets the sum."""
     if world_size() == 1:
@@ -36,6 +91,24 @@ def barrier() -> None:
     """Wait until every process is here."""
     if world_size() > 1:
         torch.distributed.barrier()
+
+
+@cache
+def _store() -> torch.distributed.Store:
+    """Open what the processes of a launch share before they have joined."""
+    try:
+        store, _, _ = next(iter(torch.distributed.rendezvous("env://", timeout=START_TIMEOUT)))
+    except (ValueError, RuntimeError) as error:
+        raise InputError(
+            f"WORLD_SIZE={num_launched()} announces several processes, which cannot meet ({error}); "
+            "start them with torchrun, or unset WORLD_SIZE"
+        ) from error
+    return store
+
+
+def _write(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()
 
 
 def _is_on() -> bool:

@@ -1,17 +1,20 @@
-"""What a person at the terminal sees while the program works: log lines and progress bars on one console."""
+"""What a person at the terminal sees, log lines, progress bars and results; and plain lines in a pipe."""
 
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from transformers4recsys import distributed
+# Wider than any result: in a pipe no line is wrapped.
+WIDTH_OF_A_PIPE = 10_000
 
 
 @cache
@@ -23,9 +26,26 @@ def console() -> Console:
 def show_log_lines() -> None:
     """Send the program's own log lines to the console, errors alone from all processes but the first."""
     logger = logging.getLogger("transformers4recsys")
-    logger.handlers = [RichHandler(console=console(), show_path=False, show_level=False, log_time_format="%H:%M:%S")]
-    logger.setLevel(logging.INFO if distributed.is_main() else logging.ERROR)
+    logger.handlers = [_log_lines()]
+    logger.setLevel(logging.INFO if _is_first_process() else logging.ERROR)
     logger.propagate = False
+
+
+def show_result(result: RenderableType) -> None:
+    """Write a result to stdout; where that is not a terminal, lines are neither wrapped nor padded."""
+    of_stdout = Console()
+    if of_stdout.is_terminal:
+        of_stdout.print(result)
+        return
+    wide = Console(width=WIDTH_OF_A_PIPE)
+    with wide.capture() as captured:
+        wide.print(result)
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number with its noun, such as "1 day" and "2 days"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 @contextmanager
@@ -38,7 +58,28 @@ def progress_bar(description: str, total: int) -> Iterator[Callable[[], None]]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    is_shown = distributed.is_main() and console().is_terminal
+    is_shown = _is_first_process() and console().is_terminal
     with Progress(*columns, console=console(), transient=True, disable=not is_shown) as progress:
         task = progress.add_task(description, total=total)
         yield lambda: progress.advance(task)
+
+
+def _is_first_process() -> bool:
+    # By the launcher's word: this module is also used without torch, and before the processes have met.
+    return os.environ.get("RANK", "0") == "0"
+
+
+class _PlainLines(logging.Handler):
+    """Writes each record as it is, behind its time."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # The console knows what stderr is now; a stream handler keeps what it was.
+        console().file.write(f"{self.format(record)}\n")
+
+
+def _log_lines() -> logging.Handler:
+    if console().is_terminal:
+        return RichHandler(console=console(), show_path=False, show_level=False, log_time_format="%H:%M:%S")
+    handler = _PlainLines()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    return handler

@@ -47,7 +47,7 @@ def test_a_day_in_a_later_call_gives_the_same_files_and_leaves_earlier_ones_alon
         preprocess(tmp_path / "logs" / f"{day}.parquet", output, shop, **SMALL)
         assert all((path.read_bytes(), path.stat().st_mtime_ns) == old for path, old in before.items())
     assert day_files(output) == day_files(whole)
-    for path in ("vocabulary/item_id.parquet", "vocabulary/brand.parquet", "category_prices.parquet"):
+    for path in ("vocabulary/item_id.parquet", "vocabulary/brand.parquet", "category_prices.parquet", "items.parquet"):
         assert pq.read_table(output / path) == pq.read_table(whole / path)
     assert (output / "features.yaml").read_text() == (whole / "features.yaml").read_text()
 

@@ -63,5 +63,6 @@ def test_a_run_that_goes_on_shows_all_its_days(tmp_path, capsys):
     table.numbers(Report("2019-10-03", "eval", numbers(0.25)))
     table.close()
     lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line != line.rstrip()] == []
     assert [cells(lines, day)[2] for day in ("2019-10-02", "2019-10-03")] == ["0.5000", "0.2500"]
     assert cells(lines, "mean of 2")[4] == "0.3750"

@@ -2,18 +2,20 @@
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from transformers4recsys import cli
-from transformers4recsys.training import launch
 from transformers4recsys.training.launch import is_lost_connection, processes_to_start, run_processes
 
-CODES, FAILING = Path(__file__).parents[1] / "codes", Path(__file__).with_name("failing.py")
+CODES, FAILING = Path(__file__).parents[2] / "codes", Path(__file__).with_name("failing.py")
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 
 
@@ -62,30 +64,93 @@ def test_an_error_of_one_of_them_is_told_once_with_its_exit_code(toy_days, tmp_p
     assert error.count("error: ") == 1 and "2019-10-02-train.parquet" in error
 
 
-def test_a_process_that_is_killed_ends_the_others(capfd):
-    kill, sleep = (
-        [sys.executable, "-c", f"import os, time; {do}"] for do in ("os.kill(os.getpid(), 9)", "time.sleep(100)")
-    )
-    processes = [subprocess.Popen(words) for words in (sleep, kill)]
-    assert launch._first_failure(processes) == 128 + 9
-    assert "process 1 was ended by SIGKILL" in capfd.readouterr().err
-    launch._end(processes)
-    assert processes[0].returncode == -15
+def test_a_process_that_is_killed_ends_the_others_and_gives_the_exit_code(monkeypatch, tmp_path, capfd):
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\n[ $RANK = 1 ] && kill -9 $$\necho $$ > pid\nexec sleep 100\n")
+    program.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "executable", str(program))
+    assert run_processes(2, []) == 128 + 9
+    assert capfd.readouterr().err == "process 1 was ended by SIGKILL; the others end with it\n"
+    assert not is_alive(int((tmp_path / "pid").read_text()))
 
 
-def test_processes_do_not_outlive_a_start_that_fails(monkeypatch):
-    started, start = [], subprocess.Popen
+WAITING = """
+import os, sys, time
+from pathlib import Path
+from transformers4recsys.training.launch import failing_together
+with failing_together():
+    Path(sys.argv[1], os.environ["RANK"]).write_text(str(os.getpid()))
+    time.sleep(100)
+"""
 
-    def start_once(_command, env):
-        if started:
-            raise OSError("Cannot allocate memory")
-        started.append(start([sys.executable, "-c", "import time; time.sleep(100)"], env=env))
-        return started[0]
 
-    monkeypatch.setattr(launch.subprocess, "Popen", start_once)
-    with pytest.raises(OSError, match="Cannot allocate memory"):
-        run_processes(2, [])
-    assert started[0].returncode == -15
+def test_processes_do_not_outlive_their_launcher(tmp_path):
+    (tmp_path / "waiting.py").write_text(WAITING)
+    folder = tmp_path / "pids"
+    folder.mkdir()
+    words = [sys.executable, *TORCHRUN, str(tmp_path / "waiting.py"), str(folder)]
+    launcher = subprocess.Popen(words, env=environment(), stderr=subprocess.DEVNULL)
+    wait_for(lambda: all((folder / rank).exists() and (folder / rank).read_text() for rank in "01"), seconds=60)
+    pids = [int((folder / rank).read_text()) for rank in "01"]
+    assert all(map(is_alive, pids))
+    launcher.kill()
+    launcher.wait()
+    wait_for(lambda: not any(map(is_alive, pids)), seconds=15)
+
+
+def test_an_error_that_all_have_is_told_once_however_far_apart_they_start(tmp_path):
+    """Stand in for two machines by two processes without a launcher: nothing but the store joins them."""
+    words = [sys.executable, "-m", "transformers4recsys.cli", "train", "--do_train", "--d_model", "0"]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
+    for delays in ((0, 6), (6, 0)):
+        processes = []
+        for rank, delay in enumerate(delays):
+            own = {"RANK": str(rank), "LOCAL_RANK": str(rank), **meeting}
+            shell = ["sh", "-c", f'sleep {delay}; exec "$@"', "sh", *words]
+            processes.append(subprocess.Popen(shell, env=environment() | own, stderr=subprocess.PIPE, text=True))
+        said = [process.communicate(timeout=90)[1] for process in processes]
+        assert [process.returncode for process in processes] == [2, 2]
+        assert "".join(said).count("error: ") == 1 and "d_model" in "".join(said)
+
+
+@pytest.mark.slow
+def test_a_stopped_process_ends_the_run_after_the_timeout(toy_days, tmp_path):
+    words = [*command(toy_days, tmp_path / "out"), "--num_train_epochs", "100000", "--ddp_timeout", "4"]
+    log = tmp_path / "log"
+    with log.open("w") as file:
+        run = [sys.executable, *TORCHRUN, str(CODES / "recsys_main.py"), *words[1:]]
+        launcher = subprocess.Popen(run, env=environment(), stderr=file)
+    wait_for(lambda: "2019-10-01: training on" in log.read_text(), seconds=90)
+    children = subprocess.run(["pgrep", "-P", str(launcher.pid)], capture_output=True, text=True).stdout.split()
+    time.sleep(1)
+    os.kill(int(children[-1]), signal.SIGSTOP)
+    # The launcher gives a process that does not answer 30 seconds to end.
+    assert launcher.wait(timeout=80) == 1
+    assert "stops, since it lost the others" in log.read_text()
+    assert not any(is_alive(int(child)) for child in children)
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(CODES), "CUDA_VISIBLE_DEVICES": ""}
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    # A zombie has ended and waits for nobody but its parent.
+    return state != "Z"
+
+
+def wait_for(is_done, *, seconds: float) -> None:
+    last = time.monotonic() + seconds
+    while not is_done():
+        assert time.monotonic() < last, "it does not come to pass"
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize(
@@ -119,8 +184,7 @@ def test_what_says_that_another_process_is_gone(error, is_lost):
 )
 def test_one_failing_process_ends_all_and_tells_why(how, said, toy_days, tmp_path):
     words = [sys.executable, *TORCHRUN, str(FAILING), how, *command(toy_days, tmp_path / "out")[1:]]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(CODES)}
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=90)
+    done = subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=90)
     assert done.returncode != 0
     assert "2019-10-01: training on" in done.stderr and "2019-10-02: training on" not in done.stderr
     before, found, _ = done.stderr.partition(said)

@@ -16,7 +16,7 @@ CONSTANT = Schedule()
 class Sessions:
     """A reader of eight equal batches."""
 
-    num_rows = 8
+    num_rows = num_steps = 8
 
     def __init__(self, batch):
         self.batch = batch

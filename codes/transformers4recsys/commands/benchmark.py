@@ -8,16 +8,13 @@ from itertools import product
 from pathlib import Path
 
 import torch
-from rich.console import Console
 
 from transformers4recsys.benchmarking.measure import SetUp
 from transformers4recsys.benchmarking.picture import draw
 from transformers4recsys.benchmarking.sweep import run_all, sweep, table_of
 from transformers4recsys.config import BenchmarkArguments
 from transformers4recsys.errors import InputError
-from transformers4recsys.terminal import progress_bar
-
-WIDTH_OF_TABLE = 200
+from transformers4recsys.terminal import progress_bar, show_result
 
 
 def benchmark(arguments: BenchmarkArguments) -> None:
@@ -50,7 +47,5 @@ def benchmark(arguments: BenchmarkArguments) -> None:
     baseline = Path(arguments.baseline).expanduser() if arguments.baseline else None
     with progress_bar("benchmark", len(set_ups) * arguments.repeats) as advance:
         rows = run_all(set_ups, folder, repeats=arguments.repeats, baseline=baseline, on_run=advance)
-    console = Console()
-    # A file has no width.
-    Console(width=None if console.is_terminal else WIDTH_OF_TABLE).print(table_of(rows))
+    show_result(table_of(rows))
     draw(rows, folder / "benchmark.png")

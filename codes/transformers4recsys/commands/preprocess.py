@@ -9,7 +9,7 @@ from transformers4recsys.config import PreprocessArguments, SimulateArguments
 from transformers4recsys.preprocessing.recipe import Recipe, read_recipe
 from transformers4recsys.preprocessing.run import preprocess as preprocess_log
 from transformers4recsys.simulation.simulate import simulate as simulate_log
-from transformers4recsys.terminal import progress_bar
+from transformers4recsys.terminal import counted, progress_bar
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def simulate(arguments: SimulateArguments) -> None:
             seed=arguments.seed,
             on_day=count,
         )
-    log.info("%s: %d events of %d days", arguments.output, sum(counts), len(counts))
+    log.info("%s: %s of %s", arguments.output, counted(sum(counts), "event"), counted(len(counts), "day"))
 
 
 def preprocess(arguments: PreprocessArguments) -> None:

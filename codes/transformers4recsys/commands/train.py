@@ -40,7 +40,7 @@ from transformers4recsys.reporting.loggers import chosen_loggers, close_wandb, o
 from transformers4recsys.reporting.output_folder import remove_half_written, start_anew
 from transformers4recsys.reporting.reporter import SINKS, Reporter
 from transformers4recsys.schema import Schema
-from transformers4recsys.terminal import show_log_lines
+from transformers4recsys.terminal import counted, show_log_lines
 from transformers4recsys.training import checkpoint
 from transformers4recsys.training.callbacks import ContinuousLog, Profile, TrainingProgress, ValidateEvery
 from transformers4recsys.training.evaluation import Evaluation
@@ -55,7 +55,7 @@ log = logging.getLogger(__name__)
 def train(data: DataArguments, model: ModelArguments, training: TrainingArguments) -> None:
     """Check the input, build the program and run all days."""
     _require(data, model, training)
-    # Joins the other processes of the run, if there are any; from here on one of them talks and writes.
+    # From here on one of the processes of the run, if there are several, talks and writes.
     assert training.device
     _require_processes(training)
     show_log_lines()
@@ -125,7 +125,7 @@ def _days_of(data: DataArguments, training: TrainingArguments) -> DayFiles:
     )
     for day in days.missing:
         log.warning("%s: files are missing; the run goes on without them", days.unit.name(day))
-    log.info("checking the files of %d %ss", len(days.present), data.time_unit)
+    log.info("checking the files of %s", counted(len(days.present), data.time_unit))
     return days
 
 

@@ -14,6 +14,7 @@ from ibis.expr import types as ir
 from transformers4recsys.day_format import (
     CATEGORY_PRICES_FILE,
     HISTORY_PREFIX,
+    ITEMS_FILE,
     NEGATIVES_PREFIX,
     TRAIN,
     file_name,
@@ -30,6 +31,7 @@ from transformers4recsys.preprocessing.steps import (
     feature_config,
     features,
     history,
+    items,
     negatives,
     sessions,
     splits,
@@ -43,10 +45,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Identified:
-    """All new events with ids and `_row`, the sessions that `_row` numbers, and the number of events by day."""
+    """All new events with ids and `_row`, the sessions that `_row` numbers, the last values of items, and counts."""
 
     events: ir.Table
     starts: ir.Table
+    items: ir.Table
     vocabularies: Mapping[str, Vocabulary]
     events_of_day: Mapping[int, int]
 
@@ -162,7 +165,9 @@ class Pipeline:
         identified = database.keep("events with ids", identified)
         counts = database.rows(sessions.events_of_day(identified))
         advance()
-        return Identified(identified, starts, words, {row["day"]: row["events"] for row in counts})
+        return Identified(
+            identified, starts, items.last_known(events, recipe), words, {row["day"]: row["events"] for row in counts}
+        )
 
     def _category_prices(self, events: ir.Table) -> ir.Table:
         path = self.output / CATEGORY_PRICES_FILE
@@ -253,6 +258,9 @@ class Pipeline:
             path = self.folder / vocabulary_file(recipe.output_name(name))
             path.parent.mkdir(exist_ok=True)
             database.write({path: vocabulary.to_file(words.table)})
+        path = self.output / ITEMS_FILE
+        table = items.table_of(database, found.vocabularies[ITEM].table, found.items, path if path.exists() else None)
+        database.write({self.folder / ITEMS_FILE: table})
         if prices is not None:
             database.write({self.folder / CATEGORY_PRICES_FILE: category_prices.until(prices, last_day)})
         self.manifest.grow({name: words.largest_id for name, words in found.vocabularies.items()}, recipe.spare_ids)

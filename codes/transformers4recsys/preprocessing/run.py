@@ -19,6 +19,7 @@ from transformers4recsys.preprocessing.recipe import Recipe
 from transformers4recsys.preprocessing.report import contents as report
 from transformers4recsys.preprocessing.staging import finish, only_call, scratch, staged
 from transformers4recsys.preprocessing.steps import events
+from transformers4recsys.terminal import counted
 
 log = logging.getLogger(__name__)
 
@@ -117,8 +118,8 @@ def _add(
     manifest.calls.append(call)
     manifest.last_time = max(manifest.last_time, audit.last_time)
     manifest.write(pipeline.folder)
-    written, num_files = call["events_written"], len(added.days)
-    log.info("%d of %d events are in the sessions of %d %ss", written, audit.read, num_files, recipe.time_unit)
+    of_files = counted(len(added.days), recipe.time_unit)
+    log.info("%d of %s are in the sessions of %s", call["events_written"], counted(audit.read, "event"), of_files)
     return call
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-import rich
 from rich import box
 from rich.console import Group
 from rich.markup import escape
@@ -15,6 +14,7 @@ from transformers4recsys.outputs import Report
 from transformers4recsys.reporting.days import Numbers, average_over_days
 from transformers4recsys.reporting.result_files import read_days
 from transformers4recsys.reporting.sink import Sink
+from transformers4recsys.terminal import show_result
 
 # Number and heading of each column; all of them fit into 80 characters.
 COLUMNS = {
@@ -51,12 +51,12 @@ class ResultTable(Sink):
         self._days.record(report.day, report.split, report.numbers)
 
     def close(self) -> None:
-        rich.print(summary(self._days.of_split("eval"), self._folder.resolve()))
+        show_result(summary(self._days.of_split("eval"), self._folder.resolve()))
 
 
 def summary(days: dict[str, Numbers], folder: Path) -> Group:
     """Lay out the table of evaluation days, where there are any, above the list of files."""
-    parts = [results_table(days), ""] if days else []
+    parts = [results_table(days), *_notes(days), ""] if days else []
     return Group(*parts, f"Files in [bold]{escape(str(folder))}[/bold]:", _files_table(folder))
 
 
@@ -65,7 +65,12 @@ def results_table(days: dict[str, Numbers]) -> Table:
     names = [name for name in COLUMNS if any(name in numbers for numbers in days.values())]
     means = average_over_days(days.values())
     table = Table(
-        title="Evaluation, day by day", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0)
+        title="Evaluation, day by day",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
     )
     table.add_column("day", no_wrap=True)
     for name in names:
@@ -74,9 +79,13 @@ def results_table(days: dict[str, Numbers]) -> Table:
         table.add_row(day, *_cells(numbers, names))
     table.add_section()
     table.add_row(f"mean of {means['num_days']}", *_cells(means, names), style="bold")
-    if means["num_days"] != len(days):
-        table.caption = "- : no session of two or more items; such a day is no part of the mean"
     return table
+
+
+def _notes(days: dict[str, Numbers]) -> list[str]:
+    if average_over_days(days.values())["num_days"] == len(days):
+        return []
+    return ["- : The day has no session of two or more items, and is not part of the mean."]
 
 
 def _cells(numbers: Numbers, names: Iterable[str]) -> list[str]:

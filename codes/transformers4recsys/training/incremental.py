@@ -18,6 +18,7 @@ from transformers4recsys.data.readers.protocol import Reader
 from transformers4recsys.outputs import Report
 from transformers4recsys.reporting.attention import AttentionFiles
 from transformers4recsys.reporting.reporter import Reporter
+from transformers4recsys.terminal import counted
 from transformers4recsys.training import checkpoint
 from transformers4recsys.training.callbacks import TrainingProgress
 from transformers4recsys.training.trainer import RecSysTrainer, drop_none, format_metrics
@@ -81,7 +82,7 @@ class Incremental:
     def _train(self, day: datetime, next_day: datetime) -> None:
         reader = self.readers.to_train(day)
         self._count_items(day)
-        log.info("%s: training on %d sessions", self.name_of(day), reader.num_rows)
+        log.info("%s: training on %s", self.name_of(day), counted(reader.num_rows, "session"))
         if not distributed.sum_over_ranks(torch.tensor(len(reader))):
             log.warning("%s: too few sessions for a batch; the model stays as it is", self.name_of(day))
             self.trainer.state.global_step = 0

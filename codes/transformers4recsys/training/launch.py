@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
-import socket
-import subprocess
 import sys
+import threading
 import time
+import uuid
 from argparse import ArgumentError, ArgumentParser
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch.distributed
-from torch.distributed.elastic.multiprocessing.errors import get_error_handler
+from torch.distributed.elastic.multiprocessing.api import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, get_error_handler
+from torch.distributed.launcher import LaunchConfig, elastic_launch
 from transformers.hf_argparser import string_to_bool
 
+from transformers4recsys import distributed
 from transformers4recsys.errors import InputError
 
-# How long a process that may only repeat another's error waits for the launcher to end it.
+# How long a process that lost another one waits for the launcher to end it: that one's error should be read first.
 GRACE_SECONDS = 5.0
 LOST_CONNECTION_EXIT_CODE = 1
 # What NCCL, Gloo and the store say of it, in small letters. Their other errors are causes of their own.
@@ -35,8 +39,8 @@ LOST_CONNECTION_PHRASES = (
     "likely closed",
     "remote process",
 )
-# Between a request to end and the end by force; and between two looks at the processes.
-END_SECONDS, LOOK_SECONDS = 10.0, 0.1
+# Between a request to end and the end by force; and between two looks at the launcher.
+END_SECONDS, LOOK_SECONDS = 10.0, 1.0
 
 
 def processes_to_start(flags: Sequence[str], environment: Mapping[str, str], num_gpus: int) -> int:
@@ -56,80 +60,69 @@ def _asks_for_cpu(flags: Sequence[str]) -> bool:
 
 
 def run_processes(number: int, arguments: Sequence[str]) -> int:
-    """Run a command of this program in `number` processes of one run; end all when one fails; give its exit code."""
-    previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    source = str(Path(__file__).parents[1])
-    shared = {
-        "OMP_NUM_THREADS": str(max((os.cpu_count() or 1) // number, 1)),
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([source, *filter(None, [os.environ.get("PYTHONPATH")])]),
-        **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)},
-        **{"WORLD_SIZE": str(number), "LOCAL_WORLD_SIZE": str(number)},
-    }
-    command = [sys.executable, "-m", "transformers4recsys.cli", *arguments]
-    processes: list[subprocess.Popen[bytes]] = []
+    """Run a command of this program in `number` processes of one run, as torchrun does; give its exit code."""
+    # Processes find the program where this one did, and share the cores.
+    source = str(Path(__file__).parents[2])
+    os.environ["PYTHONPATH"] = os.pathsep.join([source, *filter(None, [os.environ.get("PYTHONPATH")])])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // number, 1)))
+    # The processes tell what went wrong, this one passes it on.
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=number,
+        run_id=str(uuid.uuid4()),
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        shutdown_timeout=int(END_SECONDS),
+    )
     try:
-        for rank in range(number):
-            of_rank = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
-            processes.append(subprocess.Popen(command, env=shared | of_rank))
-        return _first_failure(processes)
-    finally:
-        _end(processes)
-        signal.signal(signal.SIGTERM, previous)
-
-
-def _first_failure(processes: Sequence[subprocess.Popen[bytes]]) -> int:
-    """Wait until one process failed, and give its exit code, or until all are done, and give 0."""
-    while True:
-        codes = [process.poll() for process in processes]
-        for rank, code in enumerate(codes):
-            if code is not None and code < 0:
-                sys.stderr.write(f"process {rank} was ended by {signal.Signals(-code).name}; the others end with it\n")
-            if code:
-                return code if code > 0 else 128 - code
-        if None not in codes:
-            return 0
-        time.sleep(LOOK_SECONDS)
-
-
-def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    for process in processes:
-        process.terminate()
-    last = time.monotonic() + END_SECONDS
-    for process in processes:
-        try:
-            process.wait(max(last - time.monotonic(), 0))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        elastic_launch(config, sys.executable)("-u", "-m", "transformers4recsys.cli", *arguments)
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        if failure.exitcode < 0:
+            name = signal.Signals(-failure.exitcode).name
+            sys.stderr.write(f"process {rank} was ended by {name}; the others end with it\n")
+            return 128 - failure.exitcode
+        return failure.exitcode
+    except SignalException as error:
+        return 128 + error.sigval
+    return 0
 
 
 @contextmanager
 def failing_together() -> Iterator[None]:
-    """Let the true error of several processes come first and once.
+    """Let the true error of several processes come first, and no process outlive its launcher.
 
-    An InputError is mostly that of all processes: the first one of a machine raises it, the others give the launcher
-    time to end them before. A process that lost another one waits too, and then says so in place of a stack. All
-    else goes on up at once; the launcher shows it again in its summary.
+    A process that lost another one gives the launcher time to end it, and then says so in place of a stack. What is
+    an error of all is said by `distributed.say_once`. All else goes on up at once; the launcher shows it again.
     """
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        threading.Thread(target=_end_with_the_launcher, args=[os.getppid()], daemon=True).start()
     try:
         yield
     except Exception as error:
-        if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        if distributed.num_launched() == 1:
             raise
-        rank, is_first_here = os.environ.get("RANK", "0"), os.environ.get("LOCAL_RANK", "0") == "0"
         if is_lost_connection(error):
             time.sleep(GRACE_SECONDS)
+            rank = os.environ.get("RANK", "0")
             sys.stderr.write(f"process {rank} stops, since it lost the others: {str(error).splitlines()[0]}\n")
             raise SystemExit(LOST_CONNECTION_EXIT_CODE) from None
         if not isinstance(error, InputError):
             get_error_handler().record_exception(error)
-        elif not is_first_here:
-            time.sleep(GRACE_SECONDS)
         raise
+
+
+def _end_with_the_launcher(launcher: int) -> None:
+    """Ask this process to end when its launcher is gone, and make it when it does not."""
+    while os.getppid() == launcher:
+        time.sleep(LOOK_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(END_SECONDS)
+    # It waits for another process, and Python's signal handlers do not run.
+    os._exit(128 + signal.SIGTERM)
 
 
 def is_lost_connection(error: Exception) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -52,21 +53,21 @@ class Schedule:
 class EpochLoader:
     """Shows a reader to the Trainer as a loader that knows its epoch.
 
-    A rank without a row of a day takes part in the step of the others, with a batch that teaches nothing.
+    A rank without a row for the last step of an epoch takes part in it with a batch that teaches nothing.
     """
 
     def __init__(self, reader: Reader, schema: Schema):
         self.reader, self.schema, self.epoch = reader, schema, 0
 
     def __len__(self) -> int:
-        return max(len(self.reader), 1)
+        return self.reader.num_steps
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[dict[str, Batch]]:
-        batches = self.reader.batches(self.epoch) if len(self.reader) else [dummy_batch(self.schema)]
-        return ({"batch": batch} for batch in batches)
+        dummies = [dummy_batch(self.schema)] * (self.reader.num_steps - len(self.reader))
+        return ({"batch": batch} for batch in chain(self.reader.batches(self.epoch), dummies))
 
 
 def dummy_batch(schema: Schema) -> Batch:

@@ -59,9 +59,10 @@ def test_left_over_rows_are_split_evenly():
     assert shares == [[[0, 4], [12, 13]], [[4, 8], [13, 15]], [[8, 12], [15, 17]]]
 
 
-def test_fewer_left_over_rows_than_ranks_go_into_the_last_full_batch():
+def test_fewer_left_over_rows_than_ranks_leave_some_ranks_a_batch_less():
+    # 14 rows, global batches of 4 x 3: 12, then 2 left over for the last two ranks.
     shares = [batch_bounds(14, batch_size=4, rank=rank, world_size=3).tolist() for rank in range(3)]
-    assert shares == [[[0, 4]], [[4, 9]], [[9, 14]]]
+    assert shares == [[[0, 4]], [[4, 8], [12, 13]], [[8, 12], [13, 14]]]
     dropped = [batch_bounds(14, batch_size=4, rank=rank, world_size=3, drop_last=True).tolist() for rank in range(3)]
     assert dropped == [[[0, 4]], [[4, 8]], [[8, 12]]]
 
@@ -81,13 +82,14 @@ def test_every_row_once_over_all_ranks(drop_last: bool):
         assert rows == list(range(num_rows // global_size * global_size if drop_last else num_rows))
 
 
-def test_ranks_have_equally_many_batches_of_nearly_equal_size():
+def test_ranks_have_batches_of_nearly_equal_size_and_the_last_rank_has_most():
     for num_rows, batch_size, world_size in SIZES:
         sizes = [np.diff(share)[:, 0] for share in shares_of(num_rows, batch_size, world_size)]
-        assert all((1 <= each).all() and (each <= batch_size + 1).all() for each in sizes)
-        if num_rows >= world_size:
-            steps = np.stack(sizes)
-            assert (steps.max(axis=0) - steps.min(axis=0) <= 1).all()
+        assert all((1 <= each).all() and (each <= batch_size).all() for each in sizes)
+        num_steps = len(sizes[-1])
+        assert all(len(each) in (num_steps - 1, num_steps) for each in sizes)
+        steps = np.stack([np.pad(each, (0, num_steps - len(each))) for each in sizes])
+        assert (steps.max(axis=0, initial=0) - steps.min(axis=0, initial=batch_size) <= 1).all()
 
 
 def test_with_fewer_rows_than_ranks_each_row_is_a_batch():
@@ -99,8 +101,7 @@ def test_with_fewer_rows_than_ranks_each_row_is_a_batch():
 
 def test_ranks_together_take_the_steps_of_one_process():
     for num_rows, batch_size, world_size in SIZES:
-        left_over = num_rows % (batch_size * world_size)
-        if num_rows >= world_size and not 0 < left_over < world_size:
-            steps = np.stack(shares_of(num_rows, batch_size, world_size), axis=1)
-            together = [[step[:, 0].min(), step[:, 1].max()] for step in steps]
-            assert together == batch_bounds(num_rows, batch_size=batch_size * world_size).tolist()
+        shares = shares_of(num_rows, batch_size, world_size)
+        steps = [[share[step] for share in shares if step < len(share)] for step in range(len(shares[-1]))]
+        together = [[min(start for start, _ in step), max(stop for _, stop in step)] for step in steps]
+        assert together == batch_bounds(num_rows, batch_size=batch_size * world_size).tolist()

@@ -23,6 +23,11 @@ class Reader(Protocol):
         """Sessions an epoch, over all ranks."""
         ...
 
+    @property
+    def num_steps(self) -> int:
+        """Number of batches on the rank that has most; a rank has as many, or one less."""
+        ...
+
     def batches(self, epoch: int) -> Iterator[Batch]: ...
 
 
@@ -55,18 +60,14 @@ def batch_bounds(
 ) -> np.ndarray:
     """Say which places of the order make up the batches of a rank: (batches, 2), from and up to, never empty.
 
-    A global batch is `batch_size` rows for each rank, rank by rank. The rows that are left over at the end are
-    dealt out as evenly as possible; if they are fewer than the ranks, the last full global batch takes them in
-    (a rank's share is then one row longer). So every row comes once, and all ranks have equally many batches,
-    unless there are fewer rows than ranks: then a rank has one batch of one row, or none.
-    `drop_last` leaves the left-over rows out.
+    A global batch is `batch_size` rows for each rank, rank by rank: what one process reads with a batch of that size.
+    The rows that are left over at the end are dealt out as evenly as possible, to the last ranks if they are fewer
+    than the ranks: the others then have a batch less. `drop_last` leaves the left-over rows out.
     """
     global_size = batch_size * world_size
     num_full, left_over = divmod(num_rows, global_size)
     if drop_last:
         left_over = 0
-    if num_full and 0 < left_over < world_size:
-        num_full, left_over = num_full - 1, left_over + global_size
     starts = np.arange(num_full) * global_size + rank * batch_size
     bounds = np.stack([starts, starts + batch_size], axis=1)
     last = num_full * global_size + left_over * np.array([[rank, rank + 1]]) // world_size

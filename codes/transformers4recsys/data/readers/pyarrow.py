@@ -94,9 +94,10 @@ class DayReader:
                 order=order,
                 workers_count=reading.workers_count,
             )
-        self.bounds = batch_bounds(
-            self.num_rows, batch_size=batch_size, rank=rank, world_size=world_size, drop_last=drop_last
+        bounds_of = partial(
+            batch_bounds, self.num_rows, batch_size=batch_size, world_size=world_size, drop_last=drop_last
         )
+        self.bounds, self._num_steps = bounds_of(rank=rank), len(bounds_of(rank=world_size - 1))
 
     def __len__(self) -> int:
         return len(self.bounds)
@@ -104,6 +105,10 @@ class DayReader:
     @property
     def num_rows(self) -> int:
         return self.source.num_rows
+
+    @property
+    def num_steps(self) -> int:
+        return self._num_steps
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Yield the batches of this rank in the order of the epoch."""
