@@ -134,11 +134,11 @@ def test_bad_json_an_unknown_path_and_a_wrong_method_get_one_line(client):
 
 
 def test_a_body_that_is_too_long_is_refused_before_it_is_read(tmp_path, model):
-    with client_of(model, tmp_path, bounds=Bounds(body_bytes=100)) as client:
-        answer = client.post("/recommend", json={"sessions": [["a" * 200]]})
+    with client_of(model, tmp_path, bounds=Bounds(max_body="1KB")) as client:
+        answer = client.post("/recommend", json={"sessions": [["a" * 1_000]]})
 
     assert answer.status_code == 413
-    assert "100 bytes" in answer.json()["error"]
+    assert "1000 bytes" in answer.json()["error"]
     assert not model.calls
 
 

@@ -32,18 +32,18 @@ def ask(*parts, bounds, headers=(), method="POST", never_ends=False):
 
 
 def test_a_body_in_parts_arrives_whole():
-    assert ask(b"ab", b"cd", bounds=Bounds(body_bytes=4)) == (200, b"abcd")
+    assert ask(b"a" * 600, b"c" * 400, bounds=Bounds(max_body="1KB")) == (200, b"a" * 600 + b"c" * 400)
 
 
 def test_a_body_that_grows_too_long_is_refused():
-    status, body = ask(b"abc", b"de", bounds=Bounds(body_bytes=4))
+    status, body = ask(b"a" * 600, b"c" * 401, bounds=Bounds(max_body="1KB"))
 
     assert status == 413
-    assert "longer than 4 bytes" in json.loads(body)["error"]
+    assert "longer than 1000 bytes" in json.loads(body)["error"]
 
 
 def test_a_body_that_says_it_is_too_long_is_not_read():
-    assert ask(bounds=Bounds(body_bytes=4), headers=[(b"content-length", b"5")])[0] == 413
+    assert ask(bounds=Bounds(max_body="1KB"), headers=[(b"content-length", b"1001")])[0] == 413
 
 
 def test_a_client_that_sends_nothing_more_is_told_so():

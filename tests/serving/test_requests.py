@@ -4,7 +4,7 @@ pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
 from transformers4recsys.serving.bounds import Bounds  # noqa: E402
 from transformers4recsys.serving.requests import RecommendRequest  # noqa: E402
 
-BOUNDS = Bounds(sessions=2, items=3, k=5, candidates=4)
+BOUNDS = Bounds(max_sessions=2, max_items=3, max_k=5, max_candidates=4)
 
 
 def request(**fields):

@@ -86,7 +86,7 @@ class Served:
             lambda requests: self.source.current.answer_all(requests),
             executor=self._answering,
             max_batch=max_batch,
-            max_waiting=bounds.waiting,
+            max_waiting=bounds.max_waiting,
             on_batch=self.numbers.batch.observe,
         )
 

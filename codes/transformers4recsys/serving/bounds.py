@@ -8,19 +8,27 @@ from dataclasses import dataclass
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from transformers4recsys.serving.answers import problem
+from transformers4recsys.settings import check, num_bytes, setting
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """Upper limits of a request; `body_seconds` is the time a client has to send it."""
+    """Bounds of a request"""
 
-    body_bytes: int = 1_000_000
-    body_seconds: float = 10.0
-    sessions: int = 256
-    items: int = 1_000
-    k: int = 1_000
-    candidates: int = 100_000
-    waiting: int = 1_024
+    max_body: str = setting("1MB", "longest body of a request", is_bytes=True)
+    body_seconds: float = setting(10.0, "time that a client has to send the body", at_least=0)
+    max_sessions: int = setting(256, "sessions of a request", at_least=1)
+    max_items: int = setting(1_000, "items of a session", at_least=1)
+    max_k: int = setting(1_000, "length of a list", at_least=1)
+    max_candidates: int = setting(100_000, "candidates, or excluded items, of a request", at_least=1)
+    max_waiting: int = setting(1_024, "sessions that may wait for an answer; more are told to come back", at_least=1)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @property
+    def body_bytes(self) -> int:
+        return num_bytes(self.max_body, "max_body")
 
 
 class BodyTooLarge(Exception):

@@ -43,12 +43,12 @@ class RecommendRequest(BaseModel):
         lists = self.exclude or []
         excluded = sum(len(each) if isinstance(each, list) else 1 for each in lists)
         sizes = [
-            ("sessions", len(self.sessions or []), bounds.sessions),
-            ("items of a session", longest, bounds.items),
-            ("events", len(self.events or []), bounds.sessions * bounds.items),
-            ("k", self.k, bounds.k),
-            ("candidates", len(self.candidates or []), bounds.candidates),
-            ("exclude", excluded, bounds.candidates),
+            ("sessions", len(self.sessions or []), bounds.max_sessions),
+            ("items of a session", longest, bounds.max_items),
+            ("events", len(self.events or []), bounds.max_sessions * bounds.max_items),
+            ("k", self.k, bounds.max_k),
+            ("candidates", len(self.candidates or []), bounds.max_candidates),
+            ("exclude", excluded, bounds.max_candidates),
         ]
         for name, size, most in sizes:
             if size > most:
