@@ -51,7 +51,7 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Report:
-    """Numbers of one day, named as its files are: `split` is train or eval; None stands for no data."""
+    """Numbers of one day, named as its files are: `split` is train or eval; None where there are no data."""
 
     day: str
     split: str

@@ -89,9 +89,9 @@ class Schema:
         try:
             entries = yaml.safe_load(path.read_text(encoding="utf-8"))
         except OSError as error:
-            raise InputError(f"--feature_config {path}: {error.strerror or error}; give a YAML or JSON file") from error
+            raise InputError(f"`feature_config` {path}: {error.strerror or error}; give a YAML or JSON file") from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise InputError(f"--feature_config {path} is neither YAML nor JSON: {error}") from error
+            raise InputError(f"`feature_config` {path} is neither YAML nor JSON: {error}") from error
         return cls.from_entries(
             entries,
             where=str(path),
@@ -163,8 +163,8 @@ def _feature(name: str, settings: Any, where: str) -> Feature:
     for key in settings:
         if key not in KEYS:
             near = difflib.get_close_matches(str(key), KEYS, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise InputError(f"{where}: column {name} has an unknown key {key!r}{hint} Allowed: {', '.join(KEYS)}")
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise InputError(f"{where}: column {name} has an unknown key {key!r}; {hint}allowed: {', '.join(KEYS)}")
     dtype, cardinality = settings.get("dtype"), settings.get("cardinality")
     if dtype not in DTYPES:
         raise InputError(f"{where}: column {name} has dtype {dtype!r}; allowed: {', '.join(DTYPES)}")

@@ -175,7 +175,7 @@ class Pipeline:
         sums = category_prices.sums(
             events, earlier, self.recipe.time_unit, self.manifest.fitted_until(self.recipe.time_unit)
         )
-        return self.database.keep("category prices", sums)
+        return self.database.keep(category_prices.KEPT, sums)
 
     def _remember_history(self, events: ir.Table) -> None:
         users = events.select("_user").distinct()
@@ -261,6 +261,9 @@ class Pipeline:
         path = self.output / ITEMS_FILE
         table = items.table_of(database, found.vocabularies[ITEM].table, found.items, path if path.exists() else None)
         database.write({self.folder / ITEMS_FILE: table})
+        if recipe.is_split:
+            # All files come under one day, and prices under their own.
+            prices, last_day = database.find(category_prices.KEPT), None
         if prices is not None:
             database.write({self.folder / CATEGORY_PRICES_FILE: category_prices.until(prices, last_day)})
         self.manifest.grow({name: words.largest_id for name, words in found.vocabularies.items()}, recipe.spare_ids)

@@ -72,7 +72,7 @@ def _is_readable(groups: Sequence[RowGroup], name: str, column_type: pa.DataType
         return False
     if not is_list(column_type):
         return True
-    # Any value is enough, so most often the first slice tells.
+    # Any value is enough, so most often the first slice decides.
     slices = (rows for group in groups for rows in group.read_slices([name], 8_192))
     return any(len(rows.column(name).flatten()) for rows in slices)
 

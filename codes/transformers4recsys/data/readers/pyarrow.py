@@ -1,4 +1,4 @@
-"""Reads day files and cuts them into batches: with pyarrow, streamed where memory asks for it, or with a library."""
+"""Reads day files and collates them to batches: with pyarrow, streamed where memory asks for it, or with a library."""
 
 from __future__ import annotations
 

@@ -8,12 +8,15 @@ from ibis.expr import types as ir
 from transformers4recsys.preprocessing import times
 from transformers4recsys.preprocessing.recipe import CATEGORY, PRICE
 
+# The name under which the database keeps the sums.
+KEPT = "category prices"
+
 
 def sums(events: ir.Table, earlier: ir.Table | None, time_unit: str, fitted_until: int) -> ir.Table:
     """Add prices up, and count them, by category id and day of the event, priced or not; the fitted days are one.
 
     Columns category, day, total (in 1/10000, whole, so that sums are exact) and count. `earlier` holds
-    the sums of the days before this call, one row a category.
+    the sums of the days before this call.
     """
     price = events[PRICE]
     of_events = events.select(
@@ -43,16 +46,10 @@ def with_category_price(events: ir.Table, sums: ir.Table, time_unit: str, fitted
     return events.join(means, on, how="left").select(*(events[name] for name in columns), means["_category_price"])
 
 
-def until(sums: ir.Table, last_day: int) -> ir.Table:
-    """Put the days up to `last_day` together, one row a category, for the next call."""
-    known = sums.filter(sums["day"] <= last_day)
-    totals = known.group_by("category").agg(
-        # A literal alone would be as narrow as its value on some engines.
-        day=ibis.literal(last_day, type="int32").cast("int64"),
-        total=_sum(known["total"]),
-        count=_sum(known["count"]),
-    )
-    return totals.filter(totals["count"] > 0).order_by("category")
+def until(sums: ir.Table, last_day: int | None) -> ir.Table:
+    """Keep the days up to `last_day` (all without one), for the next call, and to know the price of each day later."""
+    known = sums if last_day is None else sums.filter(sums["day"] <= last_day)
+    return known.filter(known["count"] > 0).order_by(["category", "day"])
 
 
 def _day(events: ir.Table, time_unit: str, fitted_until: int) -> ir.IntegerColumn:

@@ -62,15 +62,21 @@ def _largest_id(database: Database, table: ir.Table) -> int:
     return database.rows(table.agg(largest=table["id"].max()))[0]["largest"]
 
 
-def with_ids(events: ir.Table, vocabularies: Mapping[str, Vocabulary]) -> ir.Table:
-    """Put the id in the place of each raw value, and add `_first_seen` of the item."""
+def with_ids(events: ir.Table, vocabularies: Mapping[str, Vocabulary], *, has_unknown: bool = False) -> ir.Table:
+    """Put the id in the place of each raw value, and add `_first_seen` of the item.
+
+    With `has_unknown`, a value may be none of the vocabulary's: its id is 0.
+    """
     joined = events
     for name, vocabulary in vocabularies.items():
         words = vocabulary.table.select(
             **{f"_raw {name}": "raw", f"_id {name}": "id", f"_first_seen {name}": "first_seen"}
         )
-        joined = joined.join(words, joined[name].identical_to(words[f"_raw {name}"]))
+        is_word = joined[name].identical_to(words[f"_raw {name}"])
+        joined = joined.join(words, is_word, how="left" if has_unknown else "inner")
     ids = {name: joined[f"_id {name}"] for name in vocabularies}
+    if has_unknown:
+        ids = {name: column.fill_null(0) for name, column in ids.items()}
     others = {name: joined[name] for name in events.columns if name not in ids}
     return joined.select(**others, **ids, _first_seen=joined[f"_first_seen {ITEM}"])
 
@@ -83,5 +89,9 @@ def to_file(table: ir.Table) -> ir.Table:
 
 
 def _read(database: Database, path: Path) -> ir.Table:
-    table = database.read("parquet", [str(path)])
+    return from_file(database.read("parquet", [str(path)]))
+
+
+def from_file(table: ir.Table) -> ir.Table:
+    """Read what `to_file` laid out."""
     return table.select("raw", "id", first_seen=times.of_timestamp(table["first_seen"]), count="count")
