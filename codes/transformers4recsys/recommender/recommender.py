@@ -40,7 +40,7 @@ class Recommender:
     """
 
     def __init__(self, run: RunFolder, inference: Inference, item_ids: ItemIds):
-        self._run, self._inference, self._item_ids = run, inference, item_ids
+        self._run, self.inference, self._item_ids = run, inference, item_ids
         self._lists = ListMaker(
             inference.item_table, inference.item_bias, item_ids, inference.model.item_counts.to(inference.device)
         )
@@ -74,6 +74,12 @@ class Recommender:
         return str(self._run.progress["last_day"])
 
     @property
+    def encoder_name(self) -> str:
+        """What the encoder of the model is called."""
+        model = self._run.settings["model"]
+        return str(model.get("config_name") or model["model_type"])
+
+    @property
     def item_table(self) -> pa.Table | None:
         """The last known raw values of each item's own columns, where the run has them."""
         return self._run.item_table
@@ -89,12 +95,12 @@ class Recommender:
     @cached_property
     def item_vectors(self) -> np.ndarray:
         """The output vectors of all items, (V, D): the scores are `encode(...) @ item_vectors.T + item_bias`."""
-        return self._inference.model.item_table.detach().float().cpu().numpy()
+        return self.inference.model.item_table.detach().float().cpu().numpy()
 
     @cached_property
     def item_bias(self) -> np.ndarray:
         """What is added to each item's score, (V,); -inf for padding."""
-        return self._inference.item_bias.float().cpu().numpy()
+        return self.inference.item_bias.float().cpu().numpy()
 
     def recommend(
         self,
@@ -117,7 +123,7 @@ class Recommender:
         options = {"exclude_seen": exclude_seen, "min_score": min_score, "fallback": fallback}
         if isinstance(sessions, Table):
             return self._recommend_events(pa.table(sessions), self.filters(k, candidates, exclude, **options))
-        request = self._request(sessions)
+        request = self.request_of(sessions)
         filters = self.filters(k, candidates, exclude, num_sessions=len(request.names), **options)
         return self.recommend_request(request, filters)
 
@@ -162,7 +168,7 @@ class Recommender:
         parts, first = [], 0
         names = request.names.to_pylist()
         seen = request.seen() if filters.exclude_seen else [()] * len(request.known)
-        for hidden_BE in self._inference.encode(request.sessions):
+        for hidden_BE in self.inference.encode(request.sessions):
             places = request.known[first : first + len(hidden_BE)]
             own_names = [names[place] for place in places]
             lists = self._lists.of_hidden(hidden_BE, own_names, seen[first : first + len(hidden_BE)], filters)
@@ -182,16 +188,17 @@ class Recommender:
 
     def scores(self, sessions: Sequence[Sequence[Any]]) -> np.ndarray:
         """Score all items after each session, (S, V); -inf for padding, NaN where a session has no known item."""
-        request = self._request(sessions)
-        hidden = self._inference.encode(request.sessions)
-        return _in_places(request, map(self._inference.scores, hidden), width=len(self.item_bias))
+        request = self.request_of(sessions)
+        hidden = self.inference.encode(request.sessions)
+        return _in_places(request, map(self.inference.scores, hidden), width=len(self.item_bias))
 
     def encode(self, sessions: Sequence[Sequence[Any]]) -> np.ndarray:
         """Give the vector of each session, (S, D), that meets `item_vectors`; NaN where it has no known item."""
-        request = self._request(sessions)
-        return _in_places(request, self._inference.encode(request.sessions), width=self.item_vectors.shape[1])
+        request = self.request_of(sessions)
+        return _in_places(request, self.inference.encode(request.sessions), width=self.item_vectors.shape[1])
 
-    def _request(self, sessions: Sequence[Sequence[Any]]) -> Request:
+    def request_of(self, sessions: Sequence[Sequence[Any]]) -> Request:
+        """Look lists of raw item ids up: names, known sessions, and what the model reads of them."""
         if isinstance(sessions, Table):
             raise InputError("`sessions`: give lists of raw item ids; tables of events are for `recommend`")
         request = of_lists(lists_of_ids(sessions, self._item_ids), self._item_inputs)
@@ -201,7 +208,7 @@ class Recommender:
 
     @cached_property
     def _item_inputs(self) -> ItemInputs:
-        schema = self._inference.schema
+        schema = self.inference.schema
         return ItemInputs(schema, self._item_ids, self.event_reader if self._run.preprocessing else None)
 
 

@@ -52,6 +52,7 @@ def create_app(
         monitoring=monitoring or Monitoring(),
     )
     app = FastAPI(title="Transformers4RecSys", lifespan=served.lifespan, summary=f"Recommendations of {name}")
+    app.state.served = served
     app.add_middleware(BoundedBody, bounds=served.bounds)
     app.middleware("http")(served.measure)
     app.add_exception_handler(RequestValidationError, _on_validation)

@@ -42,16 +42,22 @@ class SessionGraph(nn.Module):
 
 
 class RecommendationGraph(nn.Module):
-    """The `k` best items of each session, padding and excluded items left out."""
+    """The `k` best items of each session, padding and excluded items left out.
 
-    def __init__(self, model: NextItemModel, *, k: int):
+    Ids that stand for no item, where `is_item_V` is false, are never among them.
+    """
+
+    def __init__(self, model: NextItemModel, *, k: int, is_item_V: Tensor | None = None):
         super().__init__()
         self.session, self.k = SessionGraph(model), k
         self.item_table_VE = model.item_table
+        bias_V = model.scorer.bias.detach()
+        self.bias_V: Tensor
+        self.register_buffer("bias_V", bias_V if is_item_V is None else bias_V.masked_fill(~is_item_V, -torch.inf))
 
     def forward(self, columns_BL: dict[str, Tensor], excluded_BX: Tensor) -> tuple[Tensor, Tensor]:
         """Give item ids (B, k), best first, and their scores; `excluded_BX` are ids padded with 0."""
-        scores_BV = nn.functional.linear(self.session(columns_BL), self.item_table_VE, self.session.scorer.bias)
+        scores_BV = nn.functional.linear(self.session(columns_BL), self.item_table_VE, self.bias_V)
         # Item 0, which pads the excluded ids, has a score of -inf already.
         scores_BV = scores_BV.scatter(1, excluded_BX, -torch.inf)
         scores_BK, item_ids_BK = scores_BV.topk(self.k, dim=1)

@@ -61,8 +61,10 @@ def compare(path: Path, graph: RecommendationGraph, batches: list[tuple[Mapping[
         with torch.no_grad():
             item_ids_BK, scores_BK = (each.numpy() for each in graph(dict(columns_BL), excluded_BX))
         exported_ids_BK, exported_BK = run(session, columns_BL, excluded_BX)
+        # Lists longer than the allowed items end in scores of -inf.
         is_finite_BK = np.isfinite(scores_BK)
-        difference_BK = np.where(is_finite_BK, np.abs(exported_BK - scores_BK), 0.0)
+        scores_BK, exported_BK = (np.where(is_finite_BK, each, 0.0) for each in (scores_BK, exported_BK))
+        difference_BK = np.abs(exported_BK - scores_BK)
         same_BK = (item_ids_BK == exported_ids_BK) | ~is_finite_BK
         # Items whose scores are closer than the tolerance may change places.
         is_close_BK = np.zeros_like(same_BK)

@@ -95,6 +95,11 @@ class Service:
             return list(answers.values())
         return [answers.get(number, SessionAnswer(items=[])) for number in range(num_sessions)]
 
+    def warm_up(self) -> None:
+        """Answer once, about any items that there are."""
+        some = [item for item in list(self.titles)[:2] if item is not None]
+        self.model.recommend([some], k=1)
+
     def find_items(self, text: str, limit: int) -> list[Recommendation]:
         """List items whose raw id or title holds `text`, whatever its case; those that begin with it come first."""
         wanted = text.casefold()
