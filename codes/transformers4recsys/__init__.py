@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from transformers4recsys.recommender import Recommender
 
+    __version__: str
+
 # Where each public name comes from; it is imported when it is first asked for.
 _MODULE_OF = {"Recommender": "transformers4recsys.recommender"}
 
@@ -15,6 +17,8 @@ __all__ = ["Recommender"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("transformers4recsys.version").version()
     if name in _MODULE_OF:
         return getattr(import_module(_MODULE_OF[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

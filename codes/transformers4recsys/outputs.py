@@ -55,4 +55,4 @@ class Report:
 
     day: str
     split: str
-    numbers: Mapping[str, float | None] = field(default_factory=dict)
+    numbers: Mapping[str, float | None] = field(default_factory=dict[str, "float | None"])

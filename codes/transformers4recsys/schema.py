@@ -6,12 +6,13 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
 from transformers4recsys.day_format import HISTORY_PREFIX, NEGATIVES_PREFIX
 from transformers4recsys.errors import InputError
+from transformers4recsys.settings import check, required, setting
 
 DTYPES = ("categorical", "long", "float", "timestamp")
 KEYS = ("dtype", "cardinality", "emb_table", "is_label", "log_with_preds_as_metadata", "is_control")
@@ -35,8 +36,8 @@ class Schema:
     """The columns to read: `features` of the current session, their pasts, their negatives."""
 
     features: tuple[Feature, ...]
-    past: Mapping[str, Feature] = field(default_factory=dict)
-    negatives: Mapping[str, Feature] = field(default_factory=dict)
+    past: Mapping[str, Feature] = field(default_factory=dict[str, Feature])
+    negatives: Mapping[str, Feature] = field(default_factory=dict[str, Feature])
     ignored: tuple[str, ...] = ()
 
     @property
@@ -111,10 +112,14 @@ class Schema:
         negative_prefix: str = NEGATIVES_PREFIX,
     ) -> Schema:
         """Make the schema of a mapping from column name to its settings (one entry of the YAML each)."""
-        if not isinstance(entries, Mapping) or not entries:
+        by_name = _as_mapping(entries)
+        if not by_name:
             raise InputError(f"{where}: expected one entry a column (name: {{dtype: ...}}), found {entries!r}")
-        features, past, negatives, ignored = [], {}, {}, []
-        for name, settings in entries.items():
+        features: list[Feature] = []
+        past: dict[str, Feature] = {}
+        negatives: dict[str, Feature] = {}
+        ignored: list[str] = []
+        for name, settings in by_name.items():
             feature = _feature(str(name), settings, where)
             if past_prefix and feature.name.startswith(past_prefix):
                 past[feature.name.removeprefix(past_prefix)] = feature
@@ -157,9 +162,14 @@ class Schema:
                 )
 
 
-def _feature(name: str, settings: Any, where: str) -> Feature:
-    if not isinstance(settings, Mapping):
-        raise InputError(f"{where}: column {name} needs settings such as {{dtype: float}}, found {settings!r}")
+def _as_mapping(value: object) -> Mapping[Any, Any] | None:
+    return cast("Mapping[Any, Any]", value) if isinstance(value, Mapping) else None
+
+
+def _feature(name: str, entry: object, where: str) -> Feature:
+    settings = _as_mapping(entry)
+    if settings is None:
+        raise InputError(f"{where}: column {name} needs settings such as {{dtype: float}}, found {entry!r}")
     for key in settings:
         if key not in KEYS:
             near = difflib.get_close_matches(str(key), KEYS, n=1)
@@ -197,3 +207,47 @@ def _entry(feature: Feature) -> dict[str, Any]:
         "is_control": feature.is_control,
     }
     return entry | {key: True for key, is_set in flags.items() if is_set}
+
+
+@dataclass(frozen=True)
+class SessionSettings:
+    """Sessions: which columns they have, and how much of them is read"""
+
+    feature_config: str | None = setting(None, "YAML or JSON that names the columns")
+    feature_prefix_neg_sample: str = setting(NEGATIVES_PREFIX, "prefix of columns that hold negative samples")
+    session_seq_length_max: int = setting(20, "longest session; longer ones keep their most recent items", at_least=2)
+    session_aware: bool = setting(False, "put the user's past sessions in front of the current one")
+    session_aware_features_prefix: str = setting(HISTORY_PREFIX, "prefix of the columns that hold the past")
+    session_aware_past_seq_length_max: int = setting(
+        20, "longest past; longer ones keep their most recent items", at_least=1
+    )
+    pad_token: int = setting(0, "padding id; 0 is the only one")
+    mask_token: int = setting(0, "id of a masked item; 0 is the only one")
+
+    def __post_init__(self) -> None:
+        check(self)
+        for name in ("pad_token", "mask_token"):
+            if getattr(self, name) != 0:
+                raise InputError(f"`{name}` {getattr(self, name)}: item id 0 is padding everywhere; leave it out")
+
+    @property
+    def max_length(self) -> int:
+        """The longest sequence that a model sees, past sessions included."""
+        return self.session_seq_length_max + (self.session_aware_past_seq_length_max if self.session_aware else 0)
+
+    def schema(self) -> Schema:
+        """Read the feature config; InputError on anything unusable."""
+        required(self, "feature_config")
+        prefix = self.session_aware_features_prefix
+        schema = Schema.from_file(
+            self.feature_config or "",
+            past_prefix=prefix if self.session_aware else None,
+            ignored_prefix=prefix,
+            negative_prefix=self.feature_prefix_neg_sample,
+        )
+        if self.session_aware and schema.past_of(schema.item_id) is None:
+            raise InputError(
+                f"`session_aware`: {self.feature_config} has no column {prefix}{schema.item_id.name} with the past "
+                "items; choose a feature config that has it, or leave `session_aware` out"
+            )
+        return schema

@@ -9,6 +9,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
+from transformers4recsys.commands import recommend as command
 from transformers4recsys.errors import InputError
 from transformers4recsys.recommender import Recommender
 
@@ -196,3 +197,10 @@ def test_no_event_gives_no_row(recommender, shop):
     assert table.num_rows == 0 and table.column_names[0] == "session"
     events = pd.DataFrame({"visit": ["a"], "sku": ["new"], "time": [pd.Timestamp("2024-01-08")]})
     assert recommender.recommend(events).num_rows == 0
+
+
+def test_the_command_reads_events(recommender, shop, tmp_path):
+    log, output = shop / "log.parquet", tmp_path / "out.parquet"
+    command.run({"run": str(tmp_path / "run"), "input": [str(log)], "output": str(output), "k": 3, "device": "cpu"})
+    expected = recommender.recommend(pq.read_table(log), k=3)
+    assert pq.read_table(output).equals(expected.replace_schema_metadata(None))

@@ -5,7 +5,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-from transformers4recsys.errors import DivergedError
+from transformers4recsys.errors import DivergedError, InputError
 from transformers4recsys.training.evaluation import Evaluation
 
 SESSIONS = [[3, 7, 9], [4, 5], [5, 6, 7, 8], [1, 2]]
@@ -28,7 +28,7 @@ class Batches:
 
 def evaluate(model, batches, every=1, **options):
     how = {"device": torch.device("cpu"), "autocast": nullcontext, "description": "", **options}
-    return Evaluation(every_n_batches=every, predict_top_k=5).run(model, Batches(batches), **how)
+    return Evaluation(compute_metrics_each_n_steps=every, predict_top_k=5).run(model, Batches(batches), **how)
 
 
 @pytest.fixture
@@ -127,3 +127,20 @@ def test_a_score_that_is_no_number_is_an_error_not_a_miss(bad, model, make_batch
         with pytest.raises(DivergedError, match="evaluate 2019-10-02: a score of an item is not a finite number"):
             evaluate(model, batches, description="evaluate 2019-10-02", on_predictions=on_predictions)
     assert handed_on == []
+
+
+def test_a_model_that_counted_nothing_is_refused(schema, make_model, make_batch):
+    with pytest.raises(InputError, match="call `observe` with the training batches"):
+        evaluate(make_model(schema, "gru"), [make_batch(SESSIONS)])
+
+
+def test_a_model_trained_by_hand_has_true_metrics_from_the_first_step(schema, make_model, make_batch):
+    model, batch = make_model(schema, "gru").train(), make_batch(SESSIONS)
+    model.observe([batch])
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    for _ in range(60):
+        optimizer.zero_grad()
+        model(batch).loss.backward()
+        optimizer.step()
+    numbers = evaluate(model, [batch])
+    assert numbers["recall@5"] > 0.9 and numbers["unseen_label_share"] == 0

@@ -62,7 +62,10 @@ def make_trainer(schema, make_model, make_batch, tmp_path):
         (Schedule("constant_with_warmup", 4), [0, 0.2, 0.4, 0.6, 0.8, 0.8, 0.8, 0.8]),
         (Schedule("linear_with_warmup"), [0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1]),
         # One cosine wave over 8 steps: 0.4 x (1 + cos(2 pi x step / 8)).
-        (Schedule("cosine_with_warmup", cycles=1), [0.8, 0.6828, 0.4, 0.1172, 0, 0.1172, 0.4, 0.6828]),
+        (
+            Schedule("cosine_with_warmup", learning_rate_num_cosine_cycles_by_epoch=1),
+            [0.8, 0.6828, 0.4, 0.1172, 0, 0.1172, 0.4, 0.6828],
+        ),
     ],
 )
 def test_the_schedule_restarts_each_day(schedule, expected, make_trainer):

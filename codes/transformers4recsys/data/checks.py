@@ -98,10 +98,9 @@ def _items_of_sessions(column: pa.Array, session_length_max: int | None) -> np.n
     values, offsets = flattened(column)
     assert offsets is not None, "the item id is a list"
     lengths = np.diff(offsets)
-    behind = np.repeat(offsets[1:], lengths) - np.arange(offsets[-1])
-    is_kept = np.repeat(lengths > 1, lengths)
+    is_kept: np.ndarray = np.repeat(lengths > 1, lengths)
     if session_length_max is not None:
-        is_kept &= behind <= session_length_max
+        is_kept &= np.repeat(offsets[1:], lengths) - np.arange(len(is_kept)) <= session_length_max
     return as_input(to_numpy(values), "categorical")[is_kept]
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from transformers4recsys.batch import Jagged
+from transformers4recsys.settings import check, setting
 
 Sampler = Callable[[Tensor, float], Tensor]
 
@@ -41,6 +43,17 @@ def draw(weights_V: Tensor, num: int, generator: torch.Generator | None = None) 
     return torch.searchsorted(sums_V, places, right=True).minimum(last)
 
 
+@dataclass(frozen=True)
+class StoreSettings:
+    """Drawn negatives: how they are drawn"""
+
+    neg_sampling_store_size: int = setting(1_000_000, "ids drawn ahead for extra negatives", at_least=1)
+    neg_sampling_alpha: float = setting(0.0, "extra negatives follow popularity to this power")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
 class NegativeStore:
     """Item ids drawn ahead, `size` at once, and dealt out; drawn anew when used up or when the counts change.
 
@@ -53,6 +66,12 @@ class NegativeStore:
         self.ids = torch.empty(0, dtype=torch.long)
         self.log_probabilities_V = torch.empty(0)
         self.num_used, self.version = 0, -1
+
+    @classmethod
+    def of(cls, sampler: str, settings: StoreSettings, *, seed: int) -> NegativeStore:
+        """Make a store of one of SAMPLERS."""
+        alpha, size = settings.neg_sampling_alpha, settings.neg_sampling_store_size
+        return cls(SAMPLERS[sampler], alpha=alpha, size=size, seed=seed)
 
     def sample(self, num: int, item_counts_V: Tensor) -> Tensor:
         """Deal out `num` ids, (num,), on the device of the counts."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -40,7 +41,7 @@ class Recommender:
     """
 
     def __init__(self, run: RunFolder, inference: Inference, item_ids: ItemIds):
-        self._run, self.inference, self._item_ids = run, inference, item_ids
+        self._run, self._inference, self._item_ids = run, inference, item_ids
         self._lists = ListMaker(
             inference.item_table, inference.item_bias, item_ids, inference.model.item_counts.to(inference.device)
         )
@@ -80,6 +81,11 @@ class Recommender:
         return str(model.get("config_name") or model["model_type"])
 
     @property
+    def inference(self) -> Inference:
+        """The model, and how sessions go through it."""
+        return self._inference
+
+    @property
     def item_table(self) -> pa.Table | None:
         """The last known raw values of each item's own columns, where the run has them."""
         return self._run.item_table
@@ -95,12 +101,12 @@ class Recommender:
     @cached_property
     def item_vectors(self) -> np.ndarray:
         """The output vectors of all items, (V, D): the scores are `encode(...) @ item_vectors.T + item_bias`."""
-        return self.inference.model.item_table.detach().float().cpu().numpy()
+        return self._inference.model.item_table.detach().float().cpu().numpy()
 
     @cached_property
     def item_bias(self) -> np.ndarray:
         """What is added to each item's score, (V,); -inf for padding."""
-        return self.inference.item_bias.float().cpu().numpy()
+        return self._inference.item_bias.float().cpu().numpy()
 
     def recommend(
         self,
@@ -123,7 +129,7 @@ class Recommender:
         options = {"exclude_seen": exclude_seen, "min_score": min_score, "fallback": fallback}
         if isinstance(sessions, Table):
             return self._recommend_events(pa.table(sessions), self.filters(k, candidates, exclude, **options))
-        request = self.request_of(sessions)
+        request = self.request(sessions)
         filters = self.filters(k, candidates, exclude, num_sessions=len(request.names), **options)
         return self.recommend_request(request, filters)
 
@@ -168,7 +174,7 @@ class Recommender:
         parts, first = [], 0
         names = request.names.to_pylist()
         seen = request.seen() if filters.exclude_seen else [()] * len(request.known)
-        for hidden_BE in self.inference.encode(request.sessions):
+        for hidden_BE in self._inference.encode(request.sessions):
             places = request.known[first : first + len(hidden_BE)]
             own_names = [names[place] for place in places]
             lists = self._lists.of_hidden(hidden_BE, own_names, seen[first : first + len(hidden_BE)], filters)
@@ -188,27 +194,27 @@ class Recommender:
 
     def scores(self, sessions: Sequence[Sequence[Any]]) -> np.ndarray:
         """Score all items after each session, (S, V); -inf for padding, NaN where a session has no known item."""
-        request = self.request_of(sessions)
-        hidden = self.inference.encode(request.sessions)
-        return _in_places(request, map(self.inference.scores, hidden), width=len(self.item_bias))
+        request = self.request(sessions)
+        hidden = self._inference.encode(request.sessions)
+        return _in_places(request, map(self._inference.scores, hidden), width=len(self.item_bias))
 
     def encode(self, sessions: Sequence[Sequence[Any]]) -> np.ndarray:
         """Give the vector of each session, (S, D), that meets `item_vectors`; NaN where it has no known item."""
-        request = self.request_of(sessions)
-        return _in_places(request, self.inference.encode(request.sessions), width=self.item_vectors.shape[1])
+        request = self.request(sessions)
+        return _in_places(request, self._inference.encode(request.sessions), width=self.item_vectors.shape[1])
 
-    def request_of(self, sessions: Sequence[Sequence[Any]]) -> Request:
-        """Look lists of raw item ids up: names, known sessions, and what the model reads of them."""
+    def request(self, sessions: Sequence[Sequence[Any]], names: Sequence[Any] | None = None) -> Request:
+        """Look sessions of raw ids up; they are numbered where they have no `names`."""
         if isinstance(sessions, Table):
             raise InputError("`sessions`: give lists of raw item ids; tables of events are for `recommend`")
         request = of_lists(lists_of_ids(sessions, self._item_ids), self._item_inputs)
         if request.num_unknown:
             log.warning("%d of the given items are not known to this run; they are left out", request.num_unknown)
-        return request
+        return request if names is None else replace(request, names=pa.array(names))
 
     @cached_property
     def _item_inputs(self) -> ItemInputs:
-        schema = self.inference.schema
+        schema = self._inference.schema
         return ItemInputs(schema, self._item_ids, self.event_reader if self._run.preprocessing else None)
 
 

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 from transformers4recsys.errors import InputError
+from transformers4recsys.settings import setting
+
+
+@dataclass(frozen=True)
+class OutputSettings:
+    """Output: what becomes of an earlier run"""
+
+    overwrite_output_dir: bool = setting(False, "start anew in an output folder that has results already")
+
 
 RESULTS = (
     "train_results_dates.txt",

@@ -100,7 +100,7 @@ def sessions_by_popularity(recommender: Recommender, number: int) -> list[list[A
 def inputs_of(recommender: Recommender, sessions: Sequence[Sequence[Any]]) -> dict[str, Tensor]:
     """Give the input columns of sessions of known items, padded on the right with 0, (B, L) each."""
     inference = recommender.inference
-    table = recommender.request_of(sessions).sessions.current
+    table = recommender.request(sessions).sessions.current
     rows = np.arange(len(table))
     table = table.last(rows, np.minimum(np.diff(table.offsets), inference.longest_session))
     return {feature.name: _padded(table, table.values[feature.name]) for feature in inference.schema.inputs}

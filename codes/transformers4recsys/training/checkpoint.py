@@ -89,6 +89,12 @@ def load(trainer: RecSysTrainer, folder: Path) -> None:
         trainer.accelerator.scaler.load_state_dict(state["scaler"])
 
 
+def is_saved_run(name: str | None) -> bool:
+    """Say whether `name` is the output folder of a run, not a model of the library."""
+    folder = Path(name or "").expanduser()
+    return bool(name) and (folder / WEIGHTS).is_file() and (folder / PROGRESS).is_file()
+
+
 def load_weights(model: torch.nn.Module, folder: Path) -> None:
     """Read the weights of `folder` into `model`; InputError where they are of another shape."""
     own = model.state_dict()

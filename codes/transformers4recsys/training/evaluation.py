@@ -12,12 +12,13 @@ from torch import Tensor
 
 from transformers4recsys.batch import Batch
 from transformers4recsys.data.readers.protocol import Reader
-from transformers4recsys.errors import DivergedError
+from transformers4recsys.errors import DivergedError, InputError
 from transformers4recsys.metrics.catalogue import rank_among_all, top_items
 from transformers4recsys.metrics.ranking import popularity_ranks
 from transformers4recsys.metrics.streaming import StreamingMean, StreamingMetrics
 from transformers4recsys.model.next_item import NextItemModel
 from transformers4recsys.outputs import ModelOutput, Predictions
+from transformers4recsys.settings import check, setting
 from transformers4recsys.terminal import progress_bar
 
 OnPredictions = Callable[[Predictions], None]
@@ -26,10 +27,13 @@ OnAttentions = Callable[[Tensor, tuple[Tensor, ...]], None]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How to evaluate: on each n-th batch only, and how long the lists are that are logged."""
+    """Evaluation: on which batches, and how long the lists are that are logged"""
 
-    every_n_batches: int = 1
-    predict_top_k: int = 10
+    compute_metrics_each_n_steps: int = setting(1, "metrics on each n-th evaluation batch only", at_least=1)
+    predict_top_k: int = setting(10, "length of logged lists", at_least=1)
+
+    def __post_init__(self) -> None:
+        check(self)
 
     @torch.no_grad()
     def run(
@@ -50,6 +54,11 @@ class Evaluation:
         `unseen_label_share`; `num_targets`; and the metrics of the most popular items so far.
         Raise DivergedError where a score is not a finite number: it is no miss.
         """
+        if not model.has_counted:
+            raise InputError(
+                "the model has not counted the items of any training session, so every label would be a miss; "
+                "call `observe` with the training batches before training, or load the weights of a run"
+            )
         was_training = model.training
         model.eval()
         metrics, popular = StreamingMetrics(device), StreamingMetrics(device)
@@ -63,7 +72,7 @@ class Evaluation:
                 if step == num_batches:
                     break
                 advance()
-                if step % self.every_n_batches:
+                if step % self.compute_metrics_each_n_steps:
                     continue
                 batch = batch.to(device)
                 with autocast():

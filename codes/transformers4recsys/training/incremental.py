@@ -16,15 +16,34 @@ from transformers import set_seed
 from transformers4recsys import distributed
 from transformers4recsys.data.moments import Moments
 from transformers4recsys.data.readers.protocol import Reader
+from transformers4recsys.day_format import TEST, VALID
 from transformers4recsys.outputs import Report
 from transformers4recsys.reporting.attention import AttentionFiles
 from transformers4recsys.reporting.reporter import Reporter
+from transformers4recsys.settings import check, setting
 from transformers4recsys.terminal import counted
 from transformers4recsys.training import checkpoint
 from transformers4recsys.training.callbacks import TrainingProgress
 from transformers4recsys.training.trainer import RecSysTrainer, drop_none, format_metrics
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Protocol: what is trained and evaluated each day"""
+
+    training_time_window_size: int = setting(1, "train each day on the files of the last n days", at_least=1)
+    eval_on_test_set: bool = setting(False, "evaluate on test files in place of valid files")
+    eval_steps_on_train_set: int = setting(20, "batches of the train files that are evaluated", at_least=0)
+    validate_every: int = setting(-1, "also evaluate every n epochs inside a day; -1 never")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @property
+    def eval_split(self) -> str:
+        return TEST if self.eval_on_test_set else VALID
 
 
 @dataclass(frozen=True)
@@ -44,7 +63,7 @@ class DayReaders:
 
 @dataclass(frozen=True)
 class Incremental:
-    """Runs the days one after the other; `eval_split` is valid or test, `name_of` says what a day is called."""
+    """Runs the days one after the other; `name_of` says what a day is called."""
 
     trainer: RecSysTrainer
     readers: DayReaders
@@ -52,11 +71,9 @@ class Incremental:
     progress: TrainingProgress
     output_dir: Path
     name_of: Callable[[datetime], str]
-    eval_split: str = "valid"
+    protocol: Protocol = Protocol()
     does_train: bool = True
     does_evaluate: bool = True
-    eval_steps_on_train_set: int = 20
-    validates: bool = False
     logs_predictions: bool = False
     attention_files: AttentionFiles | None = None
 
@@ -92,8 +109,8 @@ class Incremental:
             self.trainer.state.global_step = 0
             return
         self.trainer.train_reader = reader
-        if self.validates:
-            self.trainer.eval_reader = self.readers.to_evaluate(next_day, self.eval_split)
+        if self.protocol.validate_every > 0:
+            self.trainer.eval_reader = self.readers.to_evaluate(next_day, self.protocol.eval_split)
         self.progress.description = f"train    {self.name_of(day)}"
         self.trainer.watch.start(self.name_of(day))
         self.trainer.train()
@@ -106,12 +123,12 @@ class Incremental:
         if model.features.scale is not None:
             moments = self.readers.moments(day)
             model.features.scale.fit([each.mean for each in moments], [each.std for each in moments])
-        model.item_counts += torch.from_numpy(self.readers.item_counts(day)).to(model.item_counts.device)
+        model.add_counts(torch.from_numpy(self.readers.item_counts(day)))
 
     def _evaluate(self, day: datetime, next_day: datetime) -> None:
         name = self.name_of(next_day)
         # What validated inside the day holds the same rows.
-        reader = self.trainer.eval_reader or self.readers.to_evaluate(next_day, self.eval_split)
+        reader = self.trainer.eval_reader or self.readers.to_evaluate(next_day, self.protocol.eval_split)
         self.trainer.eval_reader = None
         eval_numbers = self.trainer.measure(
             reader,
@@ -124,7 +141,7 @@ class Incremental:
             self.readers.to_evaluate(day, "train"),
             split="train",
             description=f"evaluate {self.name_of(day)} train",
-            max_batches=self.eval_steps_on_train_set,
+            max_batches=self.protocol.eval_steps_on_train_set,
         )
         self.trainer.log(drop_none(eval_numbers) | drop_none(train_numbers))
         self.reporter.numbers(Report(name, "train", train_numbers))

@@ -30,6 +30,7 @@ from transformers4recsys.data.readers.protocol import Reader
 from transformers4recsys.model.next_item import NextItemModel
 from transformers4recsys.model.targets import TargetRule
 from transformers4recsys.schema import Schema
+from transformers4recsys.settings import check, choose, setting
 from transformers4recsys.training import sharding
 from transformers4recsys.training.evaluation import Evaluation, OnAttentions, OnPredictions
 from transformers4recsys.training.finite import FiniteWatch
@@ -45,11 +46,14 @@ SCHEDULES = {
 
 @dataclass(frozen=True)
 class Schedule:
-    """A learning rate schedule by name; `cycles` are cosine waves an epoch."""
+    """Learning rate: its schedule within a day"""
 
-    name: str = "constant_with_warmup"
-    warmup_steps: int = 0
-    cycles: float = 1.25
+    learning_rate_schedule: str = setting("constant_with_warmup", "restarts each day", choices=lambda: SCHEDULES)
+    learning_rate_warmup_steps: int = setting(0, "steps of rising learning rate at the start of a day", at_least=0)
+    learning_rate_num_cosine_cycles_by_epoch: float = setting(1.25, "cosine waves an epoch")
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 class EpochLoader:
@@ -125,9 +129,9 @@ class RecSysTrainer(Trainer):
             for group in optimizer.param_groups:
                 # A resumed optimizer brings the rate of its own run along.
                 group["lr"] = group["initial_lr"] = self.args.learning_rate
-            cycles = self.schedule.cycles * self.args.num_train_epochs
-            make = SCHEDULES[self.schedule.name]
-            self.lr_scheduler = make(optimizer, self.schedule.warmup_steps, num_training_steps, cycles)
+            cycles = self.schedule.learning_rate_num_cosine_cycles_by_epoch * self.args.num_train_epochs
+            make = choose(SCHEDULES, self.schedule.learning_rate_schedule, "learning_rate_schedule")
+            self.lr_scheduler = make(optimizer, self.schedule.learning_rate_warmup_steps, num_training_steps, cycles)
             self._created_lr_scheduler = True
         return self.lr_scheduler
 
@@ -176,7 +180,7 @@ class RecSysTrainer(Trainer):
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """Evaluate inside a day, as --validate_every asks for; the numbers are logged."""
+        """Evaluate inside a day, as `validate_every` asks for; the numbers are logged."""
         assert self.eval_reader is not None, "eval_reader is set before train()"
         numbers = self.measure(self.eval_reader, split="validation", description="validate")
         self.log(drop_none(numbers))

@@ -73,9 +73,11 @@ def open_parquet(path: str, metadata: pq.FileMetaData | None = None, *, buffer_s
     """
     file_system, location = locate(path)
     # Reading ahead whole column chunks would undo the buffer.
-    how = {"buffer_size": buffer_size, "pre_buffer": not buffer_size}
+    pre_buffer = not buffer_size
     try:
-        return pq.ParquetFile(location, metadata=metadata, filesystem=file_system, **how)
+        return pq.ParquetFile(
+            location, metadata=metadata, filesystem=file_system, buffer_size=buffer_size, pre_buffer=pre_buffer
+        )
     except (FileNotFoundError, PermissionError) as error:
         raise InputError(f"{path} cannot be opened: {error.strerror or _first_line(error)}") from error
     except (pa.ArrowException, OSError) as error:

@@ -142,13 +142,13 @@ def around(
     if "inputs_embeds" not in inspect.signature(model.forward).parameters:
         raise _no_encoder(model.config.model_type, "it does not take vectors (inputs_embeds)")
     if not settings.has_positions and forget_positions(model):
-        used_settings |= {"has_positions"}
+        used_settings |= {"disable_positional_embeddings"}
     model.get_input_embeddings().requires_grad_(False)
     shape = (1, settings.max_length, settings.d_model)
     _freeze_unreached(model, shape)
     has_attentions = settings.has_attentions and _gives_attentions(model, shape)
     if has_attentions:
-        used_settings |= {"has_attentions"}
+        used_settings |= {"log_attention_weights"}
     needs_mask = not is_causal(HuggingFaceEncoder(model, needs_mask=False), shape)
     encoder = HuggingFaceEncoder(
         model,
@@ -235,10 +235,10 @@ def _gives_attentions(model: PreTrainedModel, shape_1LD: tuple[int, int, int]) -
 def _heads_share_the_width(settings: EncoderSettings) -> None:
     if settings.d_model % settings.n_head:
         raise InputError(
-            f"--d_model {settings.d_model} must be a multiple of --n_head {settings.n_head}: "
+            f"`d_model` {settings.d_model} must be a multiple of `n_head` {settings.n_head}: "
             "each head takes an equal share of the width"
         )
 
 
 def _no_encoder(architecture: str, reason: str) -> InputError:
-    return InputError(f"--model_type {architecture} cannot read sessions of vectors here: {reason}; choose another")
+    return InputError(f"`model_type` {architecture} cannot read sessions of vectors here: {reason}; choose another")

@@ -108,7 +108,7 @@ class PreNormTransformer(nn.Module):
 
     used_settings: frozenset[str] = frozenset(
         ("n_layer", "n_head", "dropout", "hidden_act", "layer_norm_eps", "initializer_range")
-        + ("has_positions", "has_attentions")
+        + ("disable_positional_embeddings", "log_attention_weights")
     )
 
     def __init__(self, settings: EncoderSettings, feed_forward: Callable[..., nn.Module], *, is_gated: bool):

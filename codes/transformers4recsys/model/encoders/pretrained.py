@@ -36,7 +36,7 @@ def around_saved_weights(name: str, cache_dir: str | None, settings: EncoderSett
     try:
         model = AutoModel.from_pretrained(name, config=config, cache_dir=cache_dir, **implementation)
     except (OSError, ValueError) as error:
-        raise InputError(f"--model_name_or_path {name}: no weights to start from: {error}") from error
+        raise InputError(f"`model_name_or_path` {name}: no weights to start from: {error}") from error
     return around(model, settings)
 
 
@@ -46,7 +46,7 @@ def _configuration(name: str, cache_dir: str | None) -> PretrainedConfig:
     except (OSError, ValueError) as error:
         raise InputError(
             f"{name}: no configuration of the transformers library there ({str(error).splitlines()[0]}); give the "
-            "folder of one, a name on the model hub, or as --model_name_or_path the --output_dir of a finished run"
+            "folder of one, a name on the model hub, or as `model_name_or_path` the `output_dir` of a finished run"
         ) from error
 
 
@@ -54,5 +54,5 @@ def _has_room(config: PretrainedConfig, settings: EncoderSettings, name: str) ->
     positions = getattr(config, "max_position_embeddings", None) or settings.max_length
     if 0 < positions < settings.max_length:
         raise InputError(
-            f"{name} has {positions} positions, sessions up to {settings.max_length}: lower --session_seq_length_max"
+            f"{name} has {positions} positions, sessions up to {settings.max_length}: lower `session_seq_length_max`"
         )

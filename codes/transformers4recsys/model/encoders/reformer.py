@@ -16,7 +16,13 @@ from transformers4recsys.outputs import Encoded
 
 HASH_SEED = 0
 OWN_SETTINGS = {
-    *("has_positions", "axial_pos_shape_first_dim", "attn_chunk_length", "num_chunks_before", "num_chunks_after"),
+    *(
+        "disable_positional_embeddings",
+        "axial_pos_shape_first_dim",
+        "attn_chunk_length",
+        "num_chunks_before",
+        "num_chunks_after",
+    ),
     "chunk_size_feed_forward",
 }
 
@@ -57,8 +63,8 @@ def reformer(settings: EncoderSettings) -> Reformer:
     """
     if settings.is_causal and settings.num_chunks_after:
         raise InputError(
-            f"--num_chunks_after {settings.num_chunks_after}: an encoder of next items must not look ahead; "
-            "set it to 0, or learn masked items with --mlm"
+            f"`num_chunks_after` {settings.num_chunks_after}: an encoder of next items must not look ahead; "
+            "set it to 0, or learn masked items with `mlm`"
         )
     first, chunk = settings.axial_pos_shape_first_dim, settings.attn_chunk_length
     step = math.lcm(first, chunk)

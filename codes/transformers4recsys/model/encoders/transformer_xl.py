@@ -74,7 +74,7 @@ class TransformerXL(nn.Module):
 
     used_settings: frozenset[str] = frozenset(
         ("n_layer", "n_head", "dropout", "hidden_act", "layer_norm_eps", "initializer_range")
-        + ("has_positions", "has_attentions")
+        + ("disable_positional_embeddings", "log_attention_weights")
     )
 
     def __init__(self, settings: EncoderSettings):
@@ -108,9 +108,9 @@ def sinusoids(length: int, width: int) -> Tensor:
 def transfoxl(settings: EncoderSettings) -> TransformerXL:
     """Make a Transformer-XL of the given sizes."""
     if settings.d_model % settings.n_head:
-        raise InputError(f"--d_model {settings.d_model} must be a multiple of --n_head {settings.n_head}")
+        raise InputError(f"`d_model` {settings.d_model} must be a multiple of `n_head` {settings.n_head}")
     if settings.hidden_act not in ACT2FN:
-        raise InputError(f"--hidden_act {settings.hidden_act!r} is unknown; choose one of {', '.join(sorted(ACT2FN))}")
+        raise InputError(f"`hidden_act` {settings.hidden_act!r} is unknown; choose one of {', '.join(sorted(ACT2FN))}")
     return TransformerXL(settings)
 
 
