@@ -13,8 +13,9 @@ import torch
 import transformers
 
 from transformers4recsys import distributed
-from transformers4recsys.errors import InputError
+from transformers4recsys.errors import InputError, in_one_line
 from transformers4recsys.settings import check, converted, setting
+from transformers4recsys.training.precision import bf16_note
 
 WORKS, OTHER_MEANING, NO_EFFECT, REFUSED = "works", "another meaning here", "no effect here", "refused"
 
@@ -31,12 +32,12 @@ class Verdict:
     below: float | None = None
 
 
-def _works(help: str = "", default: Any = None, **bounds: float) -> Verdict:
-    return Verdict(WORKS, help, default=default, **bounds)
+def _works(help: str = "", default: Any = None, *, at_least: float | None = None) -> Verdict:
+    return Verdict(WORKS, help, default=default, at_least=at_least)
 
 
-def _other(help: str, default: Any = None, **bounds: float) -> Verdict:
-    return Verdict(OTHER_MEANING, help, default=default, **bounds)
+def _other(help: str, default: Any = None, *, at_least: float | None = None, below: float | None = None) -> Verdict:
+    return Verdict(OTHER_MEANING, help, default=default, at_least=at_least, below=below)
 
 
 def _no_effect(why: str, default: Any = None) -> Verdict:
@@ -262,20 +263,22 @@ def library_arguments(settings: Any) -> tuple[transformers.TrainingArguments, li
     # The library joins processes on CPUs only where it is told that there is nothing else.
     if not torch.accelerator.is_available() or given["bf16"] and not torch.cuda.is_available():
         given["use_cpu"] = True
+    if given["bf16"] and given["use_cpu"] and (note := bf16_note()):
+        notes.append(note)
     _require_plain_sharding(given, notes)
     # The library would join them on its way here, and leave the timeout out on CPUs.
     timeout = timedelta(seconds=given.get("ddp_timeout", transformers.TrainingArguments.ddp_timeout))
     distributed.join(uses_cpu=given["use_cpu"], timeout=timeout, backend=given.get("ddp_backend"))
     try:
         return transformers.TrainingArguments(**given), notes
-    except ValueError as error:
-        raise InputError(str(error)) from error
+    except Exception as error:
+        raise InputError(f"these settings do not go together here: {in_one_line(error)}") from error
 
 
 def _check_bounds(given: Mapping[str, Any]) -> None:
     for name, verdict in VERDICTS.items():
         least, limit = verdict.at_least, verdict.below
-        if least is not None and given[name] < least or limit is not None and given[name] >= limit:
+        if least is not None and not given[name] >= least or limit is not None and not given[name] < limit:
             allowed = f"at least {least:g}" + (f" and below {limit:g}" if limit is not None else "")
             raise InputError(f"`{name}` {given[name]}: must be {allowed}")
 
