@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import IterableDataset
 from transformers import (
     PrinterCallback,
     ProgressCallback,
@@ -58,14 +57,21 @@ class Schedule:
         check(self)
 
 
-class EpochLoader:
+class EpochLoader(IterableDataset[dict[str, Batch]]):
     """Shows a reader to the Trainer as a loader that knows its epoch.
 
+    To skip batches, the library makes a loader of its `dataset`: of batches, and so without a batch size.
     A rank without a row for the last step of an epoch takes part in it with a batch that teaches nothing.
     """
 
+    batch_size, drop_last, prefetch_factor = None, False, None
+
     def __init__(self, reader: Reader, schema: Schema):
         self.reader, self.schema, self.epoch = reader, schema, 0
+
+    @property
+    def dataset(self) -> EpochLoader:
+        return self
 
     def __len__(self) -> int:
         return self.reader.num_steps
@@ -122,6 +128,7 @@ class RecSysTrainer(Trainer):
         _try_optimizer(self)
         self.train_reader: Reader | None = None
         self.eval_reader: Reader | None = None
+        self.save_inside_day: Callable[[], None] = lambda: None
 
     def get_train_dataloader(self) -> EpochLoader:
         assert self.train_reader is not None, "train_reader is set before train()"
@@ -218,14 +225,9 @@ class RecSysTrainer(Trainer):
             )
         return {f"{split}_{name}": value for name, value in numbers.items()}
 
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
-        # The library would pickle its arguments beside the weights; weights are all a checkpoint needs.
-        if self.args.should_save:
-            folder = Path(output_dir or self.args.output_dir or ".")
-            folder.mkdir(parents=True, exist_ok=True)
-            weights = state_dict or self.accelerator.unwrap_model(self.model).state_dict()
-            weights = {name: weight.contiguous() for name, weight in weights.items()}
-            safetensors.torch.save_file(weights, folder / "model.safetensors")
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        # The library would write pickles, under names that collide between days.
+        self.save_inside_day()
 
 
 def _count_targets(rule: TargetRule, schema: Schema, batch: Batch) -> Tensor:
