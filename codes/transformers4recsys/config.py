@@ -270,6 +270,15 @@ class PreprocessArguments:
         None, "what the files are; without it, their names say so", ("csv", "json", "parquet")
     )
     separator: str | None = flag(None, "what separates CSV columns; found out without it")
+    quote: str | None = flag(None, "what encloses CSV values, one character, or none; found out without it")
+    encoding: str | None = flag(None, "encoding of CSV and JSON, such as cp1252 [that of the file's mark, else utf-8]")
+    decimal: str | None = flag(None, "decimal sign of numbers in text [.]", (".", ","))
+    bad_lines: str | None = flag(
+        None, "what a broken line of CSV or JSON brings about: a message, or its count [refuse]", ("refuse", "skip")
+    )
+    missing_values: list[str] | None = flag(
+        None, "text that stands for a missing value; empty text always does [NULL \\N]"
+    )
     column_names: list[str] | None = flag(None, "names of the columns of CSV files that have no header")
     item_column: str | None = flag(None, "raw column of the item id")
     time_column: str | None = flag(None, "raw column of the time: timestamp, date, text, or a number since 1970")
@@ -327,6 +336,10 @@ class PreprocessArguments:
     neg_decay: float | None = flag(
         None, "what a click's weight is multiplied by a day later; says nothing to uniform [0.8]"
     )
+    allow_shared_sessions: bool = flag(False, "take session ids that several users have for one session each")
+    allow_long_sessions: bool = flag(False, "take sessions that reach over a day or longer")
+    allow_outlying_times: bool = flag(False, "take events later than now, and days far from all others")
+    allow_empty_days: bool = flag(False, "write days on which no session has two events")
     start_date: str | None = flag(None, "first day of events to read, YYYY-MM-DD (-HH with --time_unit hour)")
     end_date: str | None = flag(None, "last day of events to read, inclusive")
     engine: str = flag("duckdb", "database that does the work", ("duckdb", "spark"))

@@ -38,7 +38,10 @@ def simulate(arguments: SimulateArguments) -> None:
 def preprocess(arguments: PreprocessArguments) -> None:
     """Turn raw logs into day files."""
     flags = {
-        field.name: getattr(arguments, field.name) for field in dataclasses.fields(Recipe) if field.name != "names"
+        # A flag that is off says nothing, so that a recipe can say yes.
+        field.name: None if getattr(arguments, field.name) is False else getattr(arguments, field.name)
+        for field in dataclasses.fields(Recipe)
+        if field.name != "names"
     }
     recipe = read_recipe(arguments.recipe, flags)
     if recipe.neg_strategy == "uniform" and arguments.neg_decay is not None:
