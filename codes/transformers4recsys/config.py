@@ -337,7 +337,7 @@ class PreprocessArguments:
         None, "what a click's weight is multiplied by a day later; says nothing to uniform [0.8]"
     )
     allow_shared_sessions: bool = flag(False, "take session ids that several users have for one session each")
-    allow_long_sessions: bool = flag(False, "take sessions that reach over a day or longer")
+    allow_long_sessions: bool = flag(False, "take sessions that last longer than a day")
     allow_outlying_times: bool = flag(False, "take events later than now, and days far from all others")
     allow_empty_days: bool = flag(False, "write days on which no session has two events")
     start_date: str | None = flag(None, "first day of events to read, YYYY-MM-DD (-HH with --time_unit hour)")

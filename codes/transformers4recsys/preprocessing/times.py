@@ -58,9 +58,10 @@ def _of_whole(column: ir.IntegerColumn, unit: str) -> ir.IntegerColumn:
 
 def _of_float(column: ir.FloatingColumn, unit: str) -> ir.IntegerColumn:
     """Round to microseconds, as finely as a float has times of today, before the rest is cut off."""
-    microseconds = (column * (NANOSECONDS[unit] / NANOSECONDS["us"])).round()
-    is_time = microseconds.abs() < 2.0**62
-    return is_time.ifelse(microseconds, ibis.null("float64")).cast("int64") // 1000
+    factor = NANOSECONDS[unit] / NANOSECONDS["us"]
+    # A number too large for a time, infinity and NaN are none.
+    is_time = column.abs() * factor < 2.0**62
+    return (is_time.ifelse(column, ibis.null("float64")) * factor).round().cast("int64") // 1000
 
 
 def without_effect(kind: dt.DataType, *, time_format: str | None, epoch_unit: str | None) -> list[str]:

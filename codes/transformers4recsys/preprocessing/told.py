@@ -38,7 +38,7 @@ def tell(call: Mapping[str, Any], recipe: Recipe) -> None:
     checks = call["checks"]
     if "sessions" in checks:
         log.info(
-            "checked: of %d session ids, %d have several users, %d reach over a day or longer",
+            "checked: of %d session ids, %d have several users, %d last longer than a day",
             *(checks[name] for name in ("sessions", "sessions_with_several_users", "sessions_longer_than_a_day")),
         )
     if "first_time" in checks:

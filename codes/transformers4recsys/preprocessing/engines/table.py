@@ -24,7 +24,7 @@ class DatabaseChoice:
     def open(self, folder: Path) -> Database:
         """Open the database; `folder` takes what it keeps outside of memory."""
         if self.name not in DATABASES:
-            raise InputError(f"--engine {self.name!r}: allowed are {', '.join(DATABASES)}")
+            raise InputError(f"`engine` {self.name!r}: allowed are {', '.join(DATABASES)}")
         return DATABASES[self.name](folder, self)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from transformers4recsys.preprocessing.raw_log import RawLog
 from transformers4recsys.preprocessing.recipe import PRICE, Recipe
 from transformers4recsys.preprocessing.steps import events
 from transformers4recsys.preprocessing.steps.events import REASONS
+
+console = logging.getLogger(__name__)
 
 YEAR_MILLISECONDS = 365.2425 * times.MILLISECONDS["day"]
 WHOLE, WRITTEN_AS_FLOAT = r"^[+-]?\d+$", r"^[+-]?\d+(\.0*|(\.\d+)?[eE]\+?\d+)$"
@@ -58,7 +61,7 @@ def checks_of(raw: ir.Table, recipe: Recipe, parse_time: times.ParseTime | None)
                 lambda table: _unread(
                     events.known(table, recipe.time_column or "", recipe), events.time_of(table, recipe, parse_time)
                 ),
-                lambda value: f"{value!r} is not a time; {cure}",
+                lambda value: f"{value!r}, which is not a time; {cure}",
             )
         )
     columns = [*events.numbers(recipe).values(), *([recipe.order_column] if recipe.order_column else [])]
@@ -73,7 +76,7 @@ def checks_of(raw: ir.Table, recipe: Recipe, parse_time: times.ParseTime | None)
                     ~events.known(table, recipe.split_column or "", recipe).cast("string").isin(SPLITS),
                     table[recipe.split_column],
                 ),
-                lambda value: f"{value!r} is not a split; allowed are {', '.join(SPLITS)}",
+                lambda value: f"{value!r}, which is not a split; allowed are {', '.join(SPLITS)}",
             )
         )
     return checks
@@ -194,10 +197,14 @@ def _check_files(log: RawLog, recipe: Recipe, groups: list[dict[str, Any]]) -> N
                 f"has {', '.join(text_files.keys_of(lack[0].path))}; nested values have to be made columns of their own"
             )
         if lack and column in needed and len(lack) < len(rows):
-            raise InputError(
+            text = (
                 f"{lack[0].name}: not one of its {rows[lack[0].path]} rows has a value in column {column} "
                 f"(`{setting}`), but other files have; mend the column, or choose the files to read by `files`"
             )
+            if log.kind == "json":
+                # It shows in no header that the column has another name there.
+                raise InputError(text)
+            console.warning(text)
 
 
 def _check_years(first: int, last: int, recipe: Recipe) -> None:

@@ -49,7 +49,7 @@ def _check_sessions(database: Database, events: ir.Table, recipe: Recipe) -> dic
     counts = sessions.agg(
         sessions=sessions.count(),
         sessions_with_several_users=sessions["shared"].fill_null(False).sum(),
-        sessions_longer_than_a_day=((sessions["length"] >= DAY) & is_whole).sum(),
+        sessions_longer_than_a_day=((sessions["length"] > DAY) & is_whole).sum(),
     )
     found = {name: int(value or 0) for name, value in database.rows(counts)[0].items()}
     num_sessions = found["sessions"]
@@ -63,8 +63,8 @@ def _check_sessions(database: Database, events: ir.Table, recipe: Recipe) -> dic
         )
     if long >= SHARE_MAX * num_sessions and long and not recipe.allow_long_sessions:
         raise InputError(
-            f"{long:,} of {num_sessions:,} sessions (`session_column` {recipe.session_column}) reach over a day or "
-            "longer, and all their events would stand in the file of their first day. If session numbers begin anew "
+            f"{long:,} of {num_sessions:,} sessions (`session_column` {recipe.session_column}) last longer than a "
+            "day, and all their events would stand in the file of their first day. If session numbers begin anew "
             "each day, or name a visitor, give `session_gap_minutes`, such as 30, so that a pause ends a session; if "
             "such sessions are meant, give `allow_long_sessions`"
         )
