@@ -14,7 +14,7 @@ endef
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help setup demo test test-slow smoke check bench zoo clean engine-nvtabular engine-petastorm engine-spark
+.PHONY: help setup demo test test-slow smoke install-check check bench zoo clean engine-nvtabular engine-petastorm engine-spark
 
 help: ## list what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -72,6 +72,10 @@ engine-spark: $(VENV)/dev ## preprocess on PySpark against DuckDB; needs Java 17
 
 smoke: $(VENV)/dev ## the documented commands, as written
 	$(BIN)/python -m pytest -m smoke
+
+install-check: ## install elsewhere, with the newest and with the lowest versions allowed, and run the commands
+	PYTHON=$(PYTHON) tests/smoke/installed.sh
+	PYTHON=$(PYTHON) tests/smoke/installed.sh constraints-lowest.txt
 
 check: $(VENV)/dev ## format, lint, types, layers, images, house rules
 	$(BIN)/ruff format --check .

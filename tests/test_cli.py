@@ -6,7 +6,7 @@ import shlex
 import pytest
 
 from transformers4recsys import cli
-from transformers4recsys.cli import FlagParser, expand_config_file, main
+from transformers4recsys.cli import FlagParser, expand_config_file, main, with_dashes
 from transformers4recsys.config import DataArguments, ModelArguments, TrainingArguments, bytes_of
 from transformers4recsys.errors import InputError
 
@@ -128,3 +128,11 @@ def test_help_names_every_flag_of_a_command(command, capsys):
 def test_errors_show_no_keys(capsys):
     assert main(["train", "--data_pth=s3://me:hidden@shop/days"]) == 2
     assert "'--data_pth=s3://***@shop/days' is not a flag" in capsys.readouterr().err
+
+
+def test_settings_in_messages_are_flags_at_the_command_line(run_train, tmp_path, capsys):
+    run_train(exit_code=2, start_date="2019-10-03", end_date="2019-10-01")
+    assert "--start_date 2019-10-03 is after --end_date 2019-10-01" in capsys.readouterr().err
+    assert with_dashes("`n_head` of `make check`, `output` and `nothing`", "train") == (
+        "--n_head of `make check`, `output` and `nothing`"
+    )

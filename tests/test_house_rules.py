@@ -18,6 +18,8 @@ MAY_IMPORT_LATE = {
     "data/readers/nvtabular.py",
     "data/readers/petastorm.py",
     "preprocessing/engines/spark.py",
+    "commands/recommend.py",
+    "recommender/recommender.py",
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -23,7 +23,7 @@ class Jagged:
     max_length: int
 
     @classmethod
-    def from_lists(cls, lists: list[list], dtype: torch.dtype | None = None) -> Jagged:
+    def from_lists(cls, lists: Sequence[Sequence[float]], dtype: torch.dtype | None = None) -> Jagged:
         """Make a column of plain lists; for tests, notebooks and single requests."""
         lengths = torch.tensor([0, *map(len, lists)])
         values = torch.tensor([value for session in lists for value in session], dtype=dtype)
@@ -94,7 +94,7 @@ def with_past(batch: Batch, schema: Schema) -> Batch:
     item = batch.columns[schema.item_id.name]
     past_item = batch.columns[schema.past[schema.item_id.name].name]
     nothing = Jagged(torch.zeros_like(past_item.values), past_item.offsets, past_item.max_length)
-    columns = {}
+    columns: dict[str, Jagged] = {}
     for feature in schema.features:
         past = schema.past_of(feature)
         of_current = batch.columns[feature.name]

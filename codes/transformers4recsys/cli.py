@@ -7,6 +7,7 @@ import difflib
 import json
 import logging
 import os
+import re
 import sys
 import textwrap
 from argparse import Action
@@ -176,6 +177,13 @@ def overview() -> str:
     )
 
 
+def with_dashes(message: str, command: str) -> str:
+    """Write the settings that a message names in backticks as the flags of a command."""
+    settings = COMMANDS[command].settings if command in COMMANDS else ()
+    flags = {field.name for of in settings for field in dataclasses.fields(of)}
+    return re.sub(r"`(\w+)`", lambda match: f"--{match[1]}" if match[1] in flags else match[0], message)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit code: 0, 2 for what the user has to mend, 1 where training failed."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -204,10 +212,10 @@ def main(arguments: list[str] | None = None) -> int:
         with failing_together():
             command.run(*FlagParser(command.settings, add_help=False).settings_of(rest))
     except InputError as error:
-        say_once(f"error: {redact_credentials(str(error))}\n")
+        say_once(f"error: {redact_credentials(with_dashes(str(error), name))}\n")
         return 2
     except DivergedError as error:
-        say_once(f"error: {redact_credentials(str(error))}\n")
+        say_once(f"error: {redact_credentials(with_dashes(str(error), name))}\n")
         return 1
     return 0
 

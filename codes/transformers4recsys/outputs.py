@@ -51,8 +51,8 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Report:
-    """Numbers of one day, named as its files are: `split` is train or eval; None stands for no data."""
+    """Numbers of one day, named as its files are: `split` is train or eval; None where there are no data."""
 
     day: str
     split: str
-    numbers: Mapping[str, float | None] = field(default_factory=dict)
+    numbers: Mapping[str, float | None] = field(default_factory=dict[str, "float | None"])

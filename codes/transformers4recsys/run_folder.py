@@ -21,6 +21,7 @@ from transformers4recsys.schema import Feature, Schema
 WEIGHTS, CONFIG, SCHEMA, PROGRESS = "model.safetensors", "config.json", "schema.json", "progress.json"
 # Copied out of the folder of the day files, where `preprocess` made them.
 VOCABULARY, PREPROCESSING, ITEMS = "vocabulary", "preprocessing.json", "items.parquet"
+CATEGORY_PRICES = "category_prices.parquet"
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class RunFolder:
     `settings` are the sections of config.json. `vocabularies` are tables of raw, id, first_seen, first_day and count by
     column; there are none where ids are their own raw ids. `recipe` and `scales` (mean and std by column) come from
     `preprocess`, as does `preprocessing`, its whole manifest; None where the days came from elsewhere. `item_table` has
-    the last known raw values of each item's own columns.
+    the last known raw values of each item's own columns, `category_prices` the sums of prices by category and day.
     """
 
     path: Path
@@ -55,6 +56,7 @@ class RunFolder:
     vocabularies: Mapping[str, pa.Table]
     preprocessing: Mapping[str, Any] | None = None
     item_table: pa.Table | None = None
+    category_prices: pa.Table | None = None
 
     @classmethod
     def open(cls, path: str | Path) -> RunFolder:
@@ -75,6 +77,7 @@ class RunFolder:
                 vocabularies={Path(n).stem: _read_table(snapshot, n) for n in snapshot.names_in(VOCABULARY)},
                 preprocessing=_read_json(snapshot, PREPROCESSING) if PREPROCESSING in snapshot else None,
                 item_table=_read_table(snapshot, ITEMS) if ITEMS in snapshot else None,
+                category_prices=_read_table(snapshot, CATEGORY_PRICES) if CATEGORY_PRICES in snapshot else None,
             )
         except (TypeError, KeyError, AttributeError) as error:
             raise InputError(f"{path} was written by another version of this program: {error}") from error
@@ -112,7 +115,8 @@ def schema_as_json(schema: Schema) -> dict[str, Any]:
 def copied_contents(data_path: str | Path) -> dict[str, Content]:
     """Collect what `preprocess` put beside the day files and using the model needs; nothing for other day files."""
     folder = Path(data_path).expanduser()
-    files = [folder / PREPROCESSING, folder / ITEMS, *sorted((folder / VOCABULARY).glob("*.parquet"))]
+    files = [folder / name for name in (PREPROCESSING, ITEMS, CATEGORY_PRICES)]
+    files += sorted((folder / VOCABULARY).glob("*.parquet"))
     return {file.relative_to(folder).as_posix(): _bytes_of(file) for file in files if file.exists()}
 
 

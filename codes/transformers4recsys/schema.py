@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -35,8 +35,8 @@ class Schema:
     """The columns to read: `features` of the current session, their pasts, their negatives."""
 
     features: tuple[Feature, ...]
-    past: Mapping[str, Feature] = field(default_factory=dict)
-    negatives: Mapping[str, Feature] = field(default_factory=dict)
+    past: Mapping[str, Feature] = field(default_factory=dict[str, Feature])
+    negatives: Mapping[str, Feature] = field(default_factory=dict[str, Feature])
     ignored: tuple[str, ...] = ()
 
     @property
@@ -89,9 +89,9 @@ class Schema:
         try:
             entries = yaml.safe_load(path.read_text(encoding="utf-8"))
         except OSError as error:
-            raise InputError(f"--feature_config {path}: {error.strerror or error}; give a YAML or JSON file") from error
+            raise InputError(f"`feature_config` {path}: {error.strerror or error}; give a YAML or JSON file") from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise InputError(f"--feature_config {path} is neither YAML nor JSON: {error}") from error
+            raise InputError(f"`feature_config` {path} is neither YAML nor JSON: {error}") from error
         return cls.from_entries(
             entries,
             where=str(path),
@@ -111,10 +111,14 @@ class Schema:
         negative_prefix: str = NEGATIVES_PREFIX,
     ) -> Schema:
         """Make the schema of a mapping from column name to its settings (one entry of the YAML each)."""
-        if not isinstance(entries, Mapping) or not entries:
+        by_name = _as_mapping(entries)
+        if not by_name:
             raise InputError(f"{where}: expected one entry a column (name: {{dtype: ...}}), found {entries!r}")
-        features, past, negatives, ignored = [], {}, {}, []
-        for name, settings in entries.items():
+        features: list[Feature] = []
+        past: dict[str, Feature] = {}
+        negatives: dict[str, Feature] = {}
+        ignored: list[str] = []
+        for name, settings in by_name.items():
             feature = _feature(str(name), settings, where)
             if past_prefix and feature.name.startswith(past_prefix):
                 past[feature.name.removeprefix(past_prefix)] = feature
@@ -157,14 +161,19 @@ class Schema:
                 )
 
 
-def _feature(name: str, settings: Any, where: str) -> Feature:
-    if not isinstance(settings, Mapping):
-        raise InputError(f"{where}: column {name} needs settings such as {{dtype: float}}, found {settings!r}")
+def _as_mapping(value: object) -> Mapping[Any, Any] | None:
+    return cast("Mapping[Any, Any]", value) if isinstance(value, Mapping) else None
+
+
+def _feature(name: str, entry: object, where: str) -> Feature:
+    settings = _as_mapping(entry)
+    if settings is None:
+        raise InputError(f"{where}: column {name} needs settings such as {{dtype: float}}, found {entry!r}")
     for key in settings:
         if key not in KEYS:
             near = difflib.get_close_matches(str(key), KEYS, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise InputError(f"{where}: column {name} has an unknown key {key!r}{hint} Allowed: {', '.join(KEYS)}")
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise InputError(f"{where}: column {name} has an unknown key {key!r}; {hint}allowed: {', '.join(KEYS)}")
     dtype, cardinality = settings.get("dtype"), settings.get("cardinality")
     if dtype not in DTYPES:
         raise InputError(f"{where}: column {name} has dtype {dtype!r}; allowed: {', '.join(DTYPES)}")

@@ -10,7 +10,7 @@ import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import MISSING, Field
+from dataclasses import Field
 from functools import cache
 from typing import Any, TypeVar
 

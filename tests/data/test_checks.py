@@ -1,4 +1,4 @@
-"""Bad input: each case with a message that names file, column, row, what came and what is allowed."""
+"""Bad input: each case with a message that names file, column, row, what was found and what is allowed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from transformers4recsys.data import checks
-from transformers4recsys.data.checks import CheckedFile, check_file, check_files, count_items
+from transformers4recsys.data.checks import CheckedFile, add_moments, check_file, check_files, count_items
 from transformers4recsys.errors import InputError
 from transformers4recsys.schema import Schema
 
@@ -76,6 +76,18 @@ def test_items_are_counted_in_the_part_of_a_session_that_is_kept(rows_at_a_time,
     assert count_items([ends[second]], 10).tolist() == [0] * 9 + [2]
 
 
+@pytest.mark.parametrize("rows_at_a_time", [1, 100])
+def test_numeric_columns_are_measured_over_all_files(rows_at_a_time, write, monkeypatch):
+    monkeypatch.setattr(checks, "ROWS_AT_A_TIME", rows_at_a_time)
+    first, second = good(), {name: rows[:2] for name, rows in good().items()}
+    files = check_files([write("a.parquet", **first), write("b.parquet", **second)], SCHEMA).values()
+    price, views = add_moments(files)
+    # 0.5, -1, 2, 3, 4, 5, and again 0.5, -1, 2: their sum is 15, that of their squares 60.5.
+    assert (price.count, price.mean, price.std) == pytest.approx((9, 15 / 9, (60.5 / 9 - (15 / 9) ** 2) ** 0.5))
+    # 1, 2, 3, -4, 5, 6, and again 1, 2, 3: 19, and 105.
+    assert (views.count, views.mean, views.std) == pytest.approx((9, 19 / 9, (105 / 9 - (19 / 9) ** 2) ** 0.5))
+
+
 def test_a_file_is_opened_once(write, opened_files):
     path = write(**good(), row_group_size=1)
     check_file(path, SCHEMA)
@@ -105,22 +117,22 @@ def test_columns_that_the_schema_does_not_name_are_not_looked_at(write):
 @pytest.mark.parametrize(
     ("column", "rows", "row", "parts"),
     [
-        ("item", [[1, 9], [10], [4, 5, 6]], 1, ["10 came", "1 to 9", "cardinality"]),
-        ("item", [[1, 9], [3], [4, 0, 6]], 2, ["0 came", "1 to 9", "padding"]),
-        ("item", [[1, -9], [3], [4, 5, 6]], 0, ["-9 came", "1 to 9"]),
-        ("brand", [[0, 3], [1], [1, 2, 4]], 2, ["4 came", "0 to 3"]),
-        ("brand", [[0, 3], [-1], [1, 2, 3]], 1, ["-1 came", "0 to 3"]),
-        ("bef_item", [[1], [], [0, 3]], 2, ["0 came", "1 to 9"]),
-        ("_neg_item", [[1, 2, 3, 4], [5], [6, 7, 88]], 2, ["88 came", "0 to 9"]),
-        ("price", [[0.5, math.nan], [2.0], [3.0, 4.0, 5.0]], 0, ["nan came", "finite"]),
-        ("price", [[0.5, 1.0], [2.0], [3.0, 4.0, -math.inf]], 2, ["-inf came", "finite"]),
-        ("price", [[0.5, 1.0], [1e39], [3.0, 4.0, 5.0]], 1, ["1e+39 came", "3.4e38"]),
-        ("price", [[0.5, 1.0], None, [3.0, 4.0, 5.0]], 1, ["a null came"]),
-        ("price", [[0.5, 1.0], [2.0], [3.0, None, 5.0]], 2, ["a null came inside the list"]),
-        ("item", [[1, 9], [3], None], 2, ["a null came"]),
-        ("item", [[None, 9], [3], [4, 5, 6]], 0, ["a null came inside the list"]),
-        ("user", [7, None, 7], 1, ["a null came"]),
-        ("user", pa.array([7, 2**63, 7], pa.uint64()), 1, ["9223372036854775808 came", "64 bits"]),
+        ("item", [[1, 9], [10], [4, 5, 6]], 1, ["found 10", "1 to 9", "cardinality"]),
+        ("item", [[1, 9], [3], [4, 0, 6]], 2, ["found 0", "1 to 9", "padding"]),
+        ("item", [[1, -9], [3], [4, 5, 6]], 0, ["found -9", "1 to 9"]),
+        ("brand", [[0, 3], [1], [1, 2, 4]], 2, ["found 4", "0 to 3"]),
+        ("brand", [[0, 3], [-1], [1, 2, 3]], 1, ["found -1", "0 to 3"]),
+        ("bef_item", [[1], [], [0, 3]], 2, ["found 0", "1 to 9"]),
+        ("_neg_item", [[1, 2, 3, 4], [5], [6, 7, 88]], 2, ["found 88", "0 to 9"]),
+        ("price", [[0.5, math.nan], [2.0], [3.0, 4.0, 5.0]], 0, ["found nan", "finite"]),
+        ("price", [[0.5, 1.0], [2.0], [3.0, 4.0, -math.inf]], 2, ["found -inf", "finite"]),
+        ("price", [[0.5, 1.0], [1e39], [3.0, 4.0, 5.0]], 1, ["found 1e+39", "3.4e38"]),
+        ("price", [[0.5, 1.0], None, [3.0, 4.0, 5.0]], 1, ["found a null"]),
+        ("price", [[0.5, 1.0], [2.0], [3.0, None, 5.0]], 2, ["found a null inside the list"]),
+        ("item", [[1, 9], [3], None], 2, ["found a null"]),
+        ("item", [[None, 9], [3], [4, 5, 6]], 0, ["found a null inside the list"]),
+        ("user", [7, None, 7], 1, ["found a null"]),
+        ("user", pa.array([7, 2**63, 7], pa.uint64()), 1, ["found 9223372036854775808", "64 bits"]),
         ("brand", [[0, 3], [1], [1, 2]], 2, ["2 values", "item has 3", "as long as"]),
         ("brand", [[0, 3, 1], [1], [1, 2]], 0, ["3 values", "item has 2"]),
         ("bef_price", [[1.0], [2.0], [2.0, 3.0]], 1, ["1 values", "bef_item has 0"]),
@@ -136,7 +148,7 @@ def test_a_bad_value_is_named_with_its_row(write, column: str, rows: object, row
 
 def test_a_null_in_a_dictionary_column_is_found(write):
     users = pa.array([7, None, 7]).dictionary_encode()
-    assert "column user, row 1 (from 0): a null came" in said(write(**good() | {"user": users}))
+    assert "column user, row 1 (from 0): found a null" in said(write(**good() | {"user": users}))
 
 
 def test_the_row_counts_from_the_start_of_the_file(write, monkeypatch: pytest.MonkeyPatch):
@@ -144,7 +156,7 @@ def test_the_row_counts_from_the_start_of_the_file(write, monkeypatch: pytest.Mo
     columns = {name: rows * 5 for name, rows in good().items()}
     columns["brand"] = [*columns["brand"][:13], [77], columns["brand"][14]]
     message = said(write(row_group_size=3, **columns))
-    assert "column brand, row 13 (from 0): 77 came" in message
+    assert "column brand, row 13 (from 0): found 77" in message
 
 
 def test_negatives_of_a_session_without_items_are_refused(write):
@@ -194,7 +206,7 @@ def test_a_file_that_is_cut_short(write, share: float):
     path = Path(write(**good()))
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
-    assert "cut short" in said(str(path))
+    assert "truncated" in said(str(path))
 
 
 def test_a_file_with_a_damaged_page(write):

@@ -39,11 +39,11 @@ def test_days_include_both_ends_and_cross_a_month():
 @pytest.mark.parametrize(
     ("start", "end", "said"),
     [
-        ("2019-10-05", "2019-10-01", "--start_date 2019-10-05 is after --end_date 2019-10-01"),
+        ("2019-10-05", "2019-10-01", "`start_date` 2019-10-05 is after `end_date` 2019-10-01"),
         ("2019-10-01", "2019-10-01", "at least two dates"),
-        ("2019-13-01", "2019-10-01", "--start_date '2019-13-01' is not a valid date; write YYYY-MM-DD"),
-        ("2019-10-01", "soon", "--end_date 'soon' is not a valid date"),
-        ("", "2019-10-01", "--start_date '' is not a valid date"),
+        ("2019-13-01", "2019-10-01", "`start_date` '2019-13-01' is not a valid date; write YYYY-MM-DD"),
+        ("2019-10-01", "soon", "`end_date` 'soon' is not a valid date"),
+        ("", "2019-10-01", "`start_date` '' is not a valid date"),
     ],
 )
 def test_dates_that_make_no_run_are_refused(start: str, end: str, said: str):
@@ -76,9 +76,9 @@ def test_all_missing_files_are_listed_at_once_with_the_way_out(tmp_path: Path):
     message = str(refusal.value)
     assert str(folder / "session_start_date=2019-10-02-train.parquet") in message
     assert str(folder / "session_start_date=2019-10-03-valid.parquet") in message
-    assert "--missing_days skip" in message
+    assert "`missing_days` to skip" in message
     # The first day is never evaluated and the last one never trained on: nobody misses these files.
-    assert message.startswith("2 missing day file(s)") and "01-valid" not in message and "05-train" not in message
+    assert message.startswith("2 missing day files") and "01-valid" not in message and "05-train" not in message
 
 
 def test_missing_message_says_which_days_there_are(tmp_path: Path):
@@ -151,11 +151,11 @@ def test_dates_of_the_other_unit_are_refused(unit: str, start: str, said: str):
 def test_files_of_the_other_unit_are_pointed_out(tmp_path: Path):
     for hour in ("08", "09"):
         (tmp_path / f"session_start_date=2019-10-01-{hour}-train.parquet").touch()
-    with pytest.raises(InputError, match="has files of 2 hours, .*Those need --time_unit hour"):
+    with pytest.raises(InputError, match="has files of 2 hours, .*Those need `time_unit` hour"):
         day_files(str(tmp_path), "2019-10-01", "2019-10-02")
     with pytest.raises(InputError) as refusal:
         day_files(str(tmp_path), "2019-10-01-08", "2019-10-01-10", time_unit="hour")
-    assert "2019-10-01-09-valid.parquet" in str(refusal.value) and "--time_unit" not in str(refusal.value)
+    assert "2019-10-01-09-valid.parquet" in str(refusal.value) and "`time_unit`" not in str(refusal.value)
 
 
 def test_a_folder_of_parts_stands_for_a_file(tmp_path: Path):
@@ -171,7 +171,7 @@ def test_a_folder_of_parts_stands_for_a_file(tmp_path: Path):
 def test_a_folder_without_parts_is_missing(tmp_path: Path):
     folder = folder_of(tmp_path, "1-train")
     (folder / "session_start_date=2019-10-02-valid.parquet").mkdir()
-    with pytest.raises(InputError, match="folders without parquet parts"):
+    with pytest.raises(InputError, match="folder without parquet parts"):
         day_files(str(folder), "2019-10-01", "2019-10-02")
 
 

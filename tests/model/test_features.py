@@ -3,8 +3,15 @@
 import pytest
 import torch
 
-from transformers4recsys.batch import Batch, Jagged
-from transformers4recsys.model.features import MERGES, ONE_HOT_ITEM, AttentionMerge, FeatureEmbedder, table_width
+from transformers4recsys.batch import IS_PAST, Batch, Jagged, with_past
+from transformers4recsys.model.features import (
+    MERGES,
+    ONE_HOT_ITEM,
+    AttentionMerge,
+    FeatureEmbedder,
+    NumericScale,
+    table_width,
+)
 from transformers4recsys.schema import Schema
 
 
@@ -106,3 +113,56 @@ def test_a_column_may_have_any_name(name):
     features = FeatureEmbedder(Schema.from_entries(entries), d_model=4)
     batch = Batch({key: Jagged.from_lists([[1, 2, 3]]) for key in entries})
     assert features(batch).shape == (3, 4)
+
+
+def scaled(values: list[float], *, means: list[float], stds: list[float]) -> list[float]:
+    scale = NumericScale(1)
+    for mean, std in zip(means, stds, strict=True):
+        scale.fit([mean], [std])
+    return scale(torch.tensor(values)[:, None])[:, 0].tolist()
+
+
+def test_a_column_far_from_the_unit_is_standardised_by_itself():
+    assert scaled([4000.0, 5000.0, 7000.0], means=[5000.0], stds=[2000.0]) == pytest.approx([-0.5, 0.0, 1.0])
+    assert scaled([2e-6, 6e-6], means=[4e-6], stds=[2e-6]) == pytest.approx([-1.0, 1.0])
+    assert scaled([3e38, -3e38], means=[-1e38], stds=[2e38]) == pytest.approx([2.0, -1.0])
+
+
+def test_a_column_near_the_unit_is_taken_as_it_is():
+    values = [0.1, -1.7, 2.9]
+    for mean, std in ((0.0, 1.0), (-1.5, 0.9), (3.0, 0.1)):
+        assert scaled(values, means=[mean], stds=[std]) == torch.tensor(values).tolist()
+
+
+def test_the_scale_is_that_of_the_first_day_on_which_the_column_varies():
+    assert scaled([10.0, 30.0], means=[20.0, 500.0], stds=[5.0, 100.0]) == [-2.0, 2.0]
+    # On the first day all prices are 1000: what differs later stays of their order until the column has a scale.
+    assert scaled([1000.0, 3000.0], means=[1000.0], stds=[0.0]) == [0.0, 2.0]
+    assert scaled([1000.0, 3000.0], means=[1000.0, 2000.0], stds=[0.0, 500.0]) == [-2.0, 2.0]
+    assert scaled([0.0, 2.0], means=[0.0], stds=[0.0]) == [0.0, 2.0]
+
+
+def test_the_scale_is_part_of_the_weights(schema, make_batch):
+    embedder, other = FeatureEmbedder(schema, d_model=8), FeatureEmbedder(schema, d_model=8)
+    embedder.scale.fit([900.0], [30.0])
+    other.load_state_dict(embedder.state_dict())
+    batch = make_batch([[1, 2, 3]])
+    assert torch.equal(other(batch), embedder(batch))
+    assert (other.scale.mean_C.item(), other.scale.std_C.item()) == (900.0, 30.0)
+
+
+def test_positions_of_the_past_stand_at_the_mean_of_a_column_without_past():
+    entries = {
+        "item": {"dtype": "categorical", "cardinality": 9, "is_label": True},
+        "bef_item": {"dtype": "categorical", "cardinality": 9, "emb_table": "item"},
+        "cents": {"dtype": "float"},
+        "age": {"dtype": "long"},
+        "bef_age": {"dtype": "long"},
+    }
+    schema = Schema.from_entries(entries, past_prefix="bef_")
+    columns = {"item": [[1, 2]], "bef_item": [[3]], "cents": [[500.0, 700.0]], "age": [[1, 2]], "bef_age": [[5]]}
+    batch = with_past(Batch({name: Jagged.from_lists(lists) for name, lists in columns.items()}), schema)
+    assert batch.columns[IS_PAST].values.tolist() == [True, False, False]
+    embedder = FeatureEmbedder(schema, d_model=8)
+    embedder.scale.fit([600.0, 1.0], [100.0, 1.0])
+    assert embedder._numbers(batch, embedder.scale).tolist() == [[0.0, 5.0], [-1.0, 1.0], [1.0, 2.0]]

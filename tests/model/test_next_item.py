@@ -196,3 +196,24 @@ def test_sparse_gradients_are_those_of_the_dense_tables(schema, make_batch, make
     for dense, sparse in zip(*gradients, strict=True):
         assert sparse.is_sparse and len(sparse.coalesce().indices()[0]) < 31
         torch.testing.assert_close(sparse.to_dense(), dense)
+
+
+def test_a_model_reads_training_sessions_once_before_it_trains_on_them(schema, make_batch, make_model):
+    model = make_model(schema, "gru")
+    assert not model.has_counted
+    batches = [make_batch([[3, 7, 3], [4, 28]]), make_batch([[7]])]
+    # Prices, of 0.3, 0.7, 0.3, 0.4, 2.8 and 0.7, a thousand times as large.
+    for batch in batches:
+        batch.columns["price"].values.mul_(1000)
+    model.observe(batches)
+    assert model.has_counted
+    assert {item: count for item, count in enumerate(model.item_counts.tolist()) if count} == {3: 2, 4: 1, 7: 2, 28: 1}
+    prices = torch.tensor([300.0, 700, 300, 400, 2800, 700])
+    assert model.features.scale.mean_C.item() == pytest.approx(prices.mean().item())
+    assert model.features.scale.std_C.item() == pytest.approx(prices.std(correction=0).item(), rel=1e-5)
+
+
+def test_sessions_without_an_item_are_counted_too(schema, make_model):
+    model = make_model(schema, "gru")
+    model.observe([])
+    assert model.has_counted and not model.item_counts.any()

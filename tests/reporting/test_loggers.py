@@ -10,7 +10,7 @@ from transformers4recsys.reporting.loggers import chosen_loggers, open_logger
 
 
 def test_tensorboard_shows_all_days_on_one_axis(run_train, tmp_path):
-    run_train(end_date="2019-10-04", report_to="tensorboard", logging_steps=1, experiments_group="mine")
+    run_train("mine", end_date="2019-10-04", report_to="tensorboard", logging_steps=1)
     (folder,) = (tmp_path / "runs").iterdir()
     assert folder.name.endswith("_mine") and len(list(folder.iterdir())) == 1
     events = EventAccumulator(str(folder)).Reload()
@@ -18,6 +18,21 @@ def test_tensorboard_shows_all_days_on_one_axis(run_train, tmp_path):
     assert steps == list(range(1, len(steps) + 1)) and len(steps) >= 9
     days = events.Scalars("eval/recall@20")
     assert len(days) == 3 and days[-1].step == steps[-1]
+    sections = {tag: tag.partition("/")[0] for tag in events.Tags()["scalars"]}
+    assert min(sections.values()) == "eval"
+    assert {tag.split("@")[0] for tag, section in sections.items() if section == "same_as_mrr"} == {
+        "same_as_mrr/eval_avg_precision",
+        "same_as_mrr/eval_most_popular_avg_precision",
+        "same_as_mrr/train_train_avg_precision",
+        "same_as_mrr/train_train_most_popular_avg_precision",
+    }
+    assert not [tag for tag, section in sections.items() if "avg_precision" in tag and section != "same_as_mrr"]
+
+
+def test_tensorboard_runs_have_the_name_that_is_given(run_train, tmp_path):
+    run_train("mine", end_date="2019-10-02", report_to="tensorboard", run_name="first try", experiments_group="all")
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert folder.name.endswith("_first try")
 
 
 @pytest.mark.parametrize("mode", ["dryrun", "offline"])
@@ -45,5 +60,5 @@ def test_auto_takes_wandb_where_it_is_told_how_to_run(monkeypatch, tmp_path):
 
 
 def test_an_unknown_logger_is_refused():
-    with pytest.raises(InputError, match="--report_to printer"):
-        open_logger("printer", group="g", run_name=None, settings={})
+    with pytest.raises(InputError, match="`report_to` printer"):
+        open_logger("printer", group="g", run_name="r", settings={})

@@ -5,6 +5,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 
+from transformers4recsys.errors import DivergedError, InputError
 from transformers4recsys.training.evaluation import Evaluation
 
 SESSIONS = [[3, 7, 9], [4, 5], [5, 6, 7, 8], [1, 2]]
@@ -113,3 +114,33 @@ def test_evaluation_leaves_a_training_model_in_training(model, make_batch):
     model.train()
     evaluate(model, [make_batch(SESSIONS)])
     assert model.training
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_score_that_is_no_number_is_an_error_not_a_miss(bad, model, make_batch):
+    handed_on = []
+    batches = [make_batch(SESSIONS[:2]), make_batch(SESSIONS[2:])]
+    with torch.no_grad():
+        # Of an item that is nobody's label.
+        model.scorer.item_bias[30] = bad
+    for on_predictions in (None, handed_on.append):
+        with pytest.raises(DivergedError, match="evaluate 2019-10-02: a score of an item is not a finite number"):
+            evaluate(model, batches, description="evaluate 2019-10-02", on_predictions=on_predictions)
+    assert handed_on == []
+
+
+def test_a_model_that_counted_nothing_is_refused(schema, make_model, make_batch):
+    with pytest.raises(InputError, match="call `observe` with the training batches"):
+        evaluate(make_model(schema, "gru"), [make_batch(SESSIONS)])
+
+
+def test_a_model_trained_by_hand_has_true_metrics_from_the_first_step(schema, make_model, make_batch):
+    model, batch = make_model(schema, "gru").train(), make_batch(SESSIONS)
+    model.observe([batch])
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    for _ in range(60):
+        optimizer.zero_grad()
+        model(batch).loss.backward()
+        optimizer.step()
+    numbers = evaluate(model, [batch])
+    assert numbers["recall@5"] > 0.9 and numbers["unseen_label_share"] == 0

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import safetensors.torch
@@ -197,3 +198,23 @@ def test_validation_inside_a_day_and_a_profile(run_train, capsys):
     assert (folder / "profile" / "trace.json").stat().st_size > 1000
     assert "validation_recall@20" in (folder / "trainer_state.json").read_text()
     assert re.findall(r"epoch (\d): recall@20 0\.\d+", capsys.readouterr().err) == ["1", "2", "1", "2"]
+
+
+def test_the_unit_of_a_numeric_column_does_not_matter(run_train, toy_days):
+    prices = pq.read_table(toy_days / "session_start_date=2019-10-01-train.parquet")["price"].combine_chunks().values
+    mean, std = np.mean(prices.to_numpy()), np.std(prices.to_numpy())
+
+    def run_with(name, unit):
+        for file in toy_days.glob("*.parquet"):
+            table = pq.read_table(file)
+            rows = [unit(np.array(row) / 10).tolist() for row in table["item_id"].to_pylist()]
+            place = table.column_names.index("price")
+            pq.write_table(table.set_column(place, "price", pa.array(rows, pa.list_(pa.float64()))), file)
+        return results(run_train(name, num_train_epochs=3))["2019-10-03"]
+
+    standardized = run_with("standardized", lambda price: (price - mean) / std)
+    in_cents = run_with("in_cents", lambda price: 100 * price)
+    assert in_cents == pytest.approx(standardized, rel=1e-3, abs=1e-3)
+    weights = safetensors.torch.load_file(Path("in_cents", "model.safetensors"))
+    assert weights["features.scale.mean_C"].item() == pytest.approx(100 * mean)
+    assert weights["features.scale.std_C"].item() == pytest.approx(100 * std)

@@ -73,6 +73,15 @@ def test_the_schedule_restarts_each_day(schedule, expected, make_trainer):
     assert rates.rates[8:] == pytest.approx(rates.rates[:8])
 
 
+def test_a_new_rate_takes_the_place_of_that_of_a_resumed_optimizer(make_trainer):
+    earlier, _ = make_trainer(Schedule("linear_with_warmup"))
+    earlier.train()
+    trainer, rates = make_trainer(Schedule("linear_with_warmup"), learning_rate=0.4)
+    trainer.create_optimizer().load_state_dict(earlier.optimizer.state_dict())
+    trainer.train()
+    assert rates.rates == pytest.approx([0.4, 0.35, 0.3, 0.25, 0.2, 0.15, 0.1, 0.05])
+
+
 def test_optimizer_and_weights_carry_over(make_trainer):
     trainer, _ = make_trainer(learning_rate=0.001)
     trainer.train()

@@ -214,7 +214,7 @@ def split_workload(set_up: SetUp, folder: Path) -> tuple[str, str, int]:
     pq.write_table(table.slice(cut, set_up.eval_sessions), files[1])
     largest = int(max(chunk.flatten().to_numpy().max() for chunk in table["items"].chunks))
     del table
-    # What the split took is no part of what is measured.
+    # What the split took is not part of what is measured.
     pa.default_memory_pool().release_unused()
     return files[0], files[1], max(largest, 0 if set_up.workload else set_up.num_items)
 

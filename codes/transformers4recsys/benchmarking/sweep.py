@@ -104,7 +104,7 @@ def append(path: Path, row: Row) -> None:
         with path.open(encoding="utf-8", newline="") as file:
             names = next(csv.reader(file))
         if names != list(row):
-            raise InputError(f"{path} has other columns than this run; move it away, or choose another --output")
+            raise InputError(f"{path} has other columns than this run; move it away, or choose another `output`")
     with path.open("a", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(row))
         if is_new:

@@ -17,7 +17,7 @@ from transformers import TrainerCallback
 
 from transformers4recsys import distributed
 from transformers4recsys.config import DataArguments, ModelArguments, TrainingArguments, bytes_of, required
-from transformers4recsys.data.checks import CheckedFile, check_files, count_items
+from transformers4recsys.data.checks import CheckedFile, add_moments, check_files, count_items
 from transformers4recsys.data.days import DayFiles, day_files
 from transformers4recsys.data.parquet.files import redact_credentials
 from transformers4recsys.data.readers import READERS
@@ -162,9 +162,8 @@ def _readers_of(
             drop_last=training.dataloader_drop_last,
         )
 
-    # One global batch more than is evaluated: the last one of a file may take in rows that are left over.
     batch_of_all_ranks = training.per_device_eval_batch_size * distributed.world_size()
-    first_sessions = {"train": (training.eval_steps_on_train_set + 1) * batch_of_all_ranks}
+    first_sessions = {"train": training.eval_steps_on_train_set * batch_of_all_ranks}
     return DayReaders(
         to_train=to_train,
         to_evaluate=lambda day, split: to_evaluate(
@@ -173,6 +172,7 @@ def _readers_of(
         item_counts=lambda day: count_items(
             (checked[file] for file in days.files(day, "train")), schema.item_id.cardinality
         ),
+        moments=lambda day: add_moments(checked[file] for file in days.files(day, "train")),
     )
 
 
@@ -201,9 +201,9 @@ def _loggers_of(training: TrainingArguments, settings: Mapping[str, Any], *, fir
     names = chosen_loggers(list(training.report_to or []))
     # W&B writes the command line down.
     sys.argv[:] = [redact_credentials(word) for word in sys.argv]
+    run_name = training.run_name or Path(training.output_dir or "").expanduser().resolve().name
     opened = [
-        open_logger(name, group=training.experiments_group, run_name=training.run_name, settings=settings)
-        for name in names
+        open_logger(name, group=training.experiments_group, run_name=run_name, settings=settings) for name in names
     ]
     return [ContinuousLog(callback, first_step=first_step) for callback in opened]
 

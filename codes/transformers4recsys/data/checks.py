@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from transformers4recsys.data.moments import Moments
 from transformers4recsys.data.parquet.columns import as_input, flattened, is_list, to_numpy, value_type
 from transformers4recsys.data.parquet.files import open_parquet
 from transformers4recsys.data.parquet.row_groups import BUFFER_SIZE, read_slices
@@ -33,16 +34,17 @@ FLOAT_IDS = " (pandas turns integers with gaps into floats: fill the gaps, then 
 
 @dataclass(frozen=True)
 class CheckedFile:
-    """What reading a file once tells of it.
+    """What one reading of a file has found.
 
     Sessions are rows with two or more items: the others hold nothing to predict. Each of `item_ids` (I,) occurs
-    `item_counts` (I,) times in them, in the part of a session that is kept.
+    `item_counts` (I,) times in them, in the part of a session that is kept. `moments` are those of the numeric columns.
     """
 
     num_rows: int
     num_sessions: int
     item_ids: np.ndarray = field(compare=False)
     item_counts: np.ndarray = field(compare=False)
+    moments: tuple[Moments, ...] = field(compare=False)
     footer: pq.FileMetaData = field(compare=False)
 
 
@@ -62,6 +64,7 @@ def check_file(file: str, schema: Schema, *, session_length_max: int | None = No
     check_types(parquet.schema_arrow, schema, file)
     names = [feature.name for feature in schema.columns]
     num_rows = num_sessions = 0
+    moments = [Moments() for _ in schema.numeric]
     counts_V = np.zeros(schema.item_id.cardinality, np.int64)
     for rows in read_slices(parquet, file, names, ROWS_AT_A_TIME, use_threads=True):
         num_sessions += _RowCheck(file, num_rows, schema).check(rows)
@@ -69,8 +72,17 @@ def check_file(file: str, schema: Schema, *, session_length_max: int | None = No
         counts_V += np.bincount(
             _items_of_sessions(rows.column(schema.item_id.name), session_length_max), minlength=len(counts_V)
         )
+        moments = [
+            of_column + Moments.of(to_numpy(flattened(rows.column(feature.name))[0]))
+            for of_column, feature in zip(moments, schema.numeric, strict=True)
+        ]
     item_ids = np.flatnonzero(counts_V)
-    return CheckedFile(num_rows, num_sessions, item_ids, counts_V[item_ids], parquet.metadata)
+    return CheckedFile(num_rows, num_sessions, item_ids, counts_V[item_ids], tuple(moments), parquet.metadata)
+
+
+def add_moments(files: Iterable[CheckedFile]) -> list[Moments]:
+    """Join the moments of each numeric column over some files."""
+    return [sum(of_column, Moments()) for of_column in zip(*(file.moments for file in files), strict=True)]
 
 
 def count_items(files: Iterable[CheckedFile], num_items: int) -> np.ndarray:
@@ -86,10 +98,9 @@ def _items_of_sessions(column: pa.Array, session_length_max: int | None) -> np.n
     values, offsets = flattened(column)
     assert offsets is not None, "the item id is a list"
     lengths = np.diff(offsets)
-    behind = np.repeat(offsets[1:], lengths) - np.arange(offsets[-1])
-    is_kept = np.repeat(lengths > 1, lengths)
+    is_kept: np.ndarray = np.repeat(lengths > 1, lengths)
     if session_length_max is not None:
-        is_kept &= behind <= session_length_max
+        is_kept &= np.repeat(offsets[1:], lengths) - np.arange(len(is_kept)) <= session_length_max
     return as_input(to_numpy(values), "categorical")[is_kept]
 
 
@@ -122,10 +133,10 @@ def check_types(columns: pa.Schema, schema: Schema, file: str) -> None:
 
 def bad_ids(values: np.ndarray, least: int, cardinality: int) -> tuple[np.ndarray, str, str]:
     """Find ids that have no row in their table; `least` is 1 for items, whose id 0 is padding."""
-    way_out = "correct the ids, or the cardinality in the feature config"
+    remedy = "correct the ids, or the cardinality in the feature config"
     if least:
-        way_out += " (item id 0 is padding and never stands in a session)"
-    return (values < least) | (values >= cardinality), f"{least} to {cardinality - 1}", way_out
+        remedy += " (item id 0 is padding and never occurs in a session)"
+    return (values < least) | (values >= cardinality), f"{least} to {cardinality - 1}", remedy
 
 
 def bad_floats(values: np.ndarray, *_: int) -> tuple[np.ndarray, str, str]:
@@ -167,20 +178,20 @@ class _RowCheck:
     def _values(self, feature: Feature, column: pa.Array) -> np.ndarray | None:
         if column.null_count:
             row = pc.index(column.is_null(), True).as_py()
-            self._refuse(feature.name, row, "a null came", "write a value or a list (an empty one for no items)")
+            self._refuse(feature.name, row, "found a null", "write a value or a list (an empty one for no items)")
         values, offsets = flattened(column)
         if values.null_count:
             row = _row_of(pc.index(values.is_null(), True).as_py(), offsets)
-            self._refuse(feature.name, row, "a null came inside the list", "drop or fill it in all lists of the row")
+            self._refuse(feature.name, row, "found a null inside the list", "drop or fill it in all lists of the row")
         self._numbers(feature, to_numpy(values), offsets)
         return offsets
 
     def _numbers(self, feature: Feature, values: np.ndarray, offsets: np.ndarray | None) -> None:
         is_item = feature in (self.schema.item_id, self.schema.past_of(self.schema.item_id))
-        is_bad, allowed, way_out = BAD_VALUES[feature.dtype](values, int(is_item), feature.cardinality or 0)
+        is_bad, allowed, remedy = BAD_VALUES[feature.dtype](values, int(is_item), feature.cardinality or 0)
         if is_bad.any():
             place = int(is_bad.argmax())
-            self._refuse(feature.name, _row_of(place, offsets), f"{values[place]} came, allowed: {allowed}", way_out)
+            self._refuse(feature.name, _row_of(place, offsets), f"found {values[place]}, allowed: {allowed}", remedy)
 
     def _same_lengths(self, names: list[str], first: Feature, lengths: dict[str, np.ndarray]) -> None:
         for name in names:
@@ -198,13 +209,13 @@ class _RowCheck:
         self, name: str, row: int, lengths: dict[str, np.ndarray], first: Feature, must_be: str
     ) -> NoReturn:
         lengths_here = lengths[name][row], lengths[first.name][row]
-        came = f"the list has {lengths_here[0]} values, and that of {first.name} has {lengths_here[1]}"
-        self._refuse(name, row, came, f"it must be {must_be} that one: write the row again")
+        found = f"the list has {lengths_here[0]} values, and that of {first.name} has {lengths_here[1]}"
+        self._refuse(name, row, found, f"it must be {must_be} that: write the row again")
 
-    def _refuse(self, name: str, row: int, came: str, way_out: str) -> NoReturn:
-        raise InputError(f"{self.file}: column {name}, row {self.first_row + row} (from 0): {came}; {way_out}")
+    def _refuse(self, name: str, row: int, found: str, remedy: str) -> NoReturn:
+        raise InputError(f"{self.file}: column {name}, row {self.first_row + row} (from 0): {found}; {remedy}")
 
 
 def _row_of(place: int, offsets: np.ndarray | None) -> int:
-    """Say in which row the value at `place` stands."""
+    """Give the row that holds the value at `place`."""
     return place if offsets is None else int(np.searchsorted(offsets, place, side="right")) - 1

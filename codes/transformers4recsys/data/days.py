@@ -11,6 +11,7 @@ from pyarrow import fs
 from transformers4recsys.data.parquet.files import folder_entries, inside, parquet_parts
 from transformers4recsys.day_format import TIME_UNITS, TRAIN, VALID, TimeUnit
 from transformers4recsys.errors import InputError
+from transformers4recsys.terminal import counted
 
 DayAndSplit = tuple[datetime, str]
 
@@ -60,9 +61,9 @@ def day_files(
     unit = TIME_UNITS[time_unit]
     days = days_between(start_date, end_date, unit)
     if not data_path:
-        raise InputError("--data_path is missing: give the folder that holds the day files")
+        raise InputError("`data_path` is missing: give the folder that holds the day files")
     entries = folder_entries(data_path)
-    parts = {}
+    parts: dict[DayAndSplit, tuple[str, ...]] = {}
     for needed in [(day, split) for day in days for split in (TRAIN, eval_split)]:
         name = unit.file_name(*needed)
         if name in entries:
@@ -80,12 +81,12 @@ def day_files(
 
 def days_between(start_date: str, end_date: str, unit: TimeUnit) -> list[datetime]:
     """List the days from start to end, both inclusive: at least two, to train on one and evaluate on the next."""
-    start, end = unit.parse(start_date, "--start_date"), unit.parse(end_date, "--end_date")
+    start, end = unit.parse(start_date, "`start_date`"), unit.parse(end_date, "`end_date`")
     if start > end:
-        raise InputError(f"--start_date {start_date} is after --end_date {end_date}; swap them")
+        raise InputError(f"`start_date` {start_date} is after `end_date` {end_date}; swap them")
     if start == end:
         raise InputError(
-            f"--start_date and --end_date are both {start_date}: a run trains on one file and evaluates on the "
+            f"`start_date` and `end_date` are both {start_date}: a run trains on one file and evaluates on the "
             "next; give at least two dates"
         )
     return [start + number * unit.step for number in range((end - start) // unit.step + 1)]
@@ -114,15 +115,16 @@ def usable_days(days: Sequence[datetime], found: Mapping[DayAndSplit, object], e
 
 def _missing_message(data_path: str, absent: list[str], names: list[str], time_unit: str, *, skip_missing: bool) -> str:
     held = {name: unit.names_in(names) for name, unit in TIME_UNITS.items()}
-    there = [f"has files of {len(of)} {unit}s, {of[0]} to {of[-1]}" for unit, of in held.items() if of]
-    others = [f"Those need --time_unit {unit}." for unit, of in held.items() if of and not held[time_unit]]
-    way_out = (
-        "With --missing_days skip, fewer than two days are left to use: add files, or choose other dates."
+    there = [f"has files of {counted(len(of), unit)}, {of[0]} to {of[-1]}" for unit, of in held.items() if of]
+    others = [f"Those need `time_unit` {unit}." for unit, of in held.items() if of and not held[time_unit]]
+    remedy = (
+        "With `missing_days` skip, fewer than two days are left to use: add files, or choose other dates."
         if skip_missing
-        else "Add them, choose other dates, or pass --missing_days skip to go on without these days."
+        else "Add them, choose other dates, or set `missing_days` to skip to go on without these days."
     )
+    files = counted(len(absent), f"missing {time_unit} file")
     return (
-        "\n  ".join([f"{len(absent)} missing day file(s), folders without parquet parts included:", *absent])
+        "\n  ".join([f"{files} (a folder without parquet parts counts as missing):", *absent])
         + "\n"
-        + " ".join([f"{data_path} {' and '.join(there) or f'has no {time_unit} files at all'}.", *others, way_out])
+        + " ".join([f"{data_path} {' and '.join(there) or f'has no {time_unit} files at all'}.", *others, remedy])
     )

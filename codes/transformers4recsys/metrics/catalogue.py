@@ -50,9 +50,9 @@ def top_items(
     The scores are to the bit those that `rank_among_all` compares, for the same hidden states. Items of a row that
     are `excluded`, or not among those `allowed` to it, come last, with a score of -inf.
     """
-    parts = []
+    parts: list[tuple[Tensor, Tensor]] = []
     for rows, hidden_RE in _rows(hidden_PE, item_table_VE.dtype):
-        hides = []
+        hides: list[Callable[[Tensor, int], None]] = []
         if allowed is not None:
             hides.append(allowed.of_rows(rows.start, len(hidden_RE)).keep_only)
         if excluded is not None:
@@ -112,8 +112,8 @@ def _rank_plainly(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Do the same from all scores, to the bit those of the blocks, in which there may be any value."""
     all_scores_RI = torch.cat(list(_score_blocks(hidden_RE, table_IE, bias_I)), dim=1)
-    parts = []
-    for scores_RI, part_R in zip(all_scores_RI.split(FEW_ROWS), labels_R.split(FEW_ROWS), strict=True):
+    parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    for scores_RI, part_R in zip(torch.split(all_scores_RI, FEW_ROWS), torch.split(labels_R, FEW_ROWS), strict=True):
         ranks = rank_bounds(pad(scores_RI, (1, 0)), part_R + 1)
         parts.append((ranks.num_above, ranks.num_tied, cross_entropy(scores_RI, part_R, reduction="none")))
     num_above_R, num_tied_R, loss_R = (torch.cat(each) for each in zip(*parts, strict=True))

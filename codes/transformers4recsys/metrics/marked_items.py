@@ -56,5 +56,5 @@ class MarksOfRows:
 
     def _of_block(self, scores_RC: Tensor, first_item: int) -> tuple[Tensor, Tensor]:
         ends = self.items.new_tensor([first_item, first_item + scores_RC.shape[1]])
-        start, stop = torch.searchsorted(self.items, ends).tolist()
+        start, stop = torch.searchsorted(self.items, ends)
         return self.rows[start:stop], self.items[start:stop] - first_item

@@ -41,10 +41,8 @@ def rank_bounds(scores_PV: Tensor, labels_P: Tensor) -> Ranks:
     """
     at_a_time = COMPARED_AT_A_TIME_ON_CPU if scores_PV.device.type == "cpu" else COMPARED_AT_A_TIME
     num_rows = max(1, at_a_time // scores_PV.shape[1])
-    parts = [
-        _rank_bounds(part_PV, part_P)
-        for part_PV, part_P in zip(scores_PV.split(num_rows), labels_P.long().split(num_rows), strict=True)
-    ]
+    some_rows = zip(torch.split(scores_PV, num_rows), torch.split(labels_P.long(), num_rows), strict=True)
+    parts = [_rank_bounds(part_PV, part_P) for part_PV, part_P in some_rows]
     return Ranks(torch.cat([part.num_above for part in parts]), torch.cat([part.num_tied for part in parts]))
 
 

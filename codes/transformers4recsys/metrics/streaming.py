@@ -39,7 +39,7 @@ class StreamingMetrics:
 
     def result(self) -> dict[str, float | None]:
         """Mean of each metric over the targets of all processes, None where there was none; all processes call it."""
-        *sums, count = sum_over_ranks(torch.cat([self._sums_M, self._sums_M.new_tensor([self._count])])).tolist()
+        *sums, count = _numbers(sum_over_ranks(torch.cat([self._sums_M, self._sums_M.new_tensor([self._count])])))
         return {key: total / count if count else None for key, total in zip(self.keys, sums, strict=True)}
 
     def num_targets(self) -> int:
@@ -67,8 +67,12 @@ class StreamingMean:
 
     def result(self) -> float | None:
         """Mean over all processes, None where nothing was added; all processes call it."""
-        total, weight = sum_over_ranks(torch.stack([self._sum, torch.full_like(self._sum, self._weight)])).tolist()
+        total, weight = _numbers(sum_over_ranks(torch.stack([self._sum, torch.full_like(self._sum, self._weight)])))
         return total / weight if weight else None
+
+
+def _numbers(values: Tensor) -> list[float]:
+    return values.cpu().numpy().tolist()
 
 
 def _exact(device: torch.device | str) -> torch.device:

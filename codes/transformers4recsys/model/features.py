@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from transformers4recsys.batch import Batch
+from transformers4recsys.batch import IS_PAST, Batch
 from transformers4recsys.schema import Feature, Schema
 
 
@@ -51,13 +51,74 @@ class AttentionMerge(nn.Module):
         return self.after((weights_NC1 * values_NCD).sum(dim=1))
 
 
+class NumericScale(nn.Module):
+    """Brings numeric columns to a mean of about 0 and a deviation of about 1: none may drown the others when merged.
+
+    Each column has a mean and a standard deviation of its own, which are part of the weights: those of the first
+    training day on which it varies. A column that comes near enough to both already is taken as it is.
+    """
+
+    # Means up to this one, and deviations in this range, need no scale.
+    LARGEST_MEAN, LEAST_STD, LARGEST_STD = 3.0, 0.1, 3.0
+    # Deviations below this share of the mean are rounding of 32 bits.
+    ROUNDING = 1e-6
+
+    def __init__(self, num_columns: int):
+        super().__init__()
+        self.mean_C: Tensor
+        self.std_C: Tensor
+        self.is_fitted_C: Tensor
+        self.register_buffer("mean_C", torch.zeros(num_columns))
+        self.register_buffer("std_C", torch.ones(num_columns))
+        self.register_buffer("is_fitted_C", torch.zeros(num_columns, dtype=torch.bool))
+
+    def fit(self, means: Sequence[float], stds: Sequence[float]) -> None:
+        """Take the scale of each column that has none yet from its mean and standard deviation."""
+        for column, (mean, std) in enumerate(zip(means, stds, strict=True)):
+            if self.is_fitted_C[column]:
+                continue
+            is_constant = std <= self.ROUNDING * abs(mean)
+            is_near = abs(mean) <= self.LARGEST_MEAN and self.LEAST_STD <= std <= self.LARGEST_STD
+            self.mean_C[column] = 0.0 if is_near else mean
+            # Of a column that does not vary so far the size is known, until it varies.
+            self.std_C[column] = 1.0 if is_near else (abs(mean) or 1.0) if is_constant else std
+            self.is_fitted_C[column] = not is_constant
+
+    def forward(self, values_NC: Tensor) -> Tensor:
+        """Scale the columns, in an order of operations that no finite number overflows."""
+        return values_NC / self.std_C - self.mean_C / self.std_C
+
+
+class NumericMoments:
+    """Mean and standard deviation of numeric columns, (C,) float64, over batches (Chan, Golub and LeVeque 1979)."""
+
+    def __init__(self, num_columns: int):
+        self.count = 0
+        self.mean_C, self._squares_C = torch.zeros(2, num_columns, dtype=torch.float64)
+
+    def add(self, columns: Sequence[Tensor]) -> None:
+        """Add the values of C columns, (N,) each."""
+        if not columns or not len(columns[0]):
+            return
+        values_CN = torch.stack([column.double() for column in columns])
+        mean_C, number = values_CN.mean(1), values_CN.shape[1]
+        apart_C, total = mean_C - self.mean_C, self.count + number
+        self._squares_C += (values_CN - mean_C[:, None]).square().sum(1) + apart_C**2 * self.count * number / total
+        self.mean_C += apart_C * number / total
+        self.count = total
+
+    @property
+    def std_C(self) -> Tensor:
+        return (self._squares_C / max(self.count, 1)).sqrt()
+
+
 MERGES: dict[str, Callable[..., nn.Module]] = {"mlp": MlpMerge, "attn": AttentionMerge}
 
 ONE_HOT_ITEM = "one-hot item"
 
 
 class FeatureEmbedder(nn.Module):
-    """Looks up categorical columns, takes numeric ones as they are, joins all and merges them.
+    """Looks up categorical columns, scales numeric ones, joins all and merges them.
 
     Only real positions are computed: N of them, not B x L. `item_width` overrides the width of the
     item's table, as scoring by that table needs. With `is_one_hot_item` the item is read as a one-hot vector
@@ -89,6 +150,9 @@ class FeatureEmbedder(nn.Module):
                 self.tables[self._key(feature)] = self._table(feature, own, initializer_range)
         widths = [self.table_of(feature).embedding_dim for feature in self.categorical] + [1] * len(self.numeric)
         self.merge = merge(widths, d_model, layer_norm_eps=layer_norm_eps)
+        self.scale = NumericScale(len(self.numeric)) if self.numeric else None
+        # Positions of the past hold nothing of these columns.
+        self.without_past = [feature for feature in self.numeric if schema.past and not schema.past_of(feature)]
         self.dropout = nn.Dropout(dropout)
         self.d_model = d_model
 
@@ -118,5 +182,16 @@ class FeatureEmbedder(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """Embed every real position of the batch, (N, d_model)."""
         columns = [self.table_of(feature)(batch.columns[feature.name].values) for feature in self.categorical]
-        columns += [batch.columns[feature.name].values.float()[:, None] for feature in self.numeric]
+        if self.scale is not None:
+            columns.append(self._numbers(batch, self.scale))
         return self.dropout(self.merge(torch.cat(columns, dim=-1)))
+
+    def _numbers(self, batch: Batch, scale: NumericScale) -> Tensor:
+        """Scale the numeric columns of every real position, (N, C)."""
+        values_NC = torch.stack([batch.columns[feature.name].values.float() for feature in self.numeric], dim=-1)
+        scaled_NC = scale(values_NC)
+        if self.without_past:
+            has_value_C = torch.tensor([feature not in self.without_past for feature in self.numeric])
+            is_past_N1 = batch.columns[IS_PAST].values[:, None]
+            scaled_NC = scaled_NC.where(has_value_C.to(scaled_NC.device) | ~is_past_N1, 0.0)
+        return scaled_NC

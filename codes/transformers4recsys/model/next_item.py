@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
 from transformers4recsys.batch import IS_PAST, Batch, with_past
 from transformers4recsys.model.encoders import Encoder
-from transformers4recsys.model.features import FeatureEmbedder
+from transformers4recsys.model.features import FeatureEmbedder, NumericMoments
 from transformers4recsys.model.negatives import of_positions
 from transformers4recsys.model.objectives.objectives import LossInputs, Objective
 from transformers4recsys.model.scoring import ItemScorer
@@ -23,7 +25,7 @@ class NextItemModel(nn.Module):
     """Learns to predict the next item of each session.
 
     `item_counts` (V,) says how often each item stood in the training sessions so far: what was never
-    seen, and what is popular.
+    seen, and what is popular. A training loop of one's own calls observe() before it trains on sessions.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class NextItemModel(nn.Module):
         self.masked_item = nn.Parameter(torch.randn(features.d_model) * 0.01) if hides_inputs else None
         self.item_counts: Tensor
         self.register_buffer("item_counts", torch.zeros(schema.item_id.cardinality, dtype=torch.long))
+        self._has_counted = False
 
     @property
     def item_table(self) -> Tensor:
@@ -56,6 +59,31 @@ class NextItemModel(nn.Module):
     def has_sparse_gradients(self) -> bool:
         """Whether gradients of item tables and bias, where they are read by row, hold the rows of a batch alone."""
         return self.features.item_table.sparse
+
+    @property
+    def has_counted(self) -> bool:
+        """Whether training sessions were counted: until then every label is a miss."""
+        return self._has_counted or bool(self.item_counts.any())
+
+    def add_counts(self, counts_V: Tensor) -> None:
+        """Count items of training sessions, (V,), which may be none."""
+        self.item_counts += counts_V.to(self.item_counts.device)
+        self._has_counted = True
+
+    def observe(self, batches: Iterable[Batch]) -> None:
+        """Read the sessions that will be trained on once, before that: count items, and scale numeric columns.
+
+        Labels that were not counted are misses in evaluation, and pairwise losses draw negatives by these counts.
+        """
+        counts_V = torch.zeros(len(self.item_counts), dtype=torch.long)
+        moments = NumericMoments(len(self.features.numeric))
+        for batch in batches:
+            items = batch.columns[self.schema.item_id.name].values
+            counts_V += torch.bincount(items.cpu(), minlength=len(counts_V))
+            moments.add([batch.columns[feature.name].values.cpu() for feature in self.features.numeric])
+        self.add_counts(counts_V)
+        if self.features.scale is not None and moments.count:
+            self.features.scale.fit(moments.mean_C.tolist(), moments.std_C.tolist())
 
     def make_gradients_sparse(self) -> None:
         """Let them from now on. A table that is read by row and as a whole has whole gradients: nothing is gained."""

@@ -1,92 +1,106 @@
-"""Columns and types of raw files, compared before the files are read as one table."""
+"""The columns that one step hands on to another, and how a step declares which it needs and which it gives.
+
+An output column of a recipe has no name that begins with an underscore before it is written, so none can be taken for
+one of these.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Concatenate, Generic, ParamSpec, TypeAlias
 
-import pyarrow as pa
+from ibis.expr import types as ir
 
-from transformers4recsys.data.parquet.files import open_parquet
-from transformers4recsys.errors import InputError
-from transformers4recsys.preprocessing.recipe import Recipe
-
-WHOLE, LARGE, FLOAT, TEXT, MISSING = "whole numbers", "whole numbers of 64 bits without a sign", "floats", "text", ""
-NUMBERS = {WHOLE, LARGE, FLOAT, "decimals"}
-# What Spark and others write of a column into the names of folders.
-FOLDER_VALUE = re.compile(r"([^/=]+)=[^/]*/")
-CURES = {
-    WHOLE: "write whole numbers in all files (in pandas, .astype('Int64') keeps gaps)",
-    TEXT: "write text in all files",
-}
+# Ibis knows the type of an expression only when it is made, so type checkers take its methods as they are.
+Expression: TypeAlias = Any
+Settings = ParamSpec("Settings")
 
 
-def of_parquet(path: str) -> dict[str, str]:
-    """Give the kind of each column of a parquet file, and of those that the names of its folders hold."""
-    with open_parquet(path) as file:
-        schema = file.schema_arrow
-    folders = dict.fromkeys(FOLDER_VALUE.findall(path), MISSING)
-    return folders | {field.name: kind_of(field.type) for field in schema}
+class Column(str):
+    """The name of a column, which finds it in a table."""
+
+    __slots__ = ()
+
+    def of(self, table: ir.Table) -> Expression:
+        return table[self]
 
 
-def kind_of(kind: pa.DataType) -> str:
-    """Name a type as far as it matters whether two files can be read as one."""
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    types = pa.types
-    kinds = {
-        MISSING: types.is_null,
-        LARGE: types.is_uint64,
-        WHOLE: types.is_integer,
-        FLOAT: types.is_floating,
-        "decimals": types.is_decimal,
-        TEXT: lambda kind: types.is_string(kind) or types.is_large_string(kind) or types.is_binary(kind),
-        "times": types.is_timestamp,
-        "dates": types.is_date,
-    }
-    return next((name for name, holds in kinds.items() if holds(kind)), str(kind))
+def column(table: ir.Table, name: str) -> Expression:
+    """Find a column that no other step knows, or one of the recipe's, in a table."""
+    return table[name]
 
 
-def compare(files: Mapping[str, Mapping[str, str]], recipe: Recipe) -> None:
-    """Raise InputError if the files, by name, differ in whether or how they hold a column that the recipe names."""
-    numeric = {recipe.price_column, *recipe.numeric_columns}
-    for setting, column in recipe.raw_columns:
-        have = [name for name, kinds in files.items() if column in kinds]
-        lack = [name for name in files if name not in have]
-        if have and lack:
-            there = ", ".join(files[lack[0]])
-            raise InputError(
-                f"`{setting}`: {_listed(lack)} {'has' if len(lack) == 1 else 'have'} no column {column}, which "
-                f"{_listed(have)} {'has' if len(have) == 1 else 'have'}; there are {there}. Give it one name in all "
-                "files, or choose the files to read by `files`"
-            )
-        _compare_case(files, setting, column)
-        by_kind: dict[str, list[str]] = {}
-        for name in have:
-            kind = files[name][column]
-            # Whole numbers and floats are read as the same numbers, but not as the same ids.
-            kind = "numbers" if column in numeric and kind in NUMBERS else kind
-            if kind != MISSING:
-                by_kind.setdefault(kind, []).append(name)
-        if len(by_kind) > 1:
-            (one, ones), (other, others), *_ = by_kind.items()
-            cure = CURES.get(WHOLE if {one, other} <= NUMBERS else TEXT if TEXT in (one, other) else "", "")
-            raise InputError(
-                f"`{setting}`: column {column} holds {one} in {_listed(ones)} and {other} in {_listed(others)}; "
-                f"{cure or 'write one type in all files'}"
-            )
+# Of events.
+TIME = Column("_time")  # milliseconds since 1970
+KEY = Column("_key")  # of the session, or of the user whose events become sessions
+USER = Column("_user")
+ORDER = Column("_order")  # of events of the same time
+PART = Column("_part")  # the split, where it is given
+FIRST_SEEN = Column("_first_seen")  # time of the first event of the item
+FROM_END = Column("_from_end")  # events of the session after this one
+PAUSE = Column("_pause")  # milliseconds since the event before, null for the first
+POSITION = Column("_position")  # in what is left of the session, from 0
+STAGE = Column("_stage")  # 0: trained on, 1: a target of validation, 2: one of the test
+CATEGORY_PRICE = Column("_category_price")  # mean price of the category as known on the day
+AT = Column("_at")  # orders the events of a row
+
+# Of sessions, and of the rows that they become.
+ROW = Column("_row")  # numbers the sessions by day, start and key
+SESSION_ID = Column("session_id")
+START = Column("_start")  # time of the first event
+DAY = Column("_day")  # on which the session starts
+LENGTH = Column("_length")  # number of its events
+HALF = Column("_half")  # valid or test: the evaluation file that has the session as well
+VALID_FROM = Column("_valid_from")  # events before the first to validate on
+TEST_FROM = Column("_test_from")  # events before the first to test on
+TARGET = Column("_target")  # position of the target, in a file of a split
+NEGATIVES = Column("_negatives")
 
 
-def _compare_case(files: Mapping[str, Mapping[str, str]], setting: str, column: str) -> None:
-    """Databases take names that differ in capitals for the same."""
-    for name, kinds in files.items():
-        alike = [other for other in kinds if other != column and other.lower() == column.lower()]
-        if column in kinds and alike:
-            raise InputError(
-                f"`{setting}`: {name} has the columns {column} and {alike[0]}, which differ in capitals alone; give "
-                "one another name"
-            )
+@dataclass(frozen=True)
+class Step(Generic[Settings]):
+    """A function of a table that says which columns it needs there, which it gives, and which it takes away.
+
+    One with `is_new_table` gives rows of another kind, and no column of the table but those it gives.
+    """
+
+    function: Callable[Concatenate[ir.Table, Settings], ir.Table]
+    needs: tuple[str, ...]
+    gives: tuple[str, ...]
+    drops: tuple[str, ...] = ()
+    is_new_table: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.function.__module__.rpartition('.')[-1]}.{self.function.__name__}"
+
+    def __call__(self, table: ir.Table, *given: Settings.args, **settings: Settings.kwargs) -> ir.Table:
+        left = self.after(table.columns)
+        result = self.function(table, *given, **settings)
+        missing = left - set(result.columns)
+        assert not missing, f"{self.name} has not given {sorted(missing)}"
+        return result
+
+    def after(self, columns: Iterable[str]) -> set[str]:
+        """Say which columns there are after this step; AssertionError if one is missing."""
+        columns = set(columns)
+        missing = set(self.needs) - columns
+        assert not missing, f"{self.name} needs {sorted(missing)}, which no step before it gives: {sorted(columns)}"
+        kept = set() if self.is_new_table else columns - set(self.drops)
+        return kept | set(self.gives)
 
 
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 2} more" if len(names) > 2 else ""
-    return (", ".join(names[:2]) + more) if more else " and ".join(names)
+def step(
+    *, needs: Sequence[str] = (), gives: Sequence[str] = (), drops: Sequence[str] = (), is_new_table: bool = False
+) -> Callable[[Callable[Concatenate[ir.Table, Settings], ir.Table]], Step[Settings]]:
+    """Declare the columns of a step, whose first argument is the table; they are checked at each call."""
+    return lambda function: Step(function, tuple(needs), tuple(gives), tuple(drops), is_new_table)
+
+
+def check(steps: Iterable[Step], columns: Iterable[str]) -> set[str]:
+    """Follow the columns through all steps, before any data is read; give those at the end."""
+    known = set(columns)
+    for each in steps:
+        known = each.after(known)
+    return known

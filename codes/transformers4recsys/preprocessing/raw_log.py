@@ -13,7 +13,7 @@ from ibis.expr import types as ir
 
 from transformers4recsys.data.parquet.files import redact_credentials
 from transformers4recsys.errors import InputError
-from transformers4recsys.preprocessing import columns, dialect, text_files
+from transformers4recsys.preprocessing import dialect, file_columns, text_files
 from transformers4recsys.preprocessing.dialect import Dialect
 from transformers4recsys.preprocessing.engines.protocol import Database, Unreadable
 from transformers4recsys.preprocessing.raw_files import to_local
@@ -103,15 +103,16 @@ def opened(kind: str, files: Sequence[str], recipe: Recipe, folder: Path) -> Raw
     names = {file: redact_credentials(file) for file in files}
     if kind == "parquet":
         found = [RawFile(names[file], path) for file, path in paths.items()]
-        columns.compare({file.name: columns.of_parquet(file.path) for file in found}, recipe)
+        file_columns.compare({file.name: file_columns.of_parquet(file.path) for file in found}, recipe)
         return RawLog(kind, found, recipe)
     found = [
         _text_file(kind, names[file], path, recipe, folder / f"text-{number}")
         for number, (file, path) in enumerate(paths.items())
     ]
     if kind == "csv":
-        columns.compare(
-            {file.name: dict.fromkeys(file.dialect.columns, columns.TEXT) for file in found if file.dialect}, recipe
+        file_columns.compare(
+            {file.name: dict.fromkeys(file.dialect.columns, file_columns.TEXT) for file in found if file.dialect},
+            recipe,
         )
     _tell(found, recipe)
     return RawLog(kind, found, recipe)

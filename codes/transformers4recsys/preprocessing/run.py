@@ -22,6 +22,7 @@ from transformers4recsys.preprocessing.recipe import Recipe
 from transformers4recsys.preprocessing.report import contents as report
 from transformers4recsys.preprocessing.staging import finish, only_call, scratch, staged
 from transformers4recsys.preprocessing.steps import audit, events, plausibility
+from transformers4recsys.preprocessing.tables import Kept
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +105,7 @@ def _add(pipeline: Pipeline, log_files: RawLog, *, first_day: int | None, last_d
     added, checks = Added(), {}
     if found.kept:
         table = events.standard_columns(raw, recipe, parse_time=database.parse_time)
-        kept = database.keep("events", events.without_reason(mark(table)))
+        kept = database.keep(Kept.EVENTS, events.without_reason(mark(table)))
         checks = plausibility.check(database, kept, recipe, _events_of_days(manifest))
         added = pipeline.add_days(kept, found.kept)
     call = {
@@ -149,4 +150,4 @@ def _settle_time_of_day(manifest: Manifest, recipe: Recipe, *, has_time_of_day: 
             recipe.time_column,
         )
         if not recipe.order_column:
-            log.warning("without times of day and without --order_column, a session's events are ordered by item")
+            log.warning("without times of day and without `order_column`, a session's events are ordered by item")

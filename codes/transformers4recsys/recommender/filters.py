@@ -52,7 +52,8 @@ class ItemLists:
         """Give the list of each session; one that is not named has none."""
         if self.by_session is None:
             return [self.shared or () for _ in names]
-        return [self.by_session.get(name, ()) for name in names]
+        # Files have the names of sessions as text.
+        return [self.by_session.get(name, self.by_session.get(str(name), ())) for name in names]
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -16,10 +18,14 @@ from transformers4recsys.errors import InputError
 from transformers4recsys.recommender.filters import Filters, ItemLists, RawIds
 from transformers4recsys.recommender.inference import Inference
 from transformers4recsys.recommender.item_ids import ItemIds
+from transformers4recsys.recommender.item_inputs import ItemInputs
 from transformers4recsys.recommender.lists import ListMaker
 from transformers4recsys.recommender.opened_run import RunFolder
 from transformers4recsys.recommender.requests import Request, lists_of_ids, of_lists
 from transformers4recsys.recommender.saved_model import saved_model
+
+if TYPE_CHECKING:
+    from transformers4recsys.recommender.events import EventReader
 
 log = logging.getLogger(__name__)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -109,16 +115,48 @@ class Recommender:
         are raw ids: one list, or one a session (for events: a mapping from session id to list). A session without a
         known item gets no row, or with `fallback` popular the items most frequent in training.
         """
-        request = self._request(sessions)
-        num_sessions = None if isinstance(sessions, Table) else len(request.names)
         options = {"exclude_seen": exclude_seen, "min_score": min_score, "fallback": fallback}
-        filters = Filters(
-            k,
-            candidates=self._item_lists(candidates, "candidates", num_sessions),
-            exclude=self._item_lists(exclude, "exclude", num_sessions),
-            **options,
-        )
+        if isinstance(sessions, Table):
+            return self._recommend_events(pa.table(sessions), self.filters(k, candidates, exclude, **options))
+        request = self.request(sessions)
+        filters = self.filters(k, candidates, exclude, num_sessions=len(request.names), **options)
         return self.recommend_request(request, filters)
+
+    def filters(
+        self,
+        k: int = 10,
+        candidates: RawIds | None = None,
+        exclude: RawIds | None = None,
+        *,
+        exclude_seen: bool = False,
+        min_score: float | None = None,
+        fallback: str = "none",
+        num_sessions: int | None = None,
+    ) -> Filters:
+        """Check what is asked of the lists, and look its raw ids up; `num_sessions` where sessions are numbered."""
+        looked_up = {
+            name: None if ids is None else ItemLists.of(ids, self._item_ids, name=name, num_sessions=num_sessions)
+            for name, ids in (("candidates", candidates), ("exclude", exclude))
+        }
+        for name, lists in looked_up.items():
+            if lists and lists.num_unknown:
+                log.warning("`%s`: %d ids are not known to this run", name, lists.num_unknown)
+        return Filters(k, exclude_seen=exclude_seen, min_score=min_score, fallback=fallback, **looked_up)
+
+    def event_reader(self, *, memory_limit: str = "3GB", threads: int = 0) -> EventReader:
+        """Open what reads raw events as this run's own days were made, for sessions that come in parts."""
+        from transformers4recsys.recommender.events import EventReader
+
+        return EventReader(self._run, memory_limit=memory_limit, threads=threads)
+
+    def _recommend_events(self, events: pa.Table, filters: Filters) -> pa.Table:
+        reader = self.event_reader()
+        with reader.opened_table(events) as found:
+            tables = [self.recommend_request(request, filters) for request in reader.requests(found)]
+            for name, count in found.counts.items():
+                if count and name != "events":
+                    log.warning("%s: %d of %d events", name.replace("_", " "), count, found.counts["events"])
+        return one_table(tables, found.counts) if tables else self._lists.table(pa.array([], pa.string()), [])
 
     def recommend_request(self, request: Request, filters: Filters) -> pa.Table:
         """Give the table of `recommend` for sessions that have been looked up already."""
@@ -139,43 +177,53 @@ class Recommender:
             "sessions": len(names),
             "sessions_without_known_item": len(unknown),
             "unknown_items": request.num_unknown,
-            "unknown_candidates": filters.candidates.num_unknown if filters.candidates else 0,
-            "unknown_excluded": filters.exclude.num_unknown if filters.exclude else 0,
         }
         table = self._lists.table(request.names, parts)
         return table.replace_schema_metadata({name: str(count) for name, count in counts.items()})
 
-    def scores(self, sessions: Any) -> np.ndarray:
+    def scores(self, sessions: Sequence[Sequence[Any]]) -> np.ndarray:
         """Score all items after each session, (S, V); -inf for padding, NaN where a session has no known item."""
-        request = self._request(sessions)
-        return self._by_session(request, map(self._inference.scores, self._inference.encode(request.sessions)))
+        request = self.request(sessions)
+        hidden = self._inference.encode(request.sessions)
+        return _in_places(request, map(self._inference.scores, hidden), width=len(self.item_bias))
 
-    def encode(self, sessions: Any) -> np.ndarray:
+    def encode(self, sessions: Sequence[Sequence[Any]]) -> np.ndarray:
         """Give the vector of each session, (S, D), that meets `item_vectors`; NaN where it has no known item."""
-        request = self._request(sessions)
-        return self._by_session(request, self._inference.encode(request.sessions))
+        request = self.request(sessions)
+        return _in_places(request, self._inference.encode(request.sessions), width=self.item_vectors.shape[1])
 
-    def _by_session(self, request: Request, parts: Iterator[torch.Tensor]) -> np.ndarray:
-        """Put rows of known sessions in their places."""
-        known = [part.float().cpu().numpy() for part in parts]
-        width = known[0].shape[1] if known else 0
-        rows = np.full((len(request.names), width), np.nan, dtype=np.float32)
-        if known:
-            rows[request.known] = np.concatenate(known)
-        return rows
-
-    def _request(self, sessions: Any) -> Request:
-        request = self._of_ids(sessions)
+    def request(self, sessions: Sequence[Sequence[Any]], names: Sequence[Any] | None = None) -> Request:
+        """Look sessions of raw ids up; they are numbered where they have no `names`."""
+        if isinstance(sessions, Table):
+            raise InputError("`sessions`: give lists of raw item ids; tables of events are for `recommend`")
+        request = of_lists(lists_of_ids(sessions, self._item_ids), self._item_inputs)
         if request.num_unknown:
             log.warning("%d of the given items are not known to this run; they are left out", request.num_unknown)
-        return request
+        return request if names is None else replace(request, names=pa.array(names))
 
-    def _of_ids(self, sessions: Any) -> Request:
-        lists = lists_of_ids(sessions, self._item_ids)
-        return of_lists(lists, item_column=self._run.schema.item_id.name)
+    @cached_property
+    def _item_inputs(self) -> ItemInputs:
+        schema = self._inference.schema
+        return ItemInputs(schema, self._item_ids, self.event_reader if self._run.preprocessing else None)
 
-    def _item_lists(self, given: RawIds | None, name: str, num_sessions: int | None) -> ItemLists | None:
-        return None if given is None else ItemLists.of(given, self._item_ids, name=name, num_sessions=num_sessions)
+
+def one_table(tables: Sequence[pa.Table], counts: Mapping[str, int]) -> pa.Table:
+    """Put the parts of an answer together; their metadata are added up, and `counts` to them."""
+    totals = Counter(counts)
+    for table in tables:
+        totals.update({name.decode(): int(count) for name, count in (table.schema.metadata or {}).items()})
+    whole = pa.concat_tables([table.replace_schema_metadata(None) for table in tables])
+    return whole.replace_schema_metadata({name: str(count) for name, count in totals.items()})
+
+
+def _in_places(request: Request, parts: Iterator[torch.Tensor], *, width: int) -> np.ndarray:
+    """Put the rows of known sessions in their places among all, (S, `width`)."""
+    rows = np.full((len(request.names), width), np.nan, dtype=np.float32)
+    first = 0
+    for part in parts:
+        rows[request.known[first : first + len(part)]] = part.float().cpu().numpy()
+        first += len(part)
+    return rows
 
 
 @runtime_checkable

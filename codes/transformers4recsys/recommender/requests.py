@@ -12,6 +12,7 @@ from transformers4recsys.data.parquet.ragged import RaggedTable
 from transformers4recsys.errors import InputError
 from transformers4recsys.recommender.inference import Sessions
 from transformers4recsys.recommender.item_ids import ItemIds
+from transformers4recsys.recommender.item_inputs import ItemInputs
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,12 @@ class Request:
     sessions: Sessions
     item_column: str
     num_unknown: int = 0
+
+    @classmethod
+    def without_items(cls, names: pa.Array, item_column: str) -> Request:
+        """Make the request of sessions in which no item is known."""
+        nothing = RaggedTable(np.zeros(1, dtype=np.int64), {item_column: np.empty(0, dtype=np.int64)})
+        return cls(names, np.empty(0, dtype=np.int64), Sessions(nothing), item_column)
 
     def seen(self) -> list[list[int]]:
         """List the items of each known session."""
@@ -42,12 +49,12 @@ def lists_of_ids(sessions: Iterable[Iterable[object]], item_ids: ItemIds) -> lis
     return lists
 
 
-def of_lists(lists: Sequence[Sequence[int]], *, item_column: str) -> Request:
-    """Make the request of a model that reads item ids alone; unknown items are left out."""
+def of_lists(lists: Sequence[Sequence[int]], inputs: ItemInputs) -> Request:
+    """Make the request of lists of ids; unknown items are left out."""
     known_items = [[item for item in session if item] for session in lists]
     known = np.array([place for place, session in enumerate(known_items) if session], dtype=np.int64)
     lengths = np.array([len(known_items[place]) for place in known], dtype=np.int64)
-    values = np.array([item for session in known_items for item in session], dtype=np.int64)
-    current = RaggedTable(np.concatenate([[0], lengths.cumsum()]), {item_column: values})
-    num_unknown = sum(map(len, lists)) - len(values)
-    return Request(pa.array(range(len(lists)), pa.int64()), known, Sessions(current), item_column, num_unknown)
+    items = np.array([item for session in known_items for item in session], dtype=np.int64)
+    current = RaggedTable(np.concatenate([[0], lengths.cumsum()]), inputs.columns_of(items))
+    num_unknown = sum(map(len, lists)) - len(items)
+    return Request(pa.array(range(len(lists)), pa.int64()), known, Sessions(current), inputs.item_column, num_unknown)

@@ -20,24 +20,44 @@ from transformers.integrations.integration_utils import (
 
 from transformers4recsys.errors import InputError
 
+# With one relevant item its values are those of mrr.
+SAME_AS_MRR = "avg_precision@"
+
+
+class SectionedWriter(SummaryWriter):
+    """Writes what equals mrr into a section of its own: by their names, its pictures would come first."""
+
+    def add_scalar(
+        self,
+        tag: str,
+        scalar_value: float,
+        global_step: int | None = None,
+        walltime: float | None = None,
+        new_style: bool = False,
+        double_precision: bool = False,
+    ) -> None:
+        name = f"same_as_mrr/{tag.replace('/', '_')}" if SAME_AS_MRR in tag else tag
+        super().add_scalar(name, scalar_value, global_step, walltime, new_style, double_precision)
+
 
 def chosen_loggers(report_to: list[str]) -> list[str]:
-    """Replace "auto": TensorBoard always, W&B where it is installed and told how to run."""
+    """Replace "auto": TensorBoard always, W&B where it is installed and set up."""
     if report_to != ["auto"]:
         return report_to
     return ["tensorboard", "wandb"] if _is_wandb_set_up() else ["tensorboard"]
 
 
-def open_logger(name: str, *, group: str, run_name: str | None, settings: Mapping[str, Any]) -> TrainerCallback:
+def open_logger(name: str, *, group: str, run_name: str, settings: Mapping[str, Any]) -> TrainerCallback:
     """Open TensorBoard in runs/, W&B in wandb/, or any other logger that the library knows."""
     if name == "tensorboard":
-        return TensorBoardCallback(SummaryWriter(str(Path("runs", f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{group}"))))
+        folder = Path("runs", f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{run_name}")
+        return TensorBoardCallback(SectionedWriter(str(folder)))
     if name == "wandb":
         return _wandb(group, run_name, settings)
     try:
         (callback,) = get_reporting_integration_callbacks([name])
     except (ValueError, RuntimeError, ImportError) as error:
-        raise InputError(f"--report_to {name}: {error}") from error
+        raise InputError(f"`report_to` {name}: {error}") from error
     return callback()
 
 
@@ -49,9 +69,9 @@ def close_wandb() -> None:
         wandb.finish()
 
 
-def _wandb(group: str, run_name: str | None, settings: Mapping[str, Any]) -> TrainerCallback:
+def _wandb(group: str, run_name: str, settings: Mapping[str, Any]) -> TrainerCallback:
     if not importlib.util.find_spec("wandb"):
-        raise InputError("--report_to wandb: W&B is not installed; run `pip install wandb` or leave it out")
+        raise InputError("`report_to` wandb: W&B is not installed; run `pip install wandb`, or leave it out")
     import wandb
 
     if os.environ.get("WANDB_MODE") == "dryrun":

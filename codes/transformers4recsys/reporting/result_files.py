@@ -83,7 +83,7 @@ def _read_blocks(path: Path) -> Mapping[str, Numbers]:
             except ValueError as error:
                 raise InputError(
                     f"{path}, line {row}: expected `name = number` of an earlier run, found {line!r}; "
-                    "correct the line, or start anew in another --output_dir"
+                    "correct the line, or start anew in another `output_dir`"
                 ) from error
     return days
 

@@ -51,10 +51,11 @@ def simulate(
         midnight = pa.scalar(datetime(day.year, day.month, day.day) + timedelta(days=1), pa.timestamp("s")).cast(
             events.schema.field("event_time").type
         )
-        is_today = pc.less(events["event_time"], midnight)
-        after_midnight = events.filter(pc.invert(is_today))
-        _write_whole(events.filter(is_today), path)
-        on_day(str(day), int(pc.sum(is_today).as_py()))
+        is_today = pc.field("event_time") < midnight
+        after_midnight = events.filter(~is_today)
+        today = events.filter(is_today)
+        _write_whole(today, path)
+        on_day(str(day), today.num_rows)
     return paths
 
 

@@ -40,6 +40,7 @@ def save(trainer: RecSysTrainer, folder: Path, *, day: datetime, num_steps: int)
     scaler = trainer.accelerator.scaler
     optimizer = trainer.optimizer
     assert optimizer is None or isinstance(optimizer, torch.optim.Optimizer)
+    trainer.watch.check_model(model, optimizer, trainer.state.global_step)
     state = {
         "last_day": progress.last_day,
         "optimizer": _whole_state(optimizer) if optimizer else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from transformers4recsys.batch import Batch
 from transformers4recsys.data.readers.protocol import Reader
+from transformers4recsys.errors import DivergedError, InputError
 from transformers4recsys.metrics.catalogue import rank_among_all, top_items
 from transformers4recsys.metrics.ranking import popularity_ranks
 from transformers4recsys.metrics.streaming import StreamingMean, StreamingMetrics
@@ -46,7 +48,13 @@ class Evaluation:
 
         Beside the metrics: `loss`, the cross-entropy over the catalogue whatever the training loss is;
         `unseen_label_share`; `num_targets`; and the metrics of the most popular items so far.
+        Raise DivergedError where a score is not a finite number: it is no miss.
         """
+        if not model.has_counted:
+            raise InputError(
+                "the model has not counted the items of any training session, so every label would be a miss; "
+                "call `observe` with the training batches before training, or load the weights of a run"
+            )
         was_training = model.training
         model.eval()
         metrics, popular = StreamingMetrics(device), StreamingMetrics(device)
@@ -74,10 +82,12 @@ class Evaluation:
                 loss.update(loss_P)
                 unseen.update(is_unseen_P)
                 if on_predictions is not None:
+                    _require_numbers(loss_P.sum().item(), description)
                     per_target = metrics.per_target(ranks, is_unseen_P)
                     on_predictions(self._predictions(model, batch, output, table_VE, per_target))
         model.train(was_training)
         numbers = metrics.result() | {"loss": loss.result(), "unseen_label_share": unseen.result()}
+        _require_numbers(numbers["loss"], description)
         numbers["num_targets"] = metrics.num_targets()
         return numbers | {f"most_popular_{name}": value for name, value in popular.result().items()}
 
@@ -96,6 +106,15 @@ class Evaluation:
             lengths=items.lengths[row_P],
             metrics=metrics,
             metadata={f.name: batch.columns[f.name].values[value_index_P] for f in model.schema.metadata},
+        )
+
+
+def _require_numbers(loss: float | None, description: str) -> None:
+    """Raise DivergedError where a score was NaN, or infinite: the loss over all scores is not finite then."""
+    if loss is not None and not math.isfinite(loss):
+        raise DivergedError(
+            f"{description}: a score of an item is not a finite number (the loss is {loss}), so no metric means "
+            "anything; nothing of this day is saved. Look for damaged weights, or train with a lower `learning_rate`"
         )
 
 

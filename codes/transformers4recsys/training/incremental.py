@@ -14,6 +14,7 @@ import torch
 from transformers import set_seed
 
 from transformers4recsys import distributed
+from transformers4recsys.data.moments import Moments
 from transformers4recsys.data.readers.protocol import Reader
 from transformers4recsys.outputs import Report
 from transformers4recsys.reporting.attention import AttentionFiles
@@ -28,7 +29,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DayReaders:
-    """How day files are opened, to train on a day or to evaluate a split, and how often a day has each item, (V,).
+    """How day files are opened, to train on a day or to evaluate a split, and what checking a day's train file told.
+
+    That is how often it has each item, (V,), and mean and standard deviation of each numeric column.
 
     Of the train split, `to_evaluate` need only give the first batches.
     """
@@ -36,6 +39,7 @@ class DayReaders:
     to_train: Callable[[datetime], Reader]
     to_evaluate: Callable[[datetime, str], Reader]
     item_counts: Callable[[datetime], np.ndarray]
+    moments: Callable[[datetime], Sequence[Moments]]
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ class Incremental:
 
     def _train(self, day: datetime, next_day: datetime) -> None:
         reader = self.readers.to_train(day)
-        self._count_items(day)
+        self._fit_to(day)
         log.info("%s: training on %s", self.name_of(day), counted(reader.num_rows, "session"))
         if not distributed.sum_over_ranks(torch.tensor(len(reader))):
             log.warning("%s: too few sessions for a batch; the model stays as it is", self.name_of(day))
@@ -91,11 +95,18 @@ class Incremental:
         if self.validates:
             self.trainer.eval_reader = self.readers.to_evaluate(next_day, self.eval_split)
         self.progress.description = f"train    {self.name_of(day)}"
+        self.trainer.watch.start(self.name_of(day))
         self.trainer.train()
+        # Before the day is evaluated: scores of weights that are not numbers are none either.
+        self.trainer.watch.check_model(self.trainer.model, self.trainer.optimizer, self.trainer.state.global_step)
 
-    def _count_items(self, day: datetime) -> None:
+    def _fit_to(self, day: datetime) -> None:
+        """Count the items of the day, and take the scale of numeric columns that have none yet."""
         model = self.trainer.accelerator.unwrap_model(self.trainer.model)
-        model.item_counts += torch.from_numpy(self.readers.item_counts(day)).to(model.item_counts.device)
+        if model.features.scale is not None:
+            moments = self.readers.moments(day)
+            model.features.scale.fit([each.mean for each in moments], [each.std for each in moments])
+        model.add_counts(torch.from_numpy(self.readers.item_counts(day)))
 
     def _evaluate(self, day: datetime, next_day: datetime) -> None:
         name = self.name_of(next_day)

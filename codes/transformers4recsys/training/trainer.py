@@ -28,9 +28,11 @@ from transformers4recsys import distributed
 from transformers4recsys.batch import Batch, Jagged
 from transformers4recsys.data.readers.protocol import Reader
 from transformers4recsys.model.next_item import NextItemModel
+from transformers4recsys.model.targets import TargetRule
 from transformers4recsys.schema import Schema
 from transformers4recsys.training import sharding
 from transformers4recsys.training.evaluation import Evaluation, OnAttentions, OnPredictions
+from transformers4recsys.training.finite import FiniteWatch
 from transformers4recsys.training.sparse_adamw import SparseAdamW, clip_gradients
 
 log = logging.getLogger(__name__)
@@ -106,6 +108,7 @@ class RecSysTrainer(Trainer):
         for shows_progress in (PrinterCallback, ProgressCallback):
             self.remove_callback(shows_progress)
         self.schedule, self.evaluation = schedule, evaluation
+        self.watch = FiniteWatch(args.device, advice=_advice(args))
         self.schema, self.target_rule = model.schema, model.training_targets
         self.train_reader: Reader | None = None
         self.eval_reader: Reader | None = None
@@ -120,7 +123,8 @@ class RecSysTrainer(Trainer):
             optimizer = optimizer or self.optimizer  # pyright: ignore[reportAssignmentType]
             assert optimizer is not None
             for group in optimizer.param_groups:
-                group["lr"] = self.args.learning_rate
+                # A resumed optimizer brings the rate of its own run along.
+                group["lr"] = group["initial_lr"] = self.args.learning_rate
             cycles = self.schedule.cycles * self.args.num_train_epochs
             make = SCHEDULES[self.schedule.name]
             self.lr_scheduler = make(optimizer, self.schedule.warmup_steps, num_training_steps, cycles)
@@ -138,7 +142,7 @@ class RecSysTrainer(Trainer):
         loss = output.loss
         if num_items_in_batch is not None:
             # Processes are averaged and micro-batches are added up, so this makes the mean over all targets of a step.
-            own = self._count_targets(inputs["batch"])
+            own = _count_targets(self.target_rule, self.schema, inputs["batch"])
             loss = loss * (own * distributed.world_size() / num_items_in_batch)
         return (loss, output) if return_outputs else loss
 
@@ -149,11 +153,8 @@ class RecSysTrainer(Trainer):
         samples, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         if distributed.world_size() == 1 and len(samples) == 1:
             return samples, None
-        counts = torch.stack([self._count_targets(sample["batch"]) for sample in samples])
+        counts = torch.stack([_count_targets(self.target_rule, self.schema, sample["batch"]) for sample in samples])
         return samples, distributed.sum_over_ranks(counts.sum().float().to(device))
-
-    def _count_targets(self, batch: Batch) -> Tensor:
-        return self.target_rule.count(batch.columns[self.schema.item_id.name].lengths)
 
     def _prepare_input(self, data: Any) -> Any:
         # The one value of our inputs is a Batch, which moves itself.
@@ -164,6 +165,13 @@ class RecSysTrainer(Trainer):
         if self.optimizer_cls_and_kwargs is not None:
             return clip_gradients(model.parameters(), self.args.max_grad_norm)
         return super()._clip_grad_norm(model)
+
+    def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> Any:
+        # The last place where a step can be stopped before it moves the weights.
+        norm = super()._get_grad_norm(model, grad_norm)
+        # With a scaler, gradients overflow now and then, and such a step is left out.
+        self.watch.see(self.state.global_step + 1, self._tr_loss, None if self.accelerator.scaler else norm)
+        return norm
 
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
@@ -208,6 +216,16 @@ class RecSysTrainer(Trainer):
             weights = state_dict or self.accelerator.unwrap_model(self.model).state_dict()
             weights = {name: weight.contiguous() for name, weight in weights.items()}
             safetensors.torch.save_file(weights, folder / "model.safetensors")
+
+
+def _count_targets(rule: TargetRule, schema: Schema, batch: Batch) -> Tensor:
+    return rule.count(batch.columns[schema.item_id.name].lengths)
+
+
+def _advice(args: TrainingArguments) -> str:
+    clip = f"`max_grad_norm` (now {args.max_grad_norm:g})" if args.max_grad_norm else "set `max_grad_norm` 1"
+    precision = ", or take `bf16` in place of `fp16`" if args.fp16 else ""
+    return f"Lower `learning_rate` (now {args.learning_rate:g}) or {clip}{precision}, and start again"
 
 
 def format_metrics(numbers: dict[str, float | None], split: str) -> str:

@@ -68,7 +68,7 @@ def test_no_files_give_no_batches():
 
 
 def test_rows_beyond_the_memory_are_refused(path):
-    with pytest.raises(InputError, match="a fifth of --loader_memory; raise it, or .* pyarrow"):
+    with pytest.raises(InputError, match="a fifth of `loader_memory`; raise it, or .* pyarrow"):
         opened([path], None, memory_bytes=500)
 
 
@@ -78,7 +78,7 @@ def test_what_a_library_cannot_read_is_told(path):
 
     with pytest.raises(
         InputError,
-        match="made_up cannot read .*file.parquet: out of bounds timestamp; choose --data_loader_engine pyarrow",
+        match="made_up cannot read .*file.parquet: out of bounds timestamp; choose `data_loader_engine` pyarrow",
     ):
         opened([path], fail)
 
@@ -86,7 +86,7 @@ def test_what_a_library_cannot_read_is_told(path):
 @pytest.mark.parametrize(("name", "package"), [("nvtabular", "merlin.loader.torch"), ("petastorm", "petastorm")])
 def test_a_missing_package_is_told_with_the_command_that_installs_it(name, package, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(InputError, match=f"--data_loader_engine {name} cannot be used .* `make engine-{name}`"):
+    with pytest.raises(InputError, match=f"`data_loader_engine` {name} cannot be used .* `make engine-{name}`"):
         READERS[name].check_usable(str(tmp_path))
 
 
@@ -100,7 +100,7 @@ def test_what_does_not_fit_together_is_refused_for_the_engines_that_hold_it(path
     other = write("other.parquet", item=[[1, 2]], time=TIMES[:1])
     room = 5 * size
     PETASTORM.check_readable([[path], [other], [path]], SCHEMA, room)
-    with pytest.raises(InputError, match="other.parquet may take .* a fifth of --loader_memory"):
+    with pytest.raises(InputError, match="other.parquet may take .* a fifth of `loader_memory`"):
         PETASTORM.check_readable([[other], [path, other]], SCHEMA, room)
 
 

@@ -155,3 +155,9 @@ def test_a_file_that_is_no_parquet_is_named(database, tmp_path):
 def test_a_memory_limit_that_is_none_is_an_error(tmp_path):
     with pytest.raises(InputError, match="`memory_limit` 'much': expected a size"):
         DuckDB(tmp_path, memory_limit="much")
+
+
+def test_a_large_table_comes_in_parts(database, table):
+    numbers = table(n=list(range(10)))
+    parts = [batch["n"].to_pylist() for batch in database.batches(numbers.order_by("n"), 4)]
+    assert sum(parts, []) == list(range(10)) and len(parts) > 1

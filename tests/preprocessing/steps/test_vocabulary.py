@@ -62,3 +62,12 @@ def test_events_get_ids_in_the_place_of_raw_values(database, table):
     made = {name: vocabulary.extended(database, name, events, None) for name in ("item_id", "kind")}
     rows = database.rows(vocabulary.with_ids(events, made).order_by("_time"))
     assert [(row["item_id"], row["kind"], row["_first_seen"]) for row in rows] == [(1, 1, 1), (2, 2, 2), (1, 1, 1)]
+
+
+def test_values_of_no_vocabulary_may_be_0(database, table):
+    events = table(item_id=["a", "x", "b", None])
+    words = table(raw=["a", "b"], id=[1, 2], first_seen=[10, 20])
+    found = vocabulary.with_ids(events, {"item_id": vocabulary.Vocabulary(words, 2)}, has_unknown=True)
+    rows = sorted((row["item_id"], row["_first_seen"]) for row in database.rows(found) if row["item_id"])
+    assert rows == [(1, 10), (2, 20)]
+    assert [row["item_id"] for row in database.rows(found)].count(0) == 2

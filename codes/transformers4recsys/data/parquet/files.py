@@ -67,15 +67,17 @@ def parquet_parts(folder: str) -> tuple[str, ...]:
 
 
 def open_parquet(path: str, metadata: pq.FileMetaData | None = None, *, buffer_size: int = 0) -> pq.ParquetFile:
-    """Open one parquet file; InputError tells why it cannot be read.
+    """Open one parquet file; InputError says why it cannot be read.
 
     With a `buffer_size`, that many bytes of a column chunk are read at a time, else the whole chunk.
     """
     file_system, location = locate(path)
     # Reading ahead whole column chunks would undo the buffer.
-    how = {"buffer_size": buffer_size, "pre_buffer": not buffer_size}
+    pre_buffer = not buffer_size
     try:
-        return pq.ParquetFile(location, metadata=metadata, filesystem=file_system, **how)
+        return pq.ParquetFile(
+            location, metadata=metadata, filesystem=file_system, buffer_size=buffer_size, pre_buffer=pre_buffer
+        )
     except (FileNotFoundError, PermissionError) as error:
         raise InputError(f"{path} cannot be opened: {error.strerror or _first_line(error)}") from error
     except (pa.ArrowException, OSError) as error:
@@ -83,10 +85,10 @@ def open_parquet(path: str, metadata: pq.FileMetaData | None = None, *, buffer_s
 
 
 def unreadable(path: str, error: Exception) -> InputError:
-    """Say that a file's content is no whole parquet file."""
+    """Say that a file does not hold a whole parquet file."""
     return InputError(
-        f"{path} cannot be read as parquet: {_first_line(error)}. It is no parquet file, or was cut short while it was "
-        "written or copied; write or copy it again"
+        f"{path} cannot be read as parquet: {_first_line(error)}. It is not a parquet file, or was truncated while "
+        "it was written or copied; write or copy it again"
     )
 
 

@@ -31,7 +31,8 @@ class RaggedTable:
     def last(self, rows: np.ndarray, lengths: np.ndarray) -> RaggedTable:
         """Take the last `lengths` values of each of `rows`, both (T,)."""
         offsets = np.concatenate([[0], lengths.cumsum()])
-        places = np.arange(offsets[-1]) + np.repeat(self.offsets[rows + 1] - offsets[1:], lengths)
+        places: np.ndarray = np.repeat(self.offsets[rows + 1] - offsets[1:], lengths)
+        places += np.arange(len(places))
         return RaggedTable(offsets, {name: values.take(places) for name, values in self.values.items()})
 
 
@@ -85,11 +86,12 @@ def collate(columns: Sequence[RaggedTable], num_rows: np.ndarray) -> Iterator[Ba
         max_lengths = np.maximum.reduceat(np.diff(rows.offsets), firsts).tolist()
         num_values = (rows.offsets[firsts + num_rows] - rows.offsets[firsts]).tolist()
         # Each batch has one offset more than rows, and counts from its own first value.
-        places = np.arange(num_rows.sum() + len(num_rows)) - np.repeat(np.arange(len(num_rows)), num_rows + 1)
+        batch_of_offset = np.repeat(np.arange(len(num_rows)), num_rows + 1)
+        places = np.arange(len(batch_of_offset)) - batch_of_offset
         offsets = rows.offsets[places] - np.repeat(rows.offsets[firsts], num_rows + 1)
-        offsets_by_batch = torch.from_numpy(offsets).split((num_rows + 1).tolist())
+        offsets_by_batch = torch.split(torch.as_tensor(offsets), (num_rows + 1).tolist())
         for name, values in rows.values.items():
-            values_by_batch = torch.from_numpy(values).split(num_values)
+            values_by_batch = torch.split(torch.as_tensor(values), num_values)
             for number, batch in enumerate(by_batch):
                 batch[name] = Jagged(values_by_batch[number], offsets_by_batch[number], max_lengths[number])
     return map(Batch, by_batch)

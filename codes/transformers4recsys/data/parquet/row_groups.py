@@ -63,9 +63,9 @@ def read_slices(
 
     Threads read several columns at once. Only what is opened with a buffer is never held whole.
     """
-    wanted = {"row_groups": None if numbers is None else list(numbers), "columns": list(names)}
+    row_groups = None if numbers is None else list(numbers)
     try:
-        yield from parquet.iter_batches(num_rows, use_threads=use_threads, **wanted)
+        yield from parquet.iter_batches(num_rows, row_groups=row_groups, columns=list(names), use_threads=use_threads)
     except (pa.ArrowException, OSError) as error:
         raise unreadable(file, error) from error
 
@@ -74,7 +74,7 @@ def row_groups(
     files: Sequence[str], schema: Schema, footers: Mapping[str, pq.FileMetaData] | None = None
 ) -> list[RowGroup]:
     """List the row groups of all files, in order; only footers are read, but for those that are known already."""
-    groups = []
+    groups: list[RowGroup] = []
     for file in files:
         metadata = footers[file] if footers and file in footers else open_parquet(file).metadata
         for number in range(metadata.num_row_groups):

@@ -58,15 +58,15 @@ class Library:
         except pa.ArrowException as error:
             files = ", ".join(dict.fromkeys(group.file for group in groups))
             raise InputError(
-                f"{self.name} cannot read {files}: {error}; choose --data_loader_engine pyarrow"
+                f"{self.name} cannot read {files}: {error}; choose `data_loader_engine` pyarrow"
             ) from error
 
     def check_usable(self, data_path: str) -> None:
         """Raise InputError if the package is not installed, or cannot read from such a place."""
         if not is_local(data_path):
             raise InputError(
-                f"--data_loader_engine {self.name} reads local files only, not {data_path}; copy them, "
-                "or choose --data_loader_engine pyarrow"
+                f"`data_loader_engine` {self.name} reads local files only, not {data_path}; copy them, "
+                "or choose `data_loader_engine` pyarrow"
             )
         try:
             with warnings.catch_warnings():
@@ -75,10 +75,10 @@ class Library:
                 importlib.import_module(self.package)
         except ImportError as error:
             raise InputError(
-                f"--data_loader_engine {self.name} cannot be used in this environment ({error}): its package needs "
+                f"`data_loader_engine` {self.name} cannot be used in this environment ({error}): its package needs "
                 f"older versions of pyarrow, numpy and pandas than the others. `make engine-{self.name}` installs it "
                 "in an environment of its own and tries it; then run "
-                f".venv-{self.name}/bin/transformers4recsys train ..., or choose --data_loader_engine pyarrow here"
+                f".venv-{self.name}/bin/transformers4recsys train ..., or choose `data_loader_engine` pyarrow here"
             ) from error
 
     def check_readable(self, together: Iterable[Sequence[str]], schema: Schema, memory_bytes: int) -> None:
@@ -89,7 +89,7 @@ class Library:
                 if re.search(self.unreadable_in_paths, local_path(file)):
                     raise InputError(
                         f"{file}: {self.name} cannot read a path with #, ? or ;: rename it, "
-                        "or choose --data_loader_engine pyarrow"
+                        "or choose `data_loader_engine` pyarrow"
                     )
                 if file not in sizes:
                     sizes[file] = sum(group.num_bytes for group in row_groups([file], schema))
@@ -123,6 +123,6 @@ def require_room(files: Sequence[str], num_bytes: int, room: int) -> None:
     if num_bytes > room:
         raise InputError(
             f"the rows of {', '.join(files)} may take {num_bytes / 1e9:.3g} GB, but this reader holds them all "
-            f"and may hold {room / 1e9:.3g} GB, a fifth of --loader_memory; raise it, "
-            "or choose --data_loader_engine pyarrow, which streams"
+            f"and may hold {room / 1e9:.3g} GB, a fifth of `loader_memory`; raise it, "
+            "or choose `data_loader_engine` pyarrow, which streams"
         )

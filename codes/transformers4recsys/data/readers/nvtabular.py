@@ -32,9 +32,9 @@ def read_tables(
 
 
 def _read_file(groups: Sequence[RowGroup], types: Mapping[str, pa.DataType], part_mem_fraction: float) -> pa.Table:
-    from merlin.io import Dataset  # pyright: ignore[reportMissingImports]
-    from merlin.loader.torch import Loader  # pyright: ignore[reportMissingImports]
-    from merlin.schema import ColumnSchema, Schema  # pyright: ignore[reportMissingImports]
+    from merlin.io import Dataset  # pyright: ignore[reportMissingModuleSource]
+    from merlin.loader.torch import Loader  # pyright: ignore[reportMissingModuleSource]
+    from merlin.schema import ColumnSchema, Schema  # pyright: ignore[reportMissingModuleSource]
 
     with warnings.catch_warnings():
         # It calls reading without a GPU experimental, and small row groups slow.
@@ -72,7 +72,7 @@ def _is_readable(groups: Sequence[RowGroup], name: str, column_type: pa.DataType
         return False
     if not is_list(column_type):
         return True
-    # Any value is enough, so most often the first slice tells.
+    # Any value is enough, so most often the first slice decides.
     slices = (rows for group in groups for rows in group.read_slices([name], 8_192))
     return any(len(rows.column(name).flatten()) for rows in slices)
 

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,9 +16,6 @@ from transformers4recsys.data.parquet.columns import is_list
 from transformers4recsys.data.parquet.files import open_parquet
 from transformers4recsys.data.parquet.row_groups import RowGroup
 from transformers4recsys.data.readers.library import Library, Reading, as_column, local_path
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 READABLE = (
     pa.types.is_int8,
@@ -55,8 +52,8 @@ def read_tables(
             yield [group], _unpacked(columns, readable, types[group.file])
 
 
-def packed(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Turn R rows into one: of each column its values (N,), and the lengths of its lists (R,), empty without lists.
+def packed(rows: Any, names: Sequence[str]) -> Any:
+    """Turn a data frame of R rows into one row: of each column its values (N,), and the lengths (R,) of any lists.
 
     Petastorm makes a matrix of a list column, which takes lists of one length; one row has but one.
     """
@@ -67,16 +64,14 @@ def packed(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
             lengths = np.fromiter(map(len, values), np.int64, len(values))
             values = np.concatenate(values) if len(values) else np.empty(0)
         columns[f"values_{number}"], columns[f"lengths_{number}"] = [values], [lengths]
-    # This runs in petastorm's workers, which have pandas.
-    import pandas as pd
-
-    return pd.DataFrame(columns)
+    # A data frame too; pandas itself is imported by petastorm's workers alone.
+    return type(rows)(columns)
 
 
 def _open_reader(
     stack: ExitStack, files: Sequence[str], names: Sequence[str], pool_type: str, share: tuple[int, int]
 ) -> Iterator[Sequence[np.ndarray]]:
-    from petastorm import TransformSpec, make_batch_reader  # pyright: ignore[reportMissingImports]
+    from petastorm import TransformSpec, make_batch_reader  # pyright: ignore[reportMissingModuleSource]
 
     # Names of its own: petastorm's must not begin with an underscore, as those of negatives do.
     fields = [f"{part}_{number}" for number in range(len(names)) for part in ("values", "lengths")]

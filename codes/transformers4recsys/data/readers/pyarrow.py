@@ -1,4 +1,4 @@
-"""Reads day files and cuts them into batches: with pyarrow, streamed where memory asks for it, or with a library."""
+"""Reads day files and collates them to batches: with pyarrow, streamed where memory asks for it, or with a library."""
 
 from __future__ import annotations
 
@@ -80,7 +80,11 @@ class DayReader:
             require_room(files, num_bytes, block_bytes)
             self.source = _Held(library.pieces(groups, names, reading, as_ragged), order)
         elif num_bytes <= block_bytes:
-            pieces = mapped(lambda group: as_ragged(group.read(names)), groups, reading.workers_count)
+
+            def read(group: RowGroup) -> list[RaggedTable]:
+                return as_ragged(group.read(names))
+
+            pieces = mapped(read, groups, reading.workers_count)
             self.source = _Held(pieces, order)
         else:
             log.info("rows of %.1f GB are streamed in blocks of %.1f GB", num_bytes / 1e9, block_bytes / 1e9)

@@ -47,7 +47,8 @@ class Streamed:
 
     def blocks(self, epoch: int) -> Iterator[tuple[list[list[RaggedTable]], np.ndarray]]:
         """Yield the pieces of each block, and the order of their rows."""
-        groups = [self.groups[number] for number in self.order(len(self.groups), epoch=epoch)]
+        numbers: list[int] = self.order(len(self.groups), epoch=epoch).tolist()
+        groups = [self.groups[number] for number in numbers]
         sizes = [size for group in groups for size in self._sizes(group)]
         pieces = read_ahead(self._steps(groups), num_threads=self.workers_count, max_bytes=self.ahead_bytes)
         for part, num_pieces in enumerate(block_lengths(sizes, self.block_bytes), start=1):
@@ -84,7 +85,8 @@ class Streamed:
 
 def block_lengths(sizes: Sequence[int], most: int) -> list[int]:
     """Say how many pieces, one after the other, make up each block: as many as stay within `most`, but one."""
-    lengths, held = [], 0
+    lengths: list[int] = []
+    held = 0
     for size in sizes:
         if lengths and held + size <= most:
             lengths[-1] += 1

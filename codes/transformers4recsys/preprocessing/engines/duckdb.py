@@ -148,10 +148,16 @@ class DuckDB:
         with _explained():
             return table.to_pyarrow().to_pylist()
 
+    def batches(self, table: ir.Table, size: int) -> Iterator[pa.RecordBatch]:
+        """Fetch a large table in parts of `size` rows; nothing else can be asked in between."""
+        with _explained():
+            yield from self._ibis.con.cursor().sql(self._ibis.compile(table)).to_arrow_reader(size)
+
     def write(self, tables: Mapping[Path, ir.Table]) -> None:
         """Write each table, in its order, as one parquet file; several side by side, since one takes one core."""
         with _explained(), ThreadPoolExecutor(max_workers=self._threads) as pool:
-            list(pool.map(self._write_one, tables, tables.values()))
+            queries = map(self._ibis.compile, tables.values())
+            list(pool.map(lambda path, query: _copy(self._ibis.con.cursor(), path, query), tables, queries))
 
     def write_days(self, rows: ir.Table, files: Mapping[tuple[int, str], Path], names: Mapping[str, str]) -> None:
         """Write rows of `with_lists` by day and split, as they are kept: by `_row`."""
@@ -161,9 +167,6 @@ class DuckDB:
             part = of_day if split == TRAIN else of_day.filter(of_day["_half"] == split)
             tables[path] = part.select(**{new: part[name] for name, new in names.items()})
         self.write(tables)
-
-    def _write_one(self, path: Path, table: ir.Table) -> None:
-        self._ibis.con.cursor().execute(f"COPY ({self._ibis.compile(table)}) TO {_quoted(path)} (FORMAT PARQUET)")
 
     def close(self) -> None:
         self._ibis.disconnect()
@@ -224,6 +227,10 @@ def _quoted(text: str | Path) -> str:
 
 def _name(column: str) -> str:
     return '"' + column.replace('"', '""') + '"'
+
+
+def _copy(cursor: duckdb.DuckDBPyConnection, path: Path, query: str) -> None:
+    cursor.execute(f"COPY ({query}) TO {_quoted(path)} (FORMAT PARQUET)")
 
 
 def _first_line(error: Exception) -> str:

@@ -1,0 +1,206 @@
+"""Raw events give the model what the day files hold, and recommending from them equals evaluating."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from transformers4recsys.commands import recommend as command
+from transformers4recsys.errors import InputError
+from transformers4recsys.recommender import Recommender
+
+DAYS = ("2024-01-05", "2024-01-06", "2024-01-07")
+
+
+def day_files(shop, split="train", days=DAYS):
+    tables = [pq.read_table(shop / "days" / f"session_start_date={day}-{split}.parquet") for day in days]
+    return pa.concat_tables(tables).to_pylist()
+
+
+def lists_by_session(reader, found):
+    """The input columns of each session, its history's included."""
+    rows = {}
+    for request in reader.requests(found):
+        if not len(request.known):
+            continue
+        tables = filter(None, [request.sessions.current, request.sessions.past])
+        for table in tables:
+            for name, values in table.values.items():
+                for session, part in zip(request.names.to_pylist(), np.split(values, table.offsets[1:-1]), strict=True):
+                    rows.setdefault(session, {})[name] = part
+    return rows
+
+
+@pytest.fixture
+def aware(train_on_shop):
+    return train_on_shop(model_type="gru", session_aware=True)
+
+
+def test_features_equal_those_of_the_day_files(aware, shop):
+    reader = Recommender.load(aware).event_reader(threads=1)
+    with reader.opened_table(pq.read_table(shop / "log.parquet")) as found:
+        rows = lists_by_session(reader, found)
+    expected = day_files(shop)
+    assert len(expected) > 100
+    names = [feature.name for feature in reader.schema.columns]
+    assert len(names) == 2 * 12 and "bef_relative_price" in names
+    for row in expected:
+        for name in names:
+            found = rows[row["session_id"]][name]
+            found = found if name.startswith("bef_") else found[-5:]
+            np.testing.assert_allclose(found, row[name], atol=1e-6, err_msg=f"{row['session_id']} {name}")
+    assert any(len(row["bef_product"]) for row in expected)
+
+
+def without_last_item(shop, rows, *, last_of_user):
+    """Raw events less those of the last item of each session in `rows`; give these sessions by their place in it."""
+    log = pq.read_table(shop / "log.parquet").to_pandas()
+    later = set()
+    if last_of_user:
+        known = pd.DataFrame([row for row in day_files(shop) if row["user_id"] is not None])
+        later = set(known.session_id) - set(known.sort_values("session_start").groupby("user_id").tail(1).session_id)
+    ends = {}
+    for place, row in enumerate(rows):
+        times = row["event_time"]
+        if times[-1] > times[-2] and row["session_id"] not in later:
+            ends[row["session_id"]] = (place, times[-1])
+    end = log.visit.map({session: time for session, (_, time) in ends.items()}).astype("datetime64[us]")
+    return log[~(log.time >= end)], {session: place for session, (place, _) in ends.items()}
+
+
+RUNS = {
+    "gpt2": {"model_type": "gpt2"},
+    "gru": {"model_type": "gru", "session_aware": True},
+    "xlnet masked": {"model_type": "xlnet", "mlm": True, "attn_type": "bi", "session_aware": True},
+    "bert masked": {"model_type": "bert", "mlm": True},
+    "gpt2 item": {"model_type": "gpt2", "config": "features_item_id.yaml"},
+    "bert masked item": {"model_type": "bert", "mlm": True, "config": "features_item_id.yaml"},
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_recommending_from_events_equals_evaluating(name, train_on_shop, shop):
+    output = train_on_shop(**RUNS[name])
+    rows = day_files(shop, "valid", DAYS[-1:])
+    predictions = pq.read_table(output / "pred_logs" / f"preds_date_{DAYS[-1]}.parquet").to_pylist()
+    assert len(predictions) == len(rows)
+    events, places = without_last_item(shop, rows, last_of_user="session_aware" in RUNS[name])
+    assert len(places) > 5
+    found = Recommender.load(output, device="cpu").recommend(events, k=7).to_pandas().groupby("session")
+    raw = pq.read_table(shop / "days" / "vocabulary" / "product.parquet").to_pandas().set_index("id").raw
+    for session, place in places.items():
+        lists = found.get_group(session)
+        assert lists.item.tolist() == raw[predictions[place]["rec_item_ids"]].tolist()
+        np.testing.assert_allclose(lists.score, predictions[place]["rec_item_scores"], atol=1e-5)
+
+
+@pytest.fixture
+def recommender(train_on_shop):
+    return Recommender.load(train_on_shop(model_type="gru"), device="cpu")
+
+
+def test_tables_of_other_libraries_give_the_same(recommender, shop):
+    import polars as pl
+
+    log = pq.read_table(shop / "log.parquet")
+    expected = recommender.recommend(log, k=3)
+    assert recommender.recommend(log.to_pandas(), k=3).equals(expected)
+    assert recommender.recommend(pl.from_arrow(log), k=3).equals(expected)
+    assert len(set(expected.column("session").to_pylist())) == 150
+
+
+def test_what_is_not_known_is_counted(recommender):
+    time = [pd.Timestamp("2024-01-08")] * 5
+    sku, visit = ["sku-1", "sku-2", "new", "new", None], ["a", "a", "a", "b", "c"]
+    events = pd.DataFrame({"visit": visit, "sku": sku, "time": time, "brand": ["A", "?", "?", "?", "?"]})
+    table = recommender.recommend(events, k=2, fallback="popular")
+    assert table.column("session").to_pylist() == ["a", "a", "b", "b"]
+    assert table.column("is_fallback").to_pylist() == [False, False, True, True]
+    counts = {name.decode(): int(count) for name, count in table.schema.metadata.items()}
+    assert counts["events"] == 5 and counts["dropped_no_item"] == 1
+    assert counts["unknown_items"] == 2 and counts["unknown_brand"] == 3
+    assert counts["sessions"] == 2 and counts["sessions_without_known_item"] == 1
+
+
+def test_missing_columns_of_an_item_come_from_the_item_table(recommender, shop):
+    log = pq.read_table(shop / "log.parquet").to_pandas()
+    items = pq.read_table(shop / "days" / "items.parquet").to_pandas().set_index("raw")
+    own = ["category", "brand", "weight", "price"]
+    events = log.drop(columns=own)
+    given = events.join(items[own], on="sku")
+    expected = recommender.recommend(given, k=3)
+    assert recommender.recommend(events, k=3).equals(expected)
+    assert not recommender.recommend(events.assign(price=1.0), k=3).equals(expected)
+
+
+def test_lists_of_ids_read_what_is_known_of_their_items(recommender, shop):
+    """A list is a session whose events have no time: what depends on times reads 0."""
+    skus = ["sku-3", "sku-4", "sku-9"]
+    events = pd.DataFrame({"visit": ["a"] * 3, "sku": skus})
+    from_events = recommender.recommend(events, k=5)
+    from_ids = recommender.recommend([["?", *skus]], k=5)
+    assert from_ids.column("item").equals(from_events.column("item"))
+    np.testing.assert_allclose(from_ids.column("score"), from_events.column("score"), atol=1e-5)
+    inputs = recommender._item_inputs.columns_of(np.array([2]))
+    items = pq.read_table(shop / "days" / "items.parquet").to_pylist()[1]
+    brands = pq.read_table(shop / "days" / "vocabulary" / "brand.parquet").to_pylist()
+    assert inputs["brand"] == next(row["id"] for row in brands if row["raw"] == items["brand"])
+    assert inputs["hour_sin"] == inputs["item_age"] == inputs["time_since_last"] == 0
+    assert inputs["relative_price"] != 0
+
+
+def test_lists_by_session_are_named(recommender, shop):
+    log = pq.read_table(shop / "log.parquet")
+    best = recommender.recommend(log, k=1).to_pandas().set_index("session").item
+    table = recommender.recommend(log, k=1, exclude={"v000": [best["v000"]]}).to_pandas().set_index("session").item
+    assert table["v000"] != best["v000"] and (table.drop("v000") == best.drop("v000")).all()
+    with pytest.raises(InputError, match="`exclude`: with events, give one list, or a mapping"):
+        recommender.recommend(log, exclude=[["sku-1"], ["sku-2"]])
+
+
+def test_seen_items_are_all_those_of_the_session(recommender, shop):
+    log = pq.read_table(shop / "log.parquet")
+    found = recommender.recommend(log, k=25, exclude_seen=True).to_pandas()
+    seen = log.to_pandas().groupby("visit").sku.agg(set)
+    for session, lists in found.groupby("session"):
+        assert not set(lists["item"]) & seen[session] and len(lists) == 25 - len(seen[session])
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_text_files_give_the_same_as_parquet(ending, recommender, shop, tmp_path):
+    log = pq.read_table(shop / "log.parquet")
+    path = tmp_path / f"log.{ending}"
+    if ending == "csv":
+        pa.csv.write_csv(log, path)
+    else:
+        log.to_pandas().to_json(path, orient="records", lines=True, date_format="iso")
+    reader = recommender.event_reader()
+    with reader.opened_files("csv" if ending == "csv" else "json", [str(path)]) as found:
+        tables = [recommender.recommend_request(request, recommender.filters(3)) for request in reader.requests(found)]
+    expected = recommender.recommend(log, k=3).replace_schema_metadata(None)
+    assert pa.concat_tables([table.replace_schema_metadata(None) for table in tables]).equals(expected)
+
+
+def test_events_without_a_needed_column_are_refused(recommender):
+    with pytest.raises(InputError, match="no column 'sku', the `item_column` of the run; there are visit"):
+        recommender.recommend(pd.DataFrame({"visit": ["a"]}))
+    with pytest.raises(InputError, match="no column 'visit', the `session_column`"):
+        recommender.recommend(pd.DataFrame({"sku": ["a"]}))
+
+
+def test_no_event_gives_no_row(recommender, shop):
+    table = recommender.recommend(pq.read_table(shop / "log.parquet")[:0])
+    assert table.num_rows == 0 and table.column_names[0] == "session"
+    events = pd.DataFrame({"visit": ["a"], "sku": ["new"], "time": [pd.Timestamp("2024-01-08")]})
+    assert recommender.recommend(events).num_rows == 0
+
+
+def test_the_command_reads_events(recommender, shop, tmp_path):
+    log, output = shop / "log.parquet", tmp_path / "out.parquet"
+    command.run({"run": str(tmp_path / "run"), "input": [str(log)], "output": str(output), "k": 3, "device": "cpu"})
+    expected = recommender.recommend(pq.read_table(log), k=3)
+    assert pq.read_table(output).equals(expected.replace_schema_metadata(None))
