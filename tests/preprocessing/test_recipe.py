@@ -76,6 +76,19 @@ def test_past_sessions_need_a_user():
         ({"names": {"item_id": "event_time"}}, "two output columns are called 'event_time'"),
         ({"categorical_columns": ["event_time"]}, "column 'event_time': this name is taken"),
         ({"categorical_columns": ["category"], "category_column": "kind"}, "column 'category': this name is taken"),
+        ({"categorical_columns": ["../x"]}, "column '../x' cannot name a file of the output"),
+        ({"categorical_columns": ["a/b"]}, "give it another name by `names`, such as {'a/b': a_b}"),
+        ({"names": {"item_id": "..\\x"}}, "cannot name a file of the output"),
+        ({"names": {"item_id": ".hidden"}}, "cannot name a file of the output"),
+        ({"categorical_columns": ["brand", "Brand"]}, "two output columns are called 'brand'"),
+        ({"separator": "\n"}, "`separator` '.n': give one to four characters"),
+        ({"quote": "''"}, "`quote` \"''\": give one character, or none"),
+        ({"separator": '"', "quote": '"'}, "holds the `quote`"),
+        ({"encoding": "cp9999"}, "`encoding` 'cp9999' is unknown"),
+        ({"encoding": "hex"}, "`encoding` 'hex' is unknown"),
+        ({"decimal": ";"}, "`decimal` ';': allowed are ., ,"),
+        ({"bad_lines": "drop"}, "`bad_lines` 'drop': allowed are refuse, skip"),
+        ({"column_names": ["a", "A"]}, "`column_names`: 'a' is there twice"),
         ({"numeric_columns": ["_time"]}, "column '_time': this name is taken"),
     ],
 )
@@ -99,6 +112,20 @@ def test_a_file_that_cannot_be_used_is_an_error(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(InputError, match=message):
         read_recipe(path)
+
+
+def test_numbers_that_yaml_takes_for_text_are_numbers(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        "item_column: product\ntime_column: time\nsession_column: visit\nspare_ids: 1e-1\nseparator: '\\t'\n"
+    )
+    recipe = read_recipe(path)
+    assert (recipe.spare_ids, recipe.separator) == (0.1, "\t")
+
+
+def test_a_column_whose_name_leaves_the_folder_can_be_given_another(tmp_path):
+    recipe = Recipe(**LEAST, categorical_columns=["../x"], names={"../x": "x"})
+    assert recipe.output_name("../x") == "x"
 
 
 def test_a_file_that_is_not_there_is_an_error(tmp_path):
