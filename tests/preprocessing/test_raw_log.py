@@ -64,7 +64,7 @@ def test_a_row_of_another_length_far_below_is_named_and_no_row_vanishes(write, r
 
 
 def test_a_quote_in_a_value_far_below_is_no_error(write, read, recipe):
-    rows = ["s{0},2024-01-05 10:00:00,{1}".format(i // 4, '"a,""b"""' if i == 35_000 else "x") for i in range(40_000)]
+    rows = [f"s{i // 4},2024-01-05 10:00:00," + ('"a,""b"""' if i == 35_000 else "x") for i in range(40_000)]
     found = read(write("log.csv", HEAD + "\n".join(rows)), recipe())
     assert found[1].read == 40_000 and found[0][0] == {"visit": "s8750", "product": 'a,"b"'}
 
