@@ -9,14 +9,15 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
+import transformers
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention, silu
-from transformers.activations import ACT2FN
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.encoders.packing import Packing, pack
 from transformers4recsys.model.encoders.settings import EncoderSettings
 from transformers4recsys.outputs import Encoded
+from transformers4recsys.settings import choose
 
 
 class Attention(nn.Module):
@@ -47,7 +48,7 @@ class FeedForward(nn.Module):
     def __init__(self, settings: EncoderSettings):
         super().__init__()
         self.first = nn.Linear(settings.d_model, settings.d_model)
-        self.activation = ACT2FN[settings.hidden_act]
+        self.activation = transformers.activations.ACT2FN[settings.hidden_act]
         self.dropout = nn.Dropout(settings.dropout)
         self.second = nn.Linear(settings.d_model, settings.d_model)
 
@@ -102,8 +103,8 @@ class Layer(nn.Module):
 class PreNormTransformer(nn.Module):
     """Layers over packed sessions with learned positions, and a last norm; no position sees a later one.
 
-    With `is_packed` off the sessions stay padded, which gives the same hidden states to rounding: the plain twin, and
-    the form in which the encoder can be exported.
+    With `is_packed` off, and in a graph for export, the sessions stay padded, which gives the same hidden states to
+    rounding.
     """
 
     used_settings: frozenset[str] = frozenset(
@@ -123,7 +124,7 @@ class PreNormTransformer(nn.Module):
 
     def forward(self, inputs_BLD: Tensor, padding_mask_BL: Tensor) -> Encoded:
         wants_attentions = self.has_attentions and not self.training
-        if self.is_packed and not wants_attentions:
+        if self.is_packed and not wants_attentions and not torch.compiler.is_exporting():
             packing = pack(padding_mask_BL)
             hidden_RSD, _ = self._encode(packing.packed(inputs_BLD), packing.position_ids(), _sees_earlier(packing))
             return Encoded(packing.unpacked(hidden_RSD))
@@ -163,8 +164,7 @@ def ligr(settings: EncoderSettings) -> PreNormTransformer:
 def _check(settings: EncoderSettings) -> None:
     if settings.d_model % settings.n_head:
         raise InputError(f"`d_model` {settings.d_model} must be a multiple of `n_head` {settings.n_head}")
-    if settings.hidden_act not in ACT2FN:
-        raise InputError(f"`hidden_act` {settings.hidden_act!r} is unknown; choose one of {', '.join(sorted(ACT2FN))}")
+    choose(transformers.activations.ACT2FN, settings.hidden_act, "hidden_act")
 
 
 def _sees_earlier(packing: Packing) -> Tensor:

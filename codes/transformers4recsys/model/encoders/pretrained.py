@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
+import transformers
 
 from transformers4recsys.errors import InputError, in_one_line
 from transformers4recsys.model.encoders.huggingface import HuggingFaceEncoder, around, from_config
@@ -40,7 +40,7 @@ def around_saved_weights(name: str, cache_dir: str | None, settings: EncoderSett
     implementation = {"attn_implementation": "eager"} if settings.has_attentions else {}
     try:
         # Weights in pickles are not read: they may run any program.
-        model, loaded = AutoModel.from_pretrained(
+        model, loaded = transformers.AutoModel.from_pretrained(
             name,
             config=config,
             cache_dir=cache_dir,
@@ -55,16 +55,16 @@ def around_saved_weights(name: str, cache_dir: str | None, settings: EncoderSett
     return around(model, settings)
 
 
-def _require_weights(model: PreTrainedModel, missing: Collection[str]) -> None:
+def _require_weights(model: transformers.PreTrainedModel, missing: Collection[str]) -> None:
     """Raise ValueError where a file gave too few weights, which the library would draw anew in silence."""
     num_weights = len(model.state_dict())
     if len(missing) > MOST_MISSING * num_weights:
         raise ValueError(f"its file has {num_weights - len(missing)} of the {num_weights} weights of this architecture")
 
 
-def _configuration(name: str, cache_dir: str | None) -> PretrainedConfig:
+def _configuration(name: str, cache_dir: str | None) -> transformers.PretrainedConfig:
     try:
-        return AutoConfig.from_pretrained(name, cache_dir=cache_dir, trust_remote_code=False)
+        return transformers.AutoConfig.from_pretrained(name, cache_dir=cache_dir, trust_remote_code=False)
     except Exception as error:
         raise InputError(
             f"{name}: no configuration of the transformers library there ({in_one_line(error)}); give the "
@@ -72,7 +72,7 @@ def _configuration(name: str, cache_dir: str | None) -> PretrainedConfig:
         ) from error
 
 
-def _has_room(config: PretrainedConfig, settings: EncoderSettings, name: str) -> None:
+def _has_room(config: transformers.PretrainedConfig, settings: EncoderSettings, name: str) -> None:
     positions = getattr(config, "max_position_embeddings", None) or settings.max_length
     if 0 < positions < settings.max_length:
         raise InputError(
