@@ -8,7 +8,7 @@ from pathlib import Path
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.build import ModelSettings, build_model
 from transformers4recsys.model.next_item import NextItemModel
-from transformers4recsys.recommender.opened_run import WEIGHTS, RunFolder
+from transformers4recsys.run_folder import WEIGHTS, RunFolder
 from transformers4recsys.schema import SessionSettings
 from transformers4recsys.settings import pick
 
