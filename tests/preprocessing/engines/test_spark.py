@@ -223,7 +223,7 @@ print([spark._session.conf.get(name) for name in names])
 
 def test_what_spark_submit_says_stays(tmp_path):
     submit = "--master local[1] --conf spark.sql.shuffle.partitions=3 pyspark-shell"
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "codes"), "PYSPARK_SUBMIT_ARGS": submit}
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3] / "codes"), "PYSPARK_SUBMIT_ARGS": submit}
     command = [sys.executable, "-c", STARTED, str(tmp_path)]
     ended = subprocess.run(command, env=env, check=True, capture_output=True, text=True)
     assert ended.stdout.strip() == "['local[1]', '3', 'false']"
