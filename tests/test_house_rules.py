@@ -19,6 +19,7 @@ MAY_IMPORT_LATE = {
     "data/readers/nvtabular.py",
     "data/readers/petastorm.py",
     "preprocessing/engines/spark.py",
+    "api.py",
     "commands/recommend.py",
     "recommender/recommender.py",
 }

@@ -6,14 +6,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from transformers4recsys.api import preprocess, train
     from transformers4recsys.recommender import Recommender
 
     __version__: str
 
 # Where each public name comes from; it is imported when it is first asked for.
-_MODULE_OF = {"Recommender": "transformers4recsys.recommender"}
+_MODULE_OF = {
+    "Recommender": "transformers4recsys.recommender",
+    "preprocess": "transformers4recsys.api",
+    "train": "transformers4recsys.api",
+}
 
-__all__ = ["Recommender"]
+__all__ = ["Recommender", "preprocess", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -55,7 +55,7 @@ def test_a_day_that_memory_cannot_hold_trains_as_one_that_it_can(run_train, caps
 
 
 @pytest.mark.parametrize(("reader", "package"), [("nvtabular", "merlin.loader.torch"), ("petastorm", "petastorm")])
-def test_an_engine_that_is_not_installed_is_told_before_anything_is_written(
+def test_a_reader_that_is_not_installed_is_reported_before_anything_is_written(
     reader, package, run_train, capsys, monkeypatch
 ):
     monkeypatch.setitem(sys.modules, package, None)
@@ -64,7 +64,7 @@ def test_an_engine_that_is_not_installed_is_told_before_anything_is_written(
     assert f"`make engine-{reader}` installs it" in message and "Traceback" not in message and not folder.exists()
 
 
-def test_a_training_window_that_an_engine_cannot_hold_is_told_before_anything_is_written(
+def test_a_training_window_that_a_reader_cannot_hold_is_reported_before_anything_is_written(
     run_train, capsys, monkeypatch
 ):
     monkeypatch.setattr(Library, "check_usable", lambda *_: None)
@@ -85,7 +85,7 @@ def test_a_second_run_in_a_folder_needs_to_be_asked_for(run_train, capsys):
     assert (folder / "log.json").read_text().count("PARAMETER") == 1
 
 
-def test_missing_days_can_be_skipped_and_are_told(run_train, toy_days, capsys):
+def test_missing_days_can_be_skipped_and_are_reported(run_train, toy_days, capsys):
     (toy_days / "session_start_date=2019-10-02-valid.parquet").unlink()
     folder = run_train(end_date="2019-10-04", exit_code=2)
     assert "2019-10-02-valid.parquet" in capsys.readouterr().err

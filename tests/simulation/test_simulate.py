@@ -105,7 +105,7 @@ def test_evenings_are_busier_than_nights(log):
         ({"items": 3}, "`items` 3: must be at least 50"),
         ({"seed": -1}, "`seed` -1: must be at least 0"),
         ({"start_date": "1.10.2019"}, "`start_date` '1.10.2019' is not a valid date"),
-        ({"start_date": "9999-12-30", "days": 2}, "`start_date` 9999-12-30 `days` 2: no date beyond 9999-12-31"),
+        ({"start_date": "9999-12-30", "days": 2}, "`start_date` 9999-12-30 `days` 2: dates end at 9999-12-31"),
     ],
 )
 def test_settings_that_make_no_log_are_refused(change, message, tmp_path):

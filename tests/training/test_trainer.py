@@ -4,6 +4,7 @@ import pytest
 import torch
 from transformers import TrainerCallback, TrainingArguments
 
+from transformers4recsys.errors import InputError
 from transformers4recsys.model.encoders import ENCODERS
 from transformers4recsys.model.targets import MaskedTargets
 from transformers4recsys.schema import Schema
@@ -129,3 +130,9 @@ def test_a_dummy_batch_has_every_column():
 def test_numbers_are_told_in_words_and_so_is_that_there_are_none():
     assert format_metrics({"eval_recall@20": 0.25, "eval_ndcg@20": 0.125}, "eval") == "recall@20 0.2500, ndcg@20 0.1250"
     assert "metrics are null" in format_metrics({"eval_recall@20": None, "eval_ndcg@20": None}, "eval")
+
+
+@pytest.mark.parametrize("name", ["adamw_bnb_8bit", "lion_32bit", "schedule_free_adamw", "grokadamw"])
+def test_an_optimizer_whose_package_is_missing_is_named(name, make_trainer):
+    with pytest.raises(InputError, match=f"`optim` {name} cannot be used: .*[Ii]nstall"):
+        make_trainer(optim=name)

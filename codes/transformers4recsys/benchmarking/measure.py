@@ -98,6 +98,8 @@ def measure(set_up: SetUp) -> dict[str, Any]:
         trainer, times = build_trainer(set_up, schema, folder)
         reader = DayReader([train_file], shuffle=True, **reading)
         eval_reader = DayReader([eval_file], **reading)
+        # Items are counted as the program counts them, before it trains.
+        trainer.accelerator.unwrap_model(trainer.model).observe(reader.batches(0))
         trainer.train_reader = reader
         trainer.model.observe(reader.batches(0))
         trainer.train()

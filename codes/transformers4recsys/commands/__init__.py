@@ -18,6 +18,6 @@ COMMANDS: dict[str, Command] = {
     "simulate": Command("simulate", "write the raw click log of a made-up shop"),
     "preprocess": Command("preprocess", "turn raw logs into day files of sessions"),
     "train": Command("train", "train on day t, evaluate on day t+1, move on", uses_gpus=True),
-    "recommend": Command("recommend", "recommend items with a finished run"),
+    "recommend": Command("recommend", "recommend with a finished run: raw events or item ids in, raw item ids out"),
     "benchmark": Command("benchmark", "measure speed and memory on this machine"),
 }

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-import json
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -28,9 +28,10 @@ from transformers4recsys.model.next_item import NextItemModel
 from transformers4recsys.reporting import wandb_runs
 from transformers4recsys.reporting.attention import AttentionFiles, AttentionSettings
 from transformers4recsys.reporting.loggers import LoggerSettings, chosen_loggers, open_loggers
-from transformers4recsys.reporting.output_folder import OutputSettings, remove_half_written, start_anew
+from transformers4recsys.reporting.output_folder import OutputFolder, OutputSettings, claimed
 from transformers4recsys.reporting.predictions import PredictionSettings
 from transformers4recsys.reporting.reporter import SINKS, Reporter
+from transformers4recsys.run_folder import RunFolder
 from transformers4recsys.schema import Schema, SessionSettings
 from transformers4recsys.settings import as_values, converted, from_values, part, required, unused
 from transformers4recsys.terminal import counted, show_log_lines
@@ -44,8 +45,10 @@ from transformers4recsys.training.callbacks import (
 )
 from transformers4recsys.training.evaluation import Evaluation
 from transformers4recsys.training.incremental import DayReaders, Incremental, Protocol
+from transformers4recsys.training.inside_day import StopRequest
 from transformers4recsys.training.launch import LaunchSettings
 from transformers4recsys.training.memory import keep_freed_memory
+from transformers4recsys.training.resume import goes_on_in_place, load, open_resumed, writer_of
 from transformers4recsys.training.sharding import shard
 from transformers4recsys.training.sparse_gradients import ItemUpdates, choose_gradients
 from transformers4recsys.training.trainer import RecSysTrainer, Schedule
@@ -112,37 +115,55 @@ def train(settings: TrainSettings) -> None:
     if schema.ignored:
         prefix = data.sessions.session_aware_features_prefix
         log.warning("%d columns %s... hold past sessions: ignored without `session_aware`", len(schema.ignored), prefix)
+    with _output_of(arguments, training.output) as output:
+        _train_in(output, settings, schema, arguments)
+    wandb_runs.close_run()
+
+
+def _train_in(
+    output: OutputFolder | None, settings: TrainSettings, schema: Schema, arguments: TrainingArguments
+) -> None:
+    training, output_dir = settings.training, _output_dir(arguments)
     days, checked = _checked_days(settings, schema, does_train=arguments.do_train)
     model = _model_of(settings, schema, arguments)
-
-    output_dir, resumed_from, progress = _output_of(arguments, training.output)
+    of_run = {
+        "settings": _sections(settings, arguments, schema),
+        "schema": schema,
+        "data_path": settings.data.days.data_path or "",
+    }
+    to_train = days.present[:-1] if arguments.do_train else []
+    resumed = open_resumed(arguments.resume_from_checkpoint, output_dir, days_to_train=to_train, **of_run)
     described = _all_settings(settings, arguments) | {"days_skipped": [days.unit.name(day) for day in days.missing]}
-    _write_settings(output_dir, settings, schema)
-    bar = TrainingProgress()
-    loggers = _loggers_of(arguments, training.loggers, described, first_step=progress.num_steps if progress else 0)
-    callbacks = [bar, *loggers, *_optional_callbacks(training, output_dir)]
+    bar, stop = TrainingProgress(), StopRequest()
+    first_step = resumed.run.progress.num_steps if resumed else 0
+    loggers = _loggers_of(arguments, training.loggers, described, first_step=first_step)
+    callbacks = [bar, *loggers, *_optional_callbacks(training, output_dir), stop]
     trainer = _trainer_of(model, arguments, training, callbacks)
-    if resumed_from:
-        checkpoint.load(trainer, resumed_from)
-    reporter = Reporter([make(output_dir) for make in SINKS.values()], described)
+    if resumed:
+        load(trainer, resumed)
+    elif arguments.do_train:
+        trainer.create_optimizer()
+    # From here on an earlier run is touched: all that can fail was tried.
+    _start(output, arguments)
     run = Incremental(
         trainer=trainer,
         readers=_readers_of(settings, arguments, schema, days, checked),
-        reporter=reporter,
+        reporter=Reporter([make(output_dir) for make in SINKS.values()], described),
         progress=bar,
-        output_dir=output_dir,
+        writer=writer_of(output_dir, resumed=resumed, num_checkpoints=arguments.save_total_limit, **of_run),
         name_of=days.unit.name,
         protocol=training.protocol,
         does_train=arguments.do_train,
         does_evaluate=arguments.do_eval,
         logs_predictions=training.predictions.log_predictions,
         attention_files=AttentionFiles(output_dir) if training.attention.log_attention_weights else None,
+        stop=stop,
+        on_day=output.keep if output else lambda: None,
     )
-    run.run(days.present, after=progress)
-    reporter.close()
+    run.run(days.present, resumed=resumed)
+    run.reporter.close()
     for logger in loggers:
         logger.close(trainer.args, trainer.state, trainer.control)
-    wandb_runs.close_run()
 
 
 def unused_settings(settings: TrainSettings) -> list[str]:
@@ -187,7 +208,8 @@ def _model_of(settings: TrainSettings, schema: Schema, arguments: TrainingArgume
     for name in unused_encoder_settings(model.encoder, of_model, wants_attentions=wants_attentions):
         log.warning("`%s` has no effect here: the encoder %s does not use it", name, of_model.choice.name)
     if run_to_start_from:
-        checkpoint.load_weights(model, Path(run_to_start_from).expanduser())
+        saved = RunFolder.open(run_to_start_from)
+        checkpoint.load_weights(model, saved.weights(), where=saved.path)
     choose_gradients(model, settings.training.item_updates, arguments)
     return model
 
@@ -239,25 +261,28 @@ def _readers_of(
     )
 
 
-def _output_of(
-    arguments: TrainingArguments, settings: OutputSettings
-) -> tuple[Path, Path | None, checkpoint.Progress | None]:
-    output_dir = Path(arguments.output_dir or "").expanduser()
-    asked = arguments.resume_from_checkpoint
-    if not asked:
-        if distributed.is_main():
-            start_anew(output_dir, may_overwrite=settings.overwrite_output_dir)
-        distributed.barrier()
-        return output_dir, None, None
-    folder = output_dir if asked.lower() == "true" else Path(asked).expanduser()
-    progress = checkpoint.read_progress(folder)
-    if distributed.is_main():
-        if folder.resolve() == output_dir.resolve():
-            remove_half_written(output_dir)
-        else:
-            start_anew(output_dir, may_overwrite=settings.overwrite_output_dir)
+def _output_dir(arguments: TrainingArguments) -> Path:
+    return Path(arguments.output_dir or "").expanduser()
+
+
+@contextmanager
+def _output_of(arguments: TrainingArguments, settings: OutputSettings) -> Iterator[OutputFolder | None]:
+    """Hold the output folder, in the process that writes; InputError if another run is there."""
+    if not distributed.is_main():
+        yield None
+        return
+    with claimed(_output_dir(arguments)) as output:
+        if not goes_on_in_place(arguments.resume_from_checkpoint, output.folder):
+            output.require_empty(may_overwrite=settings.overwrite_output_dir)
+        yield output
+
+
+def _start(output: OutputFolder | None, arguments: TrainingArguments) -> None:
+    if output and goes_on_in_place(arguments.resume_from_checkpoint, output.folder):
+        output.go_on()
+    elif output:
+        output.start()
     distributed.barrier()
-    return output_dir, folder, progress
 
 
 def _loggers_of(
@@ -319,16 +344,13 @@ def _without_credentials(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: redact_credentials(value) if type(value) is str else value for name, value in values.items()}
 
 
-def _write_settings(output_dir: Path, settings: TrainSettings, schema: Schema) -> None:
-    if not distributed.is_main():
-        return
-    sections: dict[str, Any] = {
+def _sections(settings: TrainSettings, arguments: TrainingArguments, schema: Schema) -> dict[str, Any]:
+    return {
         "data": _without_credentials(as_values(settings.data)),
         "model": _without_credentials(as_values(settings.model)),
-        "training": _without_credentials(as_values(settings.training)),
+        "training": _without_credentials(as_values(settings.training) | arguments.to_sanitized_dict()),
         "features": schema.to_entries(),
     }
-    (output_dir / "config.json").write_text(json.dumps(sections, indent=2) + "\n", encoding="utf-8")
 
 
 def _require(settings: TrainSettings) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.build import ModelSettings, build_model
 from transformers4recsys.model.next_item import NextItemModel
-from transformers4recsys.recommender.opened_run import RunFolder
+from transformers4recsys.recommender.opened_run import WEIGHTS, RunFolder
 from transformers4recsys.schema import SessionSettings
 from transformers4recsys.settings import pick
-from transformers4recsys.training.checkpoint import is_saved_run
 
 
 def saved_model(run: RunFolder) -> NextItemModel:
@@ -18,7 +18,7 @@ def saved_model(run: RunFolder) -> NextItemModel:
     model, sessions = pick(ModelSettings, run.settings["model"]), pick(SessionSettings, run.settings["data"])
     if model.choice.model_name_or_path:
         # Its weights are in the folder; of a library model, only the architecture is needed.
-        is_library_model = not is_saved_run(model.choice.model_name_or_path)
+        is_library_model = not (Path(model.choice.model_name_or_path).expanduser() / WEIGHTS).is_file()
         config_name = model.choice.config_name or (model.choice.model_name_or_path if is_library_model else None)
         model = replace(model, choice=replace(model.choice, model_name_or_path=None, config_name=config_name))
     built = build_model(run.schema, model, max_length=sessions.max_length)

@@ -19,7 +19,7 @@ from transformers4recsys.settings import check, required, setting
 from transformers4recsys.simulation.shop import Clicks, Shop
 
 DAY = TIME_UNITS["day"]
-# Of all views, so many are followed by a cart event, and of those by a purchase.
+# Shares of views that a cart event follows, and of these that a purchase follows.
 CART_SHARE, PURCHASE_SHARE = 0.06, 0.35
 # Fewer products would leave categories without a choice.
 FEWEST_ITEMS = 50
@@ -45,7 +45,7 @@ class SimulateSettings:
         # The day after the last one is needed too: its midnight ends the last file.
         if (date.max - day).days < self.days:
             raise InputError(
-                f"`start_date` {self.start_date} `days` {self.days}: no date beyond {date.max}; start earlier"
+                f"`start_date` {self.start_date} `days` {self.days}: dates end at {date.max}; start earlier"
             )
         return day
 
@@ -56,7 +56,8 @@ def simulate(
     """Write files named YYYY-MM-DD.parquet; memory is bounded by one day.
 
     A file holds the events of its day by time (UTC); a session that runs past midnight goes on in the next
-    file. The same seed gives the same files, and fewer days give the first of them. `on_day` hears of each.
+    file. The same seed gives the same files, and fewer days give the first of them. `on_day` is called with the
+    date and the number of events of each.
     """
     required(settings, "output")
     first_day = settings.first_day()

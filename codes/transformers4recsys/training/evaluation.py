@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -41,9 +41,9 @@ class Evaluation:
         model: NextItemModel,
         reader: Reader,
         *,
-        device: torch.device,
-        autocast: Callable[[], AbstractContextManager],
-        description: str,
+        device: torch.device | None = None,
+        autocast: Callable[[], AbstractContextManager] = nullcontext,
+        description: str = "evaluate",
         max_batches: int | None = None,
         on_predictions: OnPredictions | None = None,
         on_attentions: OnAttentions | None = None,
@@ -59,6 +59,7 @@ class Evaluation:
                 "the model has not counted the items of any training session, so every label would be a miss; "
                 "call `observe` with the training batches before training, or load the weights of a run"
             )
+        device = device or model.item_counts.device
         was_training = model.training
         model.eval()
         metrics, popular = StreamingMetrics(device), StreamingMetrics(device)

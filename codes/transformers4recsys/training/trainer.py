@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import IterableDataset
 from transformers import (
     PrinterCallback,
     ProgressCallback,
@@ -23,10 +22,12 @@ from transformers import (
     get_cosine_schedule_with_warmup,
     get_linear_schedule_with_warmup,
 )
+from transformers.training_args import OptimizerNames
 
 from transformers4recsys import distributed
 from transformers4recsys.batch import Batch, Jagged
 from transformers4recsys.data.readers.protocol import Reader
+from transformers4recsys.errors import InputError, in_one_line
 from transformers4recsys.model.next_item import NextItemModel
 from transformers4recsys.model.targets import TargetRule
 from transformers4recsys.schema import Schema
@@ -56,14 +57,21 @@ class Schedule:
         check(self)
 
 
-class EpochLoader:
+class EpochLoader(IterableDataset[dict[str, Batch]]):
     """Shows a reader to the Trainer as a loader that knows its epoch.
 
+    To skip batches, the library makes a loader of its `dataset`: of batches, and so without a batch size.
     A rank without a row for the last step of an epoch takes part in it with a batch that teaches nothing.
     """
 
+    batch_size, drop_last, prefetch_factor = None, False, None
+
     def __init__(self, reader: Reader, schema: Schema):
         self.reader, self.schema, self.epoch = reader, schema, 0
+
+    @property
+    def dataset(self) -> EpochLoader:
+        return self
 
     def __len__(self) -> int:
         return self.reader.num_steps
@@ -108,14 +116,19 @@ class RecSysTrainer(Trainer):
         if model.has_sparse_gradients:
             settings = self.get_optimizer_cls_and_kwargs(args)[1]
             optimizer = (SparseAdamW, settings | {"is_lazy": has_lazy_updates})
-        super().__init__(model=model, args=args, callbacks=callbacks, optimizer_cls_and_kwargs=optimizer)
+        try:
+            super().__init__(model=model, args=args, callbacks=callbacks, optimizer_cls_and_kwargs=optimizer)
+        except Exception as error:
+            raise InputError(f"these settings do not go together here: {in_one_line(error)}") from error
         for shows_progress in (PrinterCallback, ProgressCallback):
             self.remove_callback(shows_progress)
         self.schedule, self.evaluation = schedule, evaluation
         self.watch = FiniteWatch(args.device, advice=_advice(args))
         self.schema, self.target_rule = model.schema, model.training_targets
+        _try_optimizer(self)
         self.train_reader: Reader | None = None
         self.eval_reader: Reader | None = None
+        self.save_inside_day: Callable[[], None] = lambda: None
 
     def get_train_dataloader(self) -> EpochLoader:
         assert self.train_reader is not None, "train_reader is set before train()"
@@ -212,18 +225,23 @@ class RecSysTrainer(Trainer):
             )
         return {f"{split}_{name}": value for name, value in numbers.items()}
 
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
-        # The library would pickle its arguments beside the weights; weights are all a checkpoint needs.
-        if self.args.should_save:
-            folder = Path(output_dir or self.args.output_dir or ".")
-            folder.mkdir(parents=True, exist_ok=True)
-            weights = state_dict or self.accelerator.unwrap_model(self.model).state_dict()
-            weights = {name: weight.contiguous() for name, weight in weights.items()}
-            safetensors.torch.save_file(weights, folder / "model.safetensors")
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        # The library would write pickles, under names that collide between days.
+        self.save_inside_day()
 
 
 def _count_targets(rule: TargetRule, schema: Schema, batch: Batch) -> Tensor:
     return rule.count(batch.columns[schema.item_id.name].lengths)
+
+
+def _try_optimizer(trainer: Trainer) -> None:
+    """Make the optimizer now: what it needs may be missing, which is to be known before anything is written."""
+    try:
+        trainer.create_optimizer()
+    except Exception as error:
+        raise InputError(
+            f"`optim` {OptimizerNames(trainer.args.optim).value} cannot be used: {in_one_line(error)}"
+        ) from error
 
 
 def _advice(args: TrainingArguments) -> str:

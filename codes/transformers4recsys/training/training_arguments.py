@@ -13,8 +13,9 @@ import torch
 import transformers
 
 from transformers4recsys import distributed
-from transformers4recsys.errors import InputError
+from transformers4recsys.errors import InputError, in_one_line
 from transformers4recsys.settings import check, converted, setting
+from transformers4recsys.training.precision import bf16_note
 
 WORKS, OTHER_MEANING, NO_EFFECT, REFUSED = "works", "another meaning here", "no effect here", "refused"
 
@@ -31,12 +32,12 @@ class Verdict:
     below: float | None = None
 
 
-def _works(help: str = "", default: Any = None, **bounds: float) -> Verdict:
-    return Verdict(WORKS, help, default=default, **bounds)
+def _works(help: str = "", default: Any = None, *, at_least: float | None = None) -> Verdict:
+    return Verdict(WORKS, help, default=default, at_least=at_least)
 
 
-def _other(help: str, default: Any = None, **bounds: float) -> Verdict:
-    return Verdict(OTHER_MEANING, help, default=default, **bounds)
+def _other(help: str, default: Any = None, *, at_least: float | None = None, below: float | None = None) -> Verdict:
+    return Verdict(OTHER_MEANING, help, default=default, at_least=at_least, below=below)
 
 
 def _no_effect(why: str, default: Any = None) -> Verdict:
@@ -95,7 +96,7 @@ VERDICTS: dict[str, Verdict] = {
         _works(),
     ),
     **dict.fromkeys(
-        ("log_level_replica", "project", "trackio_space_id", "trackio_bucket_id", "trackio_static_space_id", "debug"),
+        ("log_level_replica", "project", "trackio_space_id", "trackio_bucket_id", "trackio_static_space_id"),
         _works(),
     ),
     **dict.fromkeys(
@@ -146,6 +147,7 @@ VERDICTS: dict[str, Verdict] = {
         "each day is evaluated on the next one; for evaluations inside a day use `validate_every` N (epochs)", "no"
     ),
     "load_best_model_at_end": _refused("the model after the last day is the result; leave it out"),
+    "debug": _refused("it looks into dense layers alone; a loss or a gradient that is not finite ends a run by itself"),
     "do_predict": _refused("use `do_eval` with `log_predictions`, which writes the predictions of each day"),
     "auto_find_batch_size": _refused(
         "a day would be trained half by one batch size; set `per_device_train_batch_size`"
@@ -249,8 +251,8 @@ def library_arguments(settings: Any) -> tuple[transformers.TrainingArguments, li
     types_of_fields = typing.get_type_hints(transformers.TrainingArguments)
     given = {
         name: converted(name, getattr(settings, name), types_of_fields[name])
-        for name in VERDICTS
-        if getattr(settings, name) is not None
+        for name, verdict in VERDICTS.items()
+        if verdict.kind != NO_EFFECT and getattr(settings, name) is not None
     }
     _check_bounds(given)
     notes: list[str] = []
@@ -262,20 +264,22 @@ def library_arguments(settings: Any) -> tuple[transformers.TrainingArguments, li
     # The library joins processes on CPUs only where it is told that there is nothing else.
     if not torch.accelerator.is_available() or given["bf16"] and not torch.cuda.is_available():
         given["use_cpu"] = True
+    if given["bf16"] and given["use_cpu"] and (note := bf16_note()):
+        notes.append(note)
     _require_plain_sharding(given, notes)
     # The library would join them on its way here, and leave the timeout out on CPUs.
     timeout = timedelta(seconds=given.get("ddp_timeout", transformers.TrainingArguments.ddp_timeout))
     distributed.join(uses_cpu=given["use_cpu"], timeout=timeout, backend=given.get("ddp_backend"))
     try:
         return transformers.TrainingArguments(**given), notes
-    except ValueError as error:
-        raise InputError(str(error)) from error
+    except Exception as error:
+        raise InputError(f"these settings do not go together here: {in_one_line(error)}") from error
 
 
 def _check_bounds(given: Mapping[str, Any]) -> None:
     for name, verdict in VERDICTS.items():
         least, limit = verdict.at_least, verdict.below
-        if least is not None and given[name] < least or limit is not None and given[name] >= limit:
+        if least is not None and not given[name] >= least or limit is not None and not given[name] < limit:
             allowed = f"at least {least:g}" + (f" and below {limit:g}" if limit is not None else "")
             raise InputError(f"`{name}` {given[name]}: must be {allowed}")
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+import transformers
 from torch import Tensor
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from transformers4recsys.model.encoders.average import avgseq
 from transformers4recsys.model.encoders.huggingface import library_encoder
@@ -61,7 +61,7 @@ ENCODERS: dict[str, Callable[[EncoderSettings], Encoder]] = {
 
 def encoder_of(name: str) -> Callable[[EncoderSettings], Encoder]:
     """Look an encoder up here, then among the architectures of the library; InputError if neither has it."""
-    if name in CONFIG_MAPPING and name not in ENCODERS:
+    if name not in ENCODERS and name in transformers.CONFIG_MAPPING:
         return library_encoder(name)
     return choose(ENCODERS, name, "model_type", also="or an architecture of the transformers library by its model_type")
 

@@ -6,8 +6,8 @@ import math
 from contextlib import nullcontext
 
 import torch
+import transformers
 from torch import Tensor, nn
-from transformers import ReformerConfig, ReformerModel
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.encoders.huggingface import configuration, forget_positions
@@ -34,7 +34,7 @@ class Reformer(nn.Module):
     the model gives side by side are joined to d_model by a linear layer.
     """
 
-    def __init__(self, model: ReformerModel, *, d_model: int, length: int, used_settings: frozenset[str]):
+    def __init__(self, model: transformers.ReformerModel, *, d_model: int, length: int, used_settings: frozenset[str]):
         super().__init__()
         model.get_input_embeddings().requires_grad_(False)
         self.model, self.length, self.used_settings = model, length, used_settings
@@ -86,8 +86,8 @@ def reformer(settings: EncoderSettings) -> Reformer:
         **_for_both_kinds("num_chunks_after", settings.num_chunks_after),
     }
     config, used = configuration("reformer", settings, own)
-    assert type(config) is ReformerConfig
-    model = ReformerModel(config)
+    assert type(config) is transformers.ReformerConfig
+    model = transformers.ReformerModel(config)
     if not settings.has_positions:
         forget_positions(model)
     used |= OWN_SETTINGS if settings.is_causal else OWN_SETTINGS | {"lsh_num_hashes"}

@@ -157,7 +157,7 @@ class Spark:
     def _frame(self, table: ir.Table):
         """Give the result the types that Ibis promises: Spark numbers rows in 32 bits."""
         promised = self._ibis.compiler.type_mapper
-        kinds = [promised.to_string(kind) for kind in table.schema().types]
+        kinds = [promised.to_string(kind) for kind in table.schema().values()]
         return _cast(self._session.sql(self._ibis.compile(table)), kinds)
 
 

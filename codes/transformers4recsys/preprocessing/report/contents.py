@@ -32,7 +32,7 @@ def write(output: Path, recipe: Recipe, *, memory_limit: str, threads: int, temp
     """Write report.json and report.html about all days of `output`; raise InputError if it has none."""
     manifest = open_manifest(output, recipe)
     if not manifest.days:
-        raise InputError(f"--report: {output} has no day file to report on")
+        raise InputError(f"--report: {output} has no day files to report on")
     with scratch(output, temp_directory or output) as spill:
         database = DuckDB(spill, memory_limit=memory_limit, threads=threads)
         try:

@@ -161,11 +161,10 @@ def _length_plot(lengths: Sequence[Sequence[int]], longest: int) -> str:
 
 def _accounts(report: dict[str, Any]) -> list[tuple[str, int, str]]:
     read = report["events_read"]
-    dropped = {
-        REASONS.get(reason, reason.replace("_", " ")).format(**report["settings"]): count
-        for reason, count in report["events_dropped"].items()
-    }
-    rows = [("read", read), *((f"dropped: {text}", -count) for text, count in dropped.items())]
+    rows = [("read", read)]
+    for reason, count in report["events_dropped"].items():
+        text = REASONS[reason] if reason in REASONS else str(reason).replace("_", " ")
+        rows.append((f"dropped: {text.format(**report['settings'])}", -count))
     return [(name, n, _share(abs(n), read)) for name, n in [*rows, ("written", report["events_written"])]]
 
 

@@ -87,10 +87,13 @@ def fitted(database: Database, events: ir.Table, numbers: Mapping[str, Number]) 
     measures |= {f"std {name}": column(values, name).std(how="pop") for name in wanted}
     found = database.rows(values.agg(count=values.count(), **measures))[0]
     if not found["count"]:
-        raise InputError("no session of two items in the first days, so nothing to fit: --start_date on a later day")
+        raise InputError(
+            "the first days have no session of two items to fit numeric features on; give a later --start_date"
+        )
     if found["count"] < FEW:
         log.warning(
-            "numbers are standardised on %d events only; does the first day miss most of its log?", found["count"]
+            "numeric features are standardised on only %d events: is most of the first day missing from the log?",
+            found["count"],
         )
     return {name: _standardizer(found[f"mean {name}"], found[f"std {name}"]) for name in wanted}
 

@@ -69,7 +69,9 @@ def days_of_cuts(counts: Mapping[int, int]) -> list[int]:
     """Choose the first days before which 80 and 90 % of all events lie, but leave a day for each part."""
     days = sorted(counts)
     if len(days) < len(SPLITS):
-        raise InputError(f"--split time: the log has events of {len(days)} day(s), it takes three")
+        raise InputError(
+            f"--split time: the log has events of {len(days)} {'day' if len(days) == 1 else 'days'}; three are needed"
+        )
     before = dict(zip(days, accumulate((counts[day] for day in days[:-1]), initial=0), strict=True))
     total = sum(counts.values())
     reached = [[day for day in days if before[day] >= share * total] for share in KNOWN_SHARES]
@@ -101,7 +103,7 @@ def in_core(events: ir.Table, database: Database, least: int) -> ir.Table:
         if number == before:
             break
     if not number:
-        raise InputError(f"--k_core {least}: no event is left of users and items that have so many; give less")
+        raise InputError(f"--k_core {least}: no user and item has that many events; give a smaller number")
     return events
 
 

@@ -66,7 +66,7 @@ def _largest_id(database: Database, table: ir.Table) -> int:
 
 @step(gives=(FIRST_SEEN,))
 def with_ids(events: ir.Table, vocabularies: Mapping[str, Vocabulary], *, has_unknown: bool = False) -> ir.Table:
-    """Put the id in the place of each raw value, and add `_first_seen` of the item.
+    """Replace each raw value by its id, and add `_first_seen` of the item.
 
     With `has_unknown`, a value may be none of the vocabulary's: its id is 0.
     """
