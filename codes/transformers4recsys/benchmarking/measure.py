@@ -101,7 +101,6 @@ def measure(set_up: SetUp) -> dict[str, Any]:
         # Items are counted as the program counts them, before it trains.
         trainer.accelerator.unwrap_model(trainer.model).observe(reader.batches(0))
         trainer.train_reader = reader
-        trainer.model.observe(reader.batches(0))
         trainer.train()
         evaluated = [timed(lambda: trainer.measure(eval_reader, split="eval", description="evaluate"))]
         end_to_end = time.perf_counter() - started
