@@ -354,9 +354,13 @@ def _without_credentials(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _sections(settings: TrainSettings, arguments: TrainingArguments, schema: Schema) -> dict[str, Any]:
+    of_model = as_values(settings.model)
+    if checkpoint.is_saved_run(of_model["model_name_or_path"]):
+        # Its weights are part of this run, which needs the other one no more.
+        of_model["model_name_or_path"] = None
     return {
         "data": _without_credentials(as_values(settings.data)),
-        "model": _without_credentials(as_values(settings.model)),
+        "model": _without_credentials(of_model),
         "training": _without_credentials(as_values(settings.training) | arguments.to_sanitized_dict()),
         "features": schema.to_entries(),
     }

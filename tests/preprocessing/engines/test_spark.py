@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from transformers4recsys.errors import InputError
+from transformers4recsys.preprocessing.dialect import FILE, Dialect
 from transformers4recsys.preprocessing.engines import spark as spark_engine
 from transformers4recsys.preprocessing.engines.duckdb import DuckDB
 from transformers4recsys.preprocessing.recipe import CHOICES
@@ -160,6 +161,7 @@ def test_csv_files_with_columns_in_another_order(tmp_path, recipe):
     both(tmp_path, tmp_path / "logs", recipe())
 
 
+VISITS = Dialect(",", '"', ("visit", "product"), has_header=True)
 MALFORMED = {
     "csv": "visit,product\n" + "1,x\n" * 50 + "1\n" + "1,y\n" * 50,
     "json": '{"visit": "1", "product": "x"}\n{"visit": "1", "prod\n',
@@ -173,7 +175,7 @@ def test_a_malformed_row_is_refused(tmp_path, kind, engine):
     path.write_text(MALFORMED[kind])
     database = engine(tmp_path)
     with pytest.raises(InputError, match="a file cannot be read"):
-        given = {"separator": ","} if kind == "csv" else {"column_names": ["product"]}
+        given = {"dialect": VISITS} if kind == "csv" else {"columns": ["product"]}
         table = database.read(kind, [str(path)], **given)
         database.rows(table.agg(count=table["product"].count()))
 
@@ -198,7 +200,8 @@ def test_names_of_files_are_taken_as_they_are(tmp_path):
     path = tmp_path / "a b%20é.csv"
     path.write_text("product\nx\n")
     database = spark_engine.Spark(tmp_path)
-    assert database.rows(database.read("csv", [str(path)])) == [{"product": "x"}]
+    read = database.read("csv", [str(path)], dialect=Dialect(",", '"', ("product",), has_header=True), has_file=True)
+    assert database.rows(read) == [{"product": "x", FILE: str(path)}]
 
 
 def test_a_killed_call_leaves_no_half_written_day(tmp_path, recipe, write_events, kill_while_writing):

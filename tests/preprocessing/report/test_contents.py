@@ -61,6 +61,10 @@ def test_what_was_dropped_adds_up(found):
     assert found["events_dropped"] == {"no_item": 1, "repeated_item": 1, "in_a_short_session": 1}
 
 
+def test_what_was_checked_is_counted(found):
+    assert (found["checks"]["sessions_longer_than_a_day"], found["checks"]["events_later_than_now"]) == (0, 0)
+
+
 def test_missing_values_are_counted(found):
     assert found["columns"]["brand"] == {"values": 2, "once": 0, "events": 9, "missing": 1}
 

@@ -16,6 +16,7 @@ def found():
         "events_written": 12_000,
         "events_without_price": 7,
         "events_dropped": {"no_item": 305, "before_the_last_n": 40},
+        "checks": {"events_later_than_now": 3},
         "adds_up": True,
         "totals": {
             "events": 12_000,
@@ -149,3 +150,9 @@ def test_one_is_one_and_text_of_the_log_is_no_markup(found):
     html = page(found)
     assert "1 event has no price." in html and "<summary>1 day</summary>" in html
     assert "dropped: &lt;script&gt;" in html and "<script" not in html
+
+
+def test_checks_are_listed_where_there_are_any(found):
+    row = "<td>events later than now</td><td>3</td>"
+    assert row in page(found)
+    assert "What was checked before" not in page(found | {"checks": {}})

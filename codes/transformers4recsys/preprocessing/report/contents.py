@@ -72,15 +72,20 @@ def events_of(sessions: ir.Table, recipe: Recipe) -> ir.Table:
 
 
 def accounts(manifest: Manifest) -> dict[str, Any]:
-    """Add up, over all calls, what was read, dropped and written."""
+    """Add up, over all calls, what was read, dropped, written and found odd."""
     names = ("events_read", "events_written", "events_without_price")
     sums: dict[str, Any] = {name: sum(call[name] for call in manifest.calls) for name in names}
     dropped: dict[str, int] = {}
     for call in manifest.calls:
         for reason, count in call["events_dropped"].items():
             dropped[reason] = dropped.get(reason, 0) + count
+    checks: dict[str, int] = {}
+    for call in manifest.calls:
+        for name, count in call.get("checks", {}).items():
+            if isinstance(count, int):
+                checks[name] = checks.get(name, 0) + count
     adds_up = sums["events_read"] == sums["events_written"] + sum(dropped.values())
-    return sums | {"events_dropped": dropped, "adds_up": adds_up}
+    return sums | {"events_dropped": dropped, "checks": checks, "adds_up": adds_up}
 
 
 def by_day(database: Database, events: ir.Table, recipe: Recipe) -> list[dict[str, Any]]:

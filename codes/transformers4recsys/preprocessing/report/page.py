@@ -59,6 +59,10 @@ td:first-child, th:first-child { text-align: left; padding-left: 0; }
 <p>{{ verdict(adds_up, "The counts add up.", "The counts do not add up.") }}
 {%- if events_without_price %} {{ events_without_price | number }} {{ "event has" if events_without_price == 1 else
 "events have" }} no price.{% endif %}</p>
+{% if checks -%}
+<h2>What was checked before</h2>
+{{ table(("check", "number"), checks) }}
+{%- endif %}
 <h2>Columns that became ids</h2>
 <p>Of all events read that have an item, a time and a session, including those dropped afterwards.</p>
 {{ table(("column", "values", "of one event", "events", "without a value", "share"), columns) }}
@@ -93,6 +97,7 @@ def page(report: dict[str, Any]) -> str:
         cards=_cards(report),
         plots=[Markup(plot) for plot in _plots(report)],
         accounts=_accounts(report),
+        checks=[(name.replace("_", " "), count) for name, count in report["checks"].items()],
         columns=_columns(report),
         leaks=_leaks(report["leaks"]),
         day_heads=[unit if name == "day" else name.replace("_", " ") for name in day_names],
