@@ -3,7 +3,9 @@
 import csv
 import json
 import re
+from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +15,7 @@ import safetensors.torch
 import torch
 
 from transformers4recsys.training import incremental
+from transformers4recsys.training.trainer import RecSysTrainer
 
 MODELS = ("gpt2", "gru")
 
@@ -218,3 +221,43 @@ def test_the_unit_of_a_numeric_column_does_not_matter(run_train, toy_days):
     weights = safetensors.torch.load_file(Path("in_cents", "model.safetensors"))
     assert weights["features.scale.mean_C"].item() == pytest.approx(100 * mean)
     assert weights["features.scale.std_C"].item() == pytest.approx(100 * std)
+
+
+def test_the_learning_rate_starts_anew_each_day(run_train, monkeypatch):
+    rates = []
+    step = RecSysTrainer.training_step
+
+    def noting(self, *arguments):
+        rates.append((self.state.global_step, self.optimizer.param_groups[0]["lr"]))
+        return step(self, *arguments)
+
+    monkeypatch.setattr(RecSysTrainer, "training_step", noting)
+    run_train(learning_rate_schedule="linear_with_warmup", learning_rate=0.5, dataloader_drop_last=True)
+    days = [rates[: len(rates) // 2], rates[len(rates) // 2 :]]
+    # Three steps a day, along a line to 0.
+    assert days[0] == days[1] == [(number, pytest.approx(0.5 * (1 - number / 3))) for number in range(3)]
+
+
+def test_each_hour_has_random_numbers_of_its_own():
+    run = SimpleNamespace(trainer=SimpleNamespace(args=SimpleNamespace(seed=1)))
+    drawn = []
+    for hour in (
+        datetime(2019, 10, 1, 3),
+        datetime(2019, 10, 1, 4),
+        datetime(2019, 10, 2, 3),
+        datetime(2019, 10, 1, 3),
+    ):
+        incremental.Incremental._seed(run, hour)
+        drawn.append(torch.rand(1).item())
+    assert len(set(drawn)) == 3 and drawn[0] == drawn[3]
+
+
+def test_items_are_counted_once_a_day_whatever_the_window(run_train, toy_days):
+    folder = run_train(training_time_window_size=2)
+    expected = np.zeros(31, dtype=int)
+    for day in ("2019-10-01", "2019-10-02"):
+        for session in pq.read_table(toy_days / f"session_start_date={day}-train.parquet")["item_id"].to_pylist():
+            if len(session) > 1:
+                np.add.at(expected, session, 1)
+    counts = safetensors.torch.load_file(folder / "model.safetensors")["item_counts"]
+    assert counts.tolist() == expected.tolist()
