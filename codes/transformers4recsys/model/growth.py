@@ -23,7 +23,7 @@ class GrowthSettings:
 
     new_items: str = setting(
         "mean",
-        "where the vector of a new item begins: around the mean of all known items, or of those with the same category, "
+        "where a new item's vector begins: around the mean of all known items, or of those of the same category, "
         "brand and so on (features), or at random",
         choices=POLICIES,
     )
