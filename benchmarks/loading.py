@@ -29,13 +29,13 @@ import pyarrow.parquet as pq
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from transformers4recsys.config import DataArguments, bytes_of
 from transformers4recsys.data.checks import check_files
 from transformers4recsys.data.parquet.row_groups import row_groups
 from transformers4recsys.data.readers import READERS
 from transformers4recsys.data.readers.library import Library, Reading
 from transformers4recsys.data.readers.pyarrow import DayReader
 from transformers4recsys.schema import Schema
+from transformers4recsys.settings import num_bytes
 
 ID = {"dtype": "categorical", "cardinality": 100_000}
 SCHEMA = Schema.from_entries(
@@ -203,7 +203,7 @@ def measure_memory(gigabytes: float, memory: str, row_group: int, readers: list[
 
 
 def measure_reader(reader: str, path: str, memory: str) -> None:
-    memory_bytes = bytes_of(DataArguments(loader_memory=memory), "loader_memory")
+    memory_bytes = num_bytes(memory, "memory")
     seconds = seconds_of(lambda: WAYS_TO_READ[reader](path, memory_bytes))
     # Of this process alone; what getrusage() tells counts the process that started it.
     peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))

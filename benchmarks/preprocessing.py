@@ -25,7 +25,7 @@ from transformers4recsys.preprocessing import pipeline
 from transformers4recsys.preprocessing.recipe import read_recipe
 from transformers4recsys.preprocessing.run import preprocess
 from transformers4recsys.preprocessing.steps import day_files, events
-from transformers4recsys.simulation.simulate import simulate
+from transformers4recsys.simulation.simulate import SimulateSettings, simulate
 
 REPOSITORY = Path(__file__).parents[1]
 RECIPE = REPOSITORY / "datasets" / "ecommerce-large" / "preprocessing.yaml"
@@ -130,12 +130,7 @@ def main() -> None:
             sessions = round(millions * 1e6 / DAYS / EVENTS_A_SESSION)
             counts: list[int] = []
             simulate(
-                log,
-                days=DAYS,
-                sessions_per_day=sessions,
-                items=max(1000, min(sessions, 100_000)),
-                start_date="2019-10-01",
-                seed=0,
+                SimulateSettings(log, DAYS, sessions, items=max(1000, min(sessions, 100_000))),
                 on_day=lambda _, number, counts=counts: counts.append(number),
             )
             for run in arguments.runs:

@@ -28,8 +28,8 @@ from zoo_page import write_page, write_plot
 
 from transformers4recsys import cli
 from transformers4recsys.model.encoders import ENCODERS
-from transformers4recsys.model.objectives.losses import NEGATIVE_COLUMN_LOSSES, PAIRWISE_LOSSES
-from transformers4recsys.model.objectives.objectives import SAMPLED_OBJECTIVES, SIMILARITIES
+from transformers4recsys.model.objectives import OBJECTIVES
+from transformers4recsys.model.objectives.negative_columns import SIMILARITIES
 from transformers4recsys.training.trainer import RecSysTrainer
 
 ROOT = Path(__file__).parents[1]
@@ -87,20 +87,26 @@ class Combination:
         return words.split()
 
 
+def losses(kind: str) -> list[str]:
+    return [name for name, loss in OBJECTIVES.items() if loss.kind == kind]
+
+
 def combinations() -> list[Combination]:
     """List all that is run: encoders, then losses and inputs of one encoder."""
-    pairwise = [Combination("losses", loss=name, loss_flags=_pairwise_flags(name)) for name in sorted(PAIRWISE_LOSSES)]
+    pairwise = [
+        Combination("losses", loss=name, loss_flags=_pairwise_flags(name)) for name in sorted(losses("in_batch"))
+    ]
     alone = "--all_rescale_factor 0 --neg_rescale_factor 1 --similarity_type cosine"
     beside = [f"--neg_rescale_factor 1 --similarity_type {name}" for name in SIMILARITIES]
     return [
         *(Combination("encoders", name) for name in ENCODERS),
         Combination("losses", loss_flags="--label_smoothing_factor 0.1"),
-        *(Combination("losses", loss=name) for name in SAMPLED_OBJECTIVES),
+        *(Combination("losses", loss=name) for name in losses("sampled")),
         *pairwise,
         *(
             Combination("losses on negative columns", loss=name, loss_flags=flags)
             for flags in (alone, *beside)
-            for name in NEGATIVE_COLUMN_LOSSES
+            for name in losses("negative_column")
         ),
         Combination("losses on negative columns", loss="margin_hinge_a", loss_flags=f"{alone} --margin_loss 0.3"),
         Combination("inputs", inputs=""),

@@ -22,9 +22,8 @@ from transformers4recsys.model.encoders import ENCODERS
 from transformers4recsys.model.encoders.settings import EncoderSettings
 from transformers4recsys.model.features import FeatureEmbedder
 from transformers4recsys.model.next_item import NextItemModel
-from transformers4recsys.model.objectives.losses import cross_entropy
-from transformers4recsys.model.objectives.objectives import CatalogObjective
-from transformers4recsys.model.scoring import ACTIVATIONS, ItemScorer
+from transformers4recsys.model.objectives.catalogue import CatalogObjective, cross_entropy
+from transformers4recsys.model.scoring import ItemScorer, ScorerSettings
 from transformers4recsys.model.targets import CausalTargets
 from transformers4recsys.schema import Schema
 
@@ -69,10 +68,9 @@ def make_model() -> Callable[..., NextItemModel]:
         settings = EncoderSettings(d_model, **{"n_layer": 2, "n_head": 2, "max_length": 24, "dropout": 0.1, **sizes})
         scorer = ItemScorer(
             d_model,
+            ScorerSettings("tanh", constrained_embeddings=is_tied),
             num_items=schema.item_id.cardinality,
             table_width=d_model,
-            activation=ACTIVATIONS["tanh"],
-            is_tied=is_tied,
         )
         model = NextItemModel(
             schema,

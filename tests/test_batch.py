@@ -32,7 +32,7 @@ def test_padded_keeps_the_type(dtype: torch.dtype):
     assert Jagged.from_lists([[1], [0, 1]], dtype).padded(2).dtype == dtype
 
 
-def test_is_real_tells_values_from_padding():
+def test_values_are_distinguished_from_padding():
     assert Jagged.from_lists([[0, 0], [], [0]]).is_not_padding(2).tolist() == [
         [True, True],
         [False, False],

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from transformers4recsys.cli import FlagParser
-from transformers4recsys.config import DataArguments, ModelArguments, PreprocessArguments, TrainingArguments
+from transformers4recsys.commands import train
+from transformers4recsys.flags import FlagParser
 from transformers4recsys.preprocessing.recipe import read_recipe
 from transformers4recsys.schema import Schema
+from transformers4recsys.settings import from_values
 
 ROOT = Path(__file__).parent.parent
-MAIN_JOB = (DataArguments, ModelArguments, TrainingArguments)
 CONFIGURATIONS = json.loads((ROOT / "resources/dev_env/vscode/launch.json").read_text())["configurations"]
 
 
@@ -34,18 +34,14 @@ def test_a_recipe_can_be_read(path):
 
 @pytest.mark.parametrize("path", names(ROOT.glob("datasets/*/train.yaml")))
 def test_a_training_file_can_be_parsed(path):
-    data, model, training = FlagParser(MAIN_JOB, add_help=False).settings_of([str(ROOT / path)])
-    assert training.do_train and training.do_eval and data.feature_config and model.model_type
+    settings = from_values(train.SETTINGS, FlagParser(train.SETTINGS).values_of([str(ROOT / path)]))
+    assert settings.training.library.do_train and settings.training.library.do_eval
+    assert settings.data.sessions.feature_config
 
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=lambda each: each["name"])
 def test_an_editor_configuration_holds_flags_that_parse(configuration):
     flags = configuration["args"]
     flags = flags[flags.index("recsys_main.py") + 1 :] if "module" in configuration else flags
-    data, _, training = FlagParser(MAIN_JOB, add_help=False).settings_of(flags)
-    assert (ROOT / "codes" / data.feature_config).exists() and training.do_train
-
-
-def test_flags_of_preprocess_are_the_settings_of_a_recipe():
-    flags = FlagParser(PreprocessArguments, add_help=False).settings_of(["--input", "a", "--output", "b"])[0]
-    assert flags.item_column is None and flags.input == ["a"]
+    settings = from_values(train.SETTINGS, FlagParser(train.SETTINGS).values_of(flags))
+    assert (ROOT / "codes" / settings.data.sessions.feature_config).exists() and settings.training.library.do_train

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from transformers4recsys.cli import COMMANDS, FlagParser
+from transformers4recsys.commands import train
 from transformers4recsys.errors import InputError
-from transformers4recsys.model.build import model_of
+from transformers4recsys.flags import FlagParser
+from transformers4recsys.model.build import build_model
 from transformers4recsys.model.encoders import ENCODERS
-from transformers4recsys.model.objectives.objectives import OBJECTIVES, SIMILARITIES
+from transformers4recsys.model.objectives import OBJECTIVES
+from transformers4recsys.model.objectives.negative_columns import SIMILARITIES
 from transformers4recsys.schema import Schema
+from transformers4recsys.settings import from_values
 
 ROOT = Path(__file__).parents[1]
 SOME_THAT_LOOK_AHEAD = {"albert", "bert", "electra", "longformer", "modernbert", "roberta"}
@@ -40,7 +43,8 @@ def zoo():
 def is_refused(zoo, combination, folder):
     flags = zoo.train_flags(combination, zoo.SHOP, folder)
     try:
-        model_of(*FlagParser(COMMANDS["train"].settings, add_help=False).settings_of(flags), SCHEMA)
+        settings = from_values(train.SETTINGS, FlagParser(train.SETTINGS).values_of(flags))
+        build_model(SCHEMA, settings.model, max_length=settings.data.sessions.max_length)
     except InputError as error:
         assert "reads a session in both directions" in str(error)
         return True
@@ -52,7 +56,7 @@ def test_it_covers_every_encoder_task_loss_and_similarity(zoo):
     assert {(c.encoder, c.task) for c in listed} == {(e, t) for e in ENCODERS for t in ("causal", "masked")}
     assert {c.loss for c in listed} == OBJECTIVES.keys()
     similarities = {(c.loss, s) for c in listed for s in SIMILARITIES if f"--similarity_type {s}" in c.loss_flags}
-    assert similarities == {(loss, s) for loss in zoo.NEGATIVE_COLUMN_LOSSES for s in SIMILARITIES}
+    assert similarities == {(loss, s) for loss in zoo.losses("negative_column") for s in SIMILARITIES}
     assert len({c.key for c in listed}) == len(listed)
 
 

@@ -13,3 +13,8 @@ class DivergedError(RuntimeError):
 
     It is raised before anything is saved. The message names the day and the step, and says what to do.
     """
+
+
+def in_one_line(error: Exception) -> str:
+    """Put the message of an error of a library in one line, for a message of ours."""
+    return " ".join(str(error).split()) or type(error).__name__

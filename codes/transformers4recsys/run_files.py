@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -20,6 +21,7 @@ EARLIER = ".earlier-run"
 # What older versions left behind; the file itself is a pickle, which is never opened.
 OLD_STATE = "optimizer.pt"
 NUM_TRIES = 3
+UNFINISHED = re.compile(r"\..+\.(writing|[0-9a-f]{16})")
 
 Content = bytes | Callable[[Path], object]
 
@@ -76,7 +78,8 @@ def publish(folder: Path, contents: Mapping[str, Content], *, removed: Iterable[
         for name in removed:
             entries.pop(name, None)
         for name, content in contents.items():
-            entries[name] = _put_aside(folder, name, content)
+            if not _is_there(folder, name, content, entries.get(name)):
+                entries[name] = _put_aside(folder, name, content)
         listed = {name: {"sha256": entry.sha256, "bytes": entry.size} for name, entry in sorted(entries.items())}
         replace_file(folder / MANIFEST, _as_json({"format": FORMAT, "files": listed}))
         finish(folder)
@@ -95,9 +98,14 @@ def finish(folder: Path) -> None:
         if aside.exists():
             os.replace(aside, folder / name)
             sync_folder((folder / name).parent)
-    for subfolder in {folder, *((folder / name).parent for name in read_manifest(folder))}:
-        for left in [*subfolder.glob(".*.????????????????"), *subfolder.glob(".*.writing")]:
-            left.unlink()
+    remove_unfinished(folder)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a killed writer put aside, in the folder and one level below."""
+    for path in [*folder.glob(".*"), *folder.glob("*/.*")]:
+        if UNFINISHED.fullmatch(path.name) and path.is_file():
+            path.unlink()
 
 
 def read_manifest(folder: Path) -> Mapping[str, Entry]:
@@ -158,6 +166,16 @@ def _checked(folder: Path, name: str, entry: Entry) -> BinaryIO:
     raise InputError(f"{folder / name} is missing, and {MANIFEST} lists it; restore it from a copy")
 
 
+def _is_there(folder: Path, name: str, content: Content, entry: Entry | None) -> bool:
+    """Say whether a file of today has this content already, such as a vocabulary that did not change."""
+    if entry is None or not isinstance(content, bytes) or hashlib.sha256(content).hexdigest() != entry.sha256:
+        return False
+    try:
+        return (folder / name).read_bytes() == content
+    except OSError:
+        return False
+
+
 def _put_aside(folder: Path, name: str, content: Content) -> Entry:
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -166,6 +184,8 @@ def _put_aside(folder: Path, name: str, content: Content) -> Entry:
         writing.write_bytes(content)
     else:
         content(writing)
+    # Some writers leave files that their owner alone can read.
+    writing.chmod(0o644)
     with writing.open("rb") as file:
         os.fsync(file.fileno())
         entry = Entry(hashlib.file_digest(file, "sha256").hexdigest(), file.tell())

@@ -14,13 +14,15 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from transformers4recsys.day_format import CATEGORY_PRICES_FILE, ITEMS_FILE, MANIFEST_FILE, VOCABULARY_FOLDER
 from transformers4recsys.errors import InputError
 from transformers4recsys.run_files import Content, Snapshot
 from transformers4recsys.schema import Feature, Schema
 
 WEIGHTS, CONFIG, SCHEMA, PROGRESS = "model.safetensors", "config.json", "schema.json", "progress.json"
 # Copied out of the folder of the day files, where `preprocess` made them.
-VOCABULARY, PREPROCESSING, ITEMS = "vocabulary", "preprocessing.json", "items.parquet"
+VOCABULARY, PREPROCESSING, ITEMS = VOCABULARY_FOLDER, MANIFEST_FILE, ITEMS_FILE
+COPIED = (PREPROCESSING, ITEMS, CATEGORY_PRICES_FILE)
 CATEGORY_PRICES = "category_prices.parquet"
 
 

@@ -12,6 +12,7 @@ import yaml
 
 from transformers4recsys.day_format import HISTORY_PREFIX, NEGATIVES_PREFIX
 from transformers4recsys.errors import InputError
+from transformers4recsys.settings import check, required, setting
 
 DTYPES = ("categorical", "long", "float", "timestamp")
 KEYS = ("dtype", "cardinality", "emb_table", "is_label", "log_with_preds_as_metadata", "is_control")
@@ -206,3 +207,47 @@ def _entry(feature: Feature) -> dict[str, Any]:
         "is_control": feature.is_control,
     }
     return entry | {key: True for key, is_set in flags.items() if is_set}
+
+
+@dataclass(frozen=True)
+class SessionSettings:
+    """Sessions: which columns they have, and how much of them is read"""
+
+    feature_config: str | None = setting(None, "YAML or JSON that names the columns")
+    feature_prefix_neg_sample: str = setting(NEGATIVES_PREFIX, "prefix of columns that hold negative samples")
+    session_seq_length_max: int = setting(20, "longest session; longer ones keep their most recent items", at_least=2)
+    session_aware: bool = setting(False, "put the user's past sessions in front of the current one")
+    session_aware_features_prefix: str = setting(HISTORY_PREFIX, "prefix of the columns that hold the past")
+    session_aware_past_seq_length_max: int = setting(
+        20, "longest past; longer ones keep their most recent items", at_least=1
+    )
+    pad_token: int = setting(0, "padding id; 0 is the only one")
+    mask_token: int = setting(0, "id of a masked item; 0 is the only one")
+
+    def __post_init__(self) -> None:
+        check(self)
+        for name in ("pad_token", "mask_token"):
+            if getattr(self, name) != 0:
+                raise InputError(f"`{name}` {getattr(self, name)}: item id 0 is padding everywhere; leave it out")
+
+    @property
+    def max_length(self) -> int:
+        """The longest sequence that a model sees, past sessions included."""
+        return self.session_seq_length_max + (self.session_aware_past_seq_length_max if self.session_aware else 0)
+
+    def schema(self) -> Schema:
+        """Read the feature config; InputError on anything unusable."""
+        required(self, "feature_config")
+        prefix = self.session_aware_features_prefix
+        schema = Schema.from_file(
+            self.feature_config or "",
+            past_prefix=prefix if self.session_aware else None,
+            ignored_prefix=prefix,
+            negative_prefix=self.feature_prefix_neg_sample,
+        )
+        if self.session_aware and schema.past_of(schema.item_id) is None:
+            raise InputError(
+                f"`session_aware`: {self.feature_config} has no column {prefix}{schema.item_id.name} with the past "
+                "items; choose a feature config that has it, or leave `session_aware` out"
+            )
+        return schema

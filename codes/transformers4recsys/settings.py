@@ -20,6 +20,12 @@ Settings = TypeVar("Settings")
 Choice = TypeVar("Choice")
 Names = Iterable[str] | Callable[[], Iterable[str]]
 
+
+class Alone(str):
+    """What a flag without a value stands for: yes, and nothing but that."""
+
+
+ALONE = Alone("true")
 # Smaller sizes leave no byte for the parts that memory is shared out to.
 LEAST_BYTES = 1_000
 TRUE, FALSE = ("true", "yes", "on", "y", "t", "1"), ("false", "no", "off", "n", "f", "0")
@@ -32,6 +38,7 @@ class Rule:
 
     help: str
     choices: Names | None = None
+    has_more_choices: bool = False
     at_least: float | None = None
     above: float | None = None
     at_most: float | None = None
@@ -39,6 +46,7 @@ class Rule:
     is_bytes: bool = False
     used_if: Callable[[Any], bool] | None = None
     unused_because: str = ""
+    heading: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -51,6 +59,7 @@ def setting(
     help: str,
     *,
     choices: Names | None = None,
+    has_more_choices: bool = False,
     at_least: float | None = None,
     above: float | None = None,
     at_most: float | None = None,
@@ -58,14 +67,22 @@ def setting(
     is_bytes: bool = False,
     used_if: Callable[[Any], bool] | None = None,
     unused_because: str = "",
+    heading: str = "",
 ) -> Any:
-    """Declare a field: default, help text and check.
+    """Declare a field: default, help text and check. With `has_more_choices` names beyond the listed ones are allowed.
 
     `used_if` is a function of the dataclass: where it is false, a value other than the default has no effect, because
-    of `unused_because`.
+    of `unused_because`. Settings with a `heading` are listed by name under it in help pages, without their help text.
     """
-    rule = Rule(help, choices, at_least, above, at_most, below, is_bytes, used_if, unused_because)
+    rule = Rule(
+        help, choices, has_more_choices, at_least, above, at_most, below, is_bytes, used_if, unused_because, heading
+    )
     return dataclasses.field(default=default, metadata={"rule": rule})
+
+
+def only_in_files(default_factory: Callable[[], Any]) -> Any:
+    """Declare a field that files and Python may give, and that is not a flag."""
+    return dataclasses.field(default_factory=default_factory, metadata={"is_only_in_files": True})
 
 
 def part(of: type) -> Any:
@@ -99,7 +116,7 @@ def check(settings: Any) -> None:
 def _check_value(name: str, value: Any, rule: Rule) -> None:
     if rule.is_bytes:
         num_bytes(value, name)
-    if rule.choices is not None:
+    if rule.choices is not None and not rule.has_more_choices:
         for each in value if isinstance(value, tuple | list) else (value,):
             choose(dict.fromkeys(rule.names), each, name)
     bounds = [
@@ -113,13 +130,13 @@ def _check_value(name: str, value: Any, rule: Rule) -> None:
         raise InputError(f"`{name}` {value}: must be {allowed}")
 
 
-def choose(table: Mapping[str, Choice], name: str, setting: str) -> Choice:
-    """Look a choice up; InputError names the nearest one, and all there are."""
+def choose(table: Mapping[str, Choice], name: str, setting: str, *, also: str = "") -> Choice:
+    """Look a choice up; InputError names the nearest one, all there are, and what may be given `also`."""
     if name in table:
         return table[name]
     near = nearest(name, table)
     hint = f"did you mean {near}? There are" if near else "choose one of"
-    raise InputError(f"`{setting}` {name!r} is unknown; {hint} {', '.join(sorted(table))}")
+    raise InputError(f"`{setting}` {name!r} is unknown; {hint} {', '.join(sorted(table))}{also and ', ' + also}")
 
 
 def nearest(name: Any, known: Iterable[str]) -> str | None:
@@ -211,13 +228,24 @@ def from_values(of: type[Settings], values: Mapping[str, Any], *, where: str = "
 
     `where` says in messages where the values come from. An unknown name is an InputError.
     """
-    known = names_of(of)
-    for name in values:
-        if name not in known:
-            near = nearest(name, known)
-            hint = f"did you mean `{near}`?" if near else f"there are {', '.join(known)}"
-            raise InputError(f"{where + ': ' if where else ''}unknown setting {name!r}; {hint}")
+    check_names(of, values, where=where)
     return pick(of, values)
+
+
+def check_names(of: type, names: Iterable[Any], *, where: str = "") -> None:
+    """Raise InputError if one of the names is not a setting, with what to write in its place."""
+    known, former = names_of(of), former_names_of(of)
+    for name in names:
+        if name in known:
+            continue
+        near = nearest(name, known)
+        hint = former.get(str(name)) or (f"did you mean `{near}`?" if near else f"there are {', '.join(known)}")
+        raise InputError(f"{where + ': ' if where else ''}unknown setting {name!r}; {hint}")
+
+
+def former_names_of(of: type) -> dict[str, str]:
+    """Give what to write in place of names that settings had once (`former_names` of the dataclasses)."""
+    return {name: cure for each in classes_of(of) for name, cure in vars(each).get("former_names", {}).items()}
 
 
 def pick(of: type[Settings], values: Mapping[str, Any]) -> Settings:
@@ -231,6 +259,8 @@ def pick(of: type[Settings], values: Mapping[str, Any]) -> Settings:
             given[field.name] = Parts({each: pick(each, values) for each in field.metadata["parts"]()})
         elif "rule" in field.metadata and values.get(field.name) is not None:
             given[field.name] = converted(field.name, values[field.name], hints[field.name])
+        elif field.metadata.get("is_only_in_files") and values.get(field.name) is not None:
+            given[field.name] = values[field.name]
     return of(**given)
 
 
@@ -276,13 +306,13 @@ def _as(kind: Any, value: Any) -> Any:
         value = json.loads(value)
     if origin is dict and isinstance(value, dict):
         return value
-    if origin is str and not isinstance(value, dict | list | tuple):
+    if origin is str and not isinstance(value, dict | list | tuple | Alone):
         return _as_text(value)
     raise ValueError
 
 
 def _elements(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
+    if isinstance(value, dict | bool | Alone):
         raise ValueError
     if isinstance(value, str) and value.strip().startswith("["):
         value = json.loads(value)
@@ -309,4 +339,4 @@ def _as_number(kind: type, value: Any) -> Any:
 
 def _as_text(value: Any) -> str:
     # YAML reads a bare `no` as false.
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+    return {True: "true", False: "no"}[value] if isinstance(value, bool) else str(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 
@@ -23,10 +23,17 @@ def console() -> Console:
     return Console(stderr=True)
 
 
-def show_log_lines() -> None:
-    """Send the program's own log lines to the console, errors alone from all processes but the first."""
+def show_log_lines(filters: Sequence[logging.Filter] | None = None) -> None:
+    """Send the program's own log lines to the console, errors alone from all processes but the first.
+
+    They go through `filters`; without any, through those of the call before.
+    """
     logger = logging.getLogger("transformers4recsys")
-    logger.handlers = [_log_lines()]
+    kept = [each for handler in logger.handlers for each in handler.filters] if filters is None else filters
+    handler = _log_lines()
+    for each in kept:
+        handler.addFilter(each)
+    logger.handlers = [handler]
     logger.setLevel(logging.INFO if _is_first_process() else logging.ERROR)
     logger.propagate = False
 

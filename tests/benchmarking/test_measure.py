@@ -53,6 +53,6 @@ def test_products_of_a_step_by_hand():
     assert step_flops(Model.encoder, None, SetUp(**SMALL), 4.0) == 6 * 64 * 64
 
 
-def test_unknown_precision_is_no_silent_default():
+def test_an_unknown_precision_is_not_silently_replaced():
     with pytest.raises(KeyError):
         measure(SetUp(**SMALL | {"precision": "int3", "model_type": "gru"}))

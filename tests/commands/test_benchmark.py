@@ -16,7 +16,7 @@ def test_benchmark(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("flags", "message"),
-    [("--precisions int3", "--precisions int3"), ("--baseline none.py", "none.py is not there")],
+    [("--precisions int3", "--precisions 'int3' is unknown"), ("--baseline none.py", "none.py is not there")],
 )
 def test_refuses(flags, message, tmp_path, capsys):
     assert cli.main(["benchmark", "--output", str(tmp_path / "out"), *flags.split()]) == 2

@@ -5,9 +5,8 @@ import json
 import pytest
 
 from transformers4recsys import cli
-from transformers4recsys.commands.preprocess import unused_engine_flags
-from transformers4recsys.config import PreprocessArguments
-from transformers4recsys.errors import InputError
+from transformers4recsys.commands.preprocess import unused_settings_of_the_database
+from transformers4recsys.preprocessing.engines.table import DatabaseChoice
 
 
 def test_a_simulated_log_becomes_day_files(tmp_path, capsys):
@@ -36,12 +35,35 @@ def test_a_decay_that_says_nothing_is_told(tmp_path, capsys):
     [("duckdb", False, ["spark_master"]), ("spark", False, ["memory_limit", "threads"]), ("spark", True, [])],
 )
 def test_flags_of_the_other_engine_are_told(engine, report, idle):
-    given = {"input": ["log"], "output": "days", "engine": engine, "report": report}
-    assert unused_engine_flags(PreprocessArguments(**given)) == []
-    settings = {"memory_limit": "1GB", "threads": 2, "spark_master": "local[3]"}
-    assert unused_engine_flags(PreprocessArguments(**given, **settings)) == idle
+    assert unused_settings_of_the_database(DatabaseChoice(engine), makes_report=report) == []
+    settings = DatabaseChoice(engine, memory_limit="1GB", threads=2, spark_master="local[3]")
+    assert unused_settings_of_the_database(settings, makes_report=report) == idle
 
 
-def test_a_size_that_is_none_is_refused_before_anything_is_read():
-    with pytest.raises(InputError, match="--memory_limit much: write a size"):
-        PreprocessArguments(input=["log"], output="days", memory_limit="much")
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ("--memory_limit much", "--memory_limit much: write a size"),
+        ("--engine duckbd", "--engine 'duckbd' is unknown; did you mean duckdb?"),
+        ("--fit_days x", "--fit_days 'x': expected a whole number"),
+        ("--recipe none.yaml", "none.yaml"),
+        ("--output", "--output 'true': expected text"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_read(flags, words, tmp_path, capsys):
+    assert cli.main(["preprocess", "--input", "none", "--output", str(tmp_path / "days"), *flags.split()]) == 2
+    assert words in capsys.readouterr().err and not (tmp_path / "days").exists()
+
+
+def test_a_recipe_file_and_flags_are_converted_alike(tmp_path, capsys):
+    log, days = tmp_path / "log", tmp_path / "days"
+    cli.main(["simulate", "--output", str(log), "--days", "2", "--sessions_per_day", "50", "--items", "60"])
+    (tmp_path / "recipe.yaml").write_text(
+        "item_column: product_id\ntime_column: event_time\nsession_column: user_session\nspare_ids: 1e-1\n"
+        "event_types: []\nsession_length_max: 9\n",
+        encoding="utf-8-sig",
+    )
+    words = ["--input", str(log), "--output", str(days), "--recipe", str(tmp_path / "recipe.yaml")]
+    assert cli.main(["preprocess", *words, "--session_length_max", "4"]) == 0
+    settings = json.loads((days / "preprocessing.json").read_text())["settings"]
+    assert (settings["spare_ids"], settings["event_types"], settings["session_length_max"]) == (0.1, [], 4)

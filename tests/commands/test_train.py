@@ -4,7 +4,9 @@ import sys
 
 import pytest
 
+from transformers4recsys.commands.train import TrainSettings, unused_settings
 from transformers4recsys.data.readers.library import Library
+from transformers4recsys.settings import from_values
 
 RESULTS = "eval_train_results_dates.csv"
 FIRST = "session_start_date=2019-10-01-train.parquet"
@@ -21,7 +23,7 @@ def test_bad_input_stops_a_run_before_anything_is_written(run_train, toy_days, w
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ({"model_type": "gpt5"}, ["--model_type 'gpt5' is unknown", "gru"]),
+        ({"model_type": "gpt5"}, ["--model_type 'gpt5' is unknown; did you mean gpt2?", "gru"]),
         ({"loss_type": "crossentropy"}, ["--loss_type 'crossentropy' is unknown", "cross_entropy"]),
         ({"data_loader_engine": "arrow"}, ["--data_loader_engine", "'arrow'", "nvtabular", "petastorm"]),
         ({"nvt_part_mem_fraction": 1.5}, ["--nvt_part_mem_fraction 1.5", "above 0 and below 1"]),
@@ -53,7 +55,7 @@ def test_a_day_that_memory_cannot_hold_trains_as_one_that_it_can(run_train, caps
 
 
 @pytest.mark.parametrize(("reader", "package"), [("nvtabular", "merlin.loader.torch"), ("petastorm", "petastorm")])
-def test_an_engine_that_is_not_installed_is_told_before_anything_is_written(
+def test_a_reader_that_is_not_installed_is_reported_before_anything_is_written(
     reader, package, run_train, capsys, monkeypatch
 ):
     monkeypatch.setitem(sys.modules, package, None)
@@ -62,7 +64,7 @@ def test_an_engine_that_is_not_installed_is_told_before_anything_is_written(
     assert f"`make engine-{reader}` installs it" in message and "Traceback" not in message and not folder.exists()
 
 
-def test_a_training_window_that_an_engine_cannot_hold_is_told_before_anything_is_written(
+def test_a_training_window_that_a_reader_cannot_hold_is_reported_before_anything_is_written(
     run_train, capsys, monkeypatch
 ):
     monkeypatch.setattr(Library, "check_usable", lambda *_: None)
@@ -83,7 +85,7 @@ def test_a_second_run_in_a_folder_needs_to_be_asked_for(run_train, capsys):
     assert (folder / "log.json").read_text().count("PARAMETER") == 1
 
 
-def test_missing_days_can_be_skipped_and_are_told(run_train, toy_days, capsys):
+def test_missing_days_can_be_skipped_and_are_reported(run_train, toy_days, capsys):
     (toy_days / "session_start_date=2019-10-02-valid.parquet").unlink()
     folder = run_train(end_date="2019-10-04", exit_code=2)
     assert "2019-10-02-valid.parquet" in capsys.readouterr().err
@@ -100,3 +102,34 @@ def test_the_seed_alone_decides_the_first_weights(run_train):
     first, again, other = (run_train(name, seed=seed, **settings) for name, seed in (("a", 1), ("b", 1), ("c", 2)))
     results = [(folder / "eval_results_dates.txt").read_text() for folder in (first, again, other)]
     assert results[0] == results[1] != results[2]
+
+
+@pytest.mark.parametrize(
+    ("values", "idle"),
+    [
+        ({}, []),
+        ({"neg_sampling_alpha": 0.5}, ["neg_sampling_alpha"]),
+        ({"neg_sampling_alpha": 0.5, "loss_type": "bpr"}, []),
+        ({"margin_loss": 0.5, "neg_rescale_factor": 1.0, "loss_type": "cross_entropy_neg"}, ["margin_loss"]),
+        ({"margin_loss": 0.5, "neg_rescale_factor": 1.0, "loss_type": "margin_hinge_a"}, []),
+        ({"margin_loss": 0.5, "loss_type": "margin_hinge_a"}, ["margin_loss"]),
+        ({"similarity_type": "cosine", "loss_type": "margin_hinge_a"}, ["similarity_type"]),
+        ({"gbce_t": 0.5, "loss_type": "sampled_softmax"}, ["gbce_t"]),
+        ({"mlm_probability": 0.5, "cache_dir": "x"}, ["cache_dir", "mlm_probability"]),
+        ({"data_loader_engine": "nvtabular", "loader_memory": "1GB", "workers_count": 2}, ["workers_count"]),
+        ({"warmup_steps": 5, "summary_type": "cls_index"}, ["summary_type", "warmup_steps"]),
+    ],
+)
+def test_settings_without_effect_are_found(values, idle):
+    notes = unused_settings(from_values(TrainSettings, values))
+    assert sorted(note.split()[0] for note in notes) == [f"`{name}`" for name in idle]
+
+
+def test_flags_without_effect_are_named_once(run_train, capsys):
+    run_train(end_date="2019-10-02", lsh_num_hashes=4, fp16=True, hidden_act="relu", eval_accumulation_steps=10)
+    message = " ".join(capsys.readouterr().err.split())
+    assert message.count("--lsh_num_hashes has no effect here") == 1
+    assert message.count("--hidden_act has no effect here: the encoder gru does not use it") == 1
+    assert message.count("--eval_accumulation_steps has no effect here: ranks are counted batch by batch") == 1
+    assert "--fp16 needs a CUDA GPU" in message
+    assert message.count("columns bef_... hold past sessions: ignored without --session_aware") == 1

@@ -94,7 +94,7 @@ def test_a_file_is_opened_once(write, opened_files):
     assert opened_files == {path: 1}
 
 
-def test_a_file_without_rows_is_no_error(write):
+def test_a_file_without_rows_is_not_an_error(write):
     empty = {name: pa.array(rows).slice(0, 0) for name, rows in good().items()}
     assert counted(check_file(write(**empty), SCHEMA)) == (0, 0)
 
@@ -195,7 +195,7 @@ def test_a_column_of_another_type_is_refused(write, column: str, rows: list, par
         assert part in message
 
 
-def test_a_file_that_is_no_parquet(tmp_path: Path):
+def test_a_file_that_is_not_parquet(tmp_path: Path):
     path = tmp_path / "file.parquet"
     path.write_text("item,brand\n1,2\n")
     assert "cannot be read as parquet" in said(str(path))

@@ -189,7 +189,7 @@ def test_uri_of_a_folder(tmp_path: Path):
 
 
 @pytest.mark.parametrize("kind", ["", "none", "file", "ftp://host/folder"])
-def test_a_data_path_that_is_no_folder_is_refused(tmp_path: Path, kind: str):
+def test_a_data_path_that_is_not_a_folder_is_refused(tmp_path: Path, kind: str):
     (tmp_path / "file").touch()
     data_path = str(tmp_path / kind) if kind in ("none", "file") else kind
     with pytest.raises(InputError, match="is not a folder|is missing|cannot be opened"):

@@ -1,21 +1,12 @@
 """What the model flags build, and what they refuse."""
 
-import pytest
 import torch
-from safetensors.torch import load_file
 from transformers import BertConfig, GPT2Config, GPT2Model
 
-from transformers4recsys.errors import InputError
-from transformers4recsys.model import build as build_model
-from transformers4recsys.model.build import choose
-from transformers4recsys.training.sparse_adamw import SparseAdamW
+from transformers4recsys.model.build import ModelSettings, build_model
+from transformers4recsys.settings import from_values
 
 ONE_DAY = {"end_date": "2019-10-02"}
-
-
-def test_an_unknown_choice_names_what_there_is():
-    with pytest.raises(InputError, match="--inp_merge 'sum' is unknown; choose one of attn, mlp"):
-        choose({"mlp": 1, "attn": 2}, "sum", "--inp_merge")
 
 
 def test_an_encoder_that_would_see_its_target_is_refused(run_train, capsys):
@@ -49,41 +40,20 @@ def test_a_finished_run_is_evaluated_as_it_was(run_train):
     assert of_metrics[0] == of_metrics[1] != []
 
 
-SPARSE = {"loss_type": "sampled_softmax", "num_sampled_negatives": 8, "sparse_item_updates": True}
+def test_the_same_settings_and_seed_build_the_same_model(schema):
+    settings = from_values(ModelSettings, {"model_type": "gru", "d_model": 8, "n_layer": 1})
+    first, again, other = (build_model(schema, settings, max_length=9, seed=seed).state_dict() for seed in (1, 1, 2))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["scorer.table"], other["scorer.table"])
 
 
-@pytest.mark.parametrize(
-    ("flags", "words"),
-    [
-        ({"loss_type": "cross_entropy"}, "--loss_type reads all items"),
-        ({"optim": "adafactor"}, "--optim adafactor"),
-        ({"max_grad_norm": 0}, "--max_grad_norm"),
-    ],
-)
-def test_sparse_item_updates_are_refused_where_gradients_are_whole(flags, words, run_train, capsys):
-    folder = run_train(exit_code=2, **SPARSE | flags)
-    message = " ".join(capsys.readouterr().err.split())
-    assert "--sparse_item_updates" in message and words in message and not folder.exists()
+def test_tied_tables_are_as_wide_as_the_setting_says(schema):
+    def widths(**values):
+        settings = from_values(ModelSettings, {"model_type": "gru", "d_model": 8, "n_layer": 1, **values})
+        model = build_model(schema, settings, max_length=9)
+        return model.item_table.shape[1], model.scorer.table is None
 
-
-@pytest.mark.parametrize("loss_type", ["cross_entropy", "sampled_softmax"])
-def test_a_large_table_is_trained_without_its_whole_gradient_and_alike(loss_type, run_train, monkeypatch):
-    settings = {"loss_type": loss_type, "num_train_epochs": 2, **ONE_DAY}
-    whole = run_train("whole", **settings)
-    moved, move_all = [], SparseAdamW._move_all
-    monkeypatch.setattr(SparseAdamW, "_move_all", lambda *given: moved.append(given) or move_all(*given))
-    monkeypatch.setattr(build_model, "MANY_ITEMS", 0)
-    parts = run_train("parts", **settings)
-    assert moved
-    of_whole, of_parts = (load_file(folder / "model.safetensors") for folder in (whole, parts))
-    for name, weight in of_whole.items():
-        torch.testing.assert_close(of_parts[name], weight, rtol=1e-3, atol=1e-5, msg=name)
-
-
-def test_sparse_item_updates_train_and_go_on_where_a_run_stopped(run_train):
-    settings = SPARSE | {"constrained_embeddings": True, "gradient_accumulation_steps": 2, "num_train_epochs": 3}
-    whole = run_train("whole", **settings)
-    run_train("parts", end_date="2019-10-02", **settings)
-    parts = run_train("parts", resume_from_checkpoint=True, **settings)
-    results = [(folder / "eval_results_dates.txt").read_text() for folder in (whole, parts)]
-    assert results[0] == results[1] and "eval_recall@20" in results[0]
+    # 31 items: ceil(2 x 31^0.25) is 5.
+    assert widths() == (8, False)
+    assert widths(constrained_embeddings=True) == (8, True)
+    assert widths(mf_constrained_embeddings=True) == (5, True)

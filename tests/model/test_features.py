@@ -9,6 +9,7 @@ from transformers4recsys.model.features import (
     ONE_HOT_ITEM,
     AttentionMerge,
     FeatureEmbedder,
+    FeatureSettings,
     NumericScale,
     table_width,
 )
@@ -51,7 +52,7 @@ def test_the_padding_row_is_zero_and_stays_so(schema):
 
 def test_a_one_hot_item_equals_a_linear_layer_on_one_hot_vectors(schema, make_batch):
     torch.manual_seed(0)
-    embedder = FeatureEmbedder(schema, d_model=8, is_one_hot_item=True)
+    embedder = FeatureEmbedder(schema, FeatureSettings(use_ohe_item_ids_inputs=True), d_model=8)
     assert set(embedder.tables) == {ONE_HOT_ITEM, "table category"} and embedder.item_table.weight.shape == (31, 8)
     batch = make_batch([[1, 30, 3], [4, 5]])
     one_hot = torch.nn.functional.one_hot(batch.columns["item_id"].values, 31).float()
@@ -69,7 +70,7 @@ def test_a_one_hot_item_leaves_a_shared_table_to_the_other_columns():
             "compared_with": {"dtype": "categorical", "cardinality": 100, "emb_table": "product"},
         }
     )
-    embedder = FeatureEmbedder(schema, d_model=8, is_one_hot_item=True)
+    embedder = FeatureEmbedder(schema, FeatureSettings(use_ohe_item_ids_inputs=True), d_model=8)
     assert embedder.table_of(schema.features[1]) is embedder.tables["table product"] is not embedder.item_table
 
 
@@ -94,7 +95,7 @@ def test_attention_merge_of_one_feature_is_its_linear_layer():
 @pytest.mark.parametrize("name", sorted(MERGES))
 def test_every_merge_reads_every_column(name, schema, make_batch):
     torch.manual_seed(0)
-    embedder = FeatureEmbedder(schema, d_model=8, merge=MERGES[name], initializer_range=1.0)
+    embedder = FeatureEmbedder(schema, FeatureSettings(inp_merge=name), d_model=8, initializer_range=1.0)
     batch = make_batch([[1, 2], [4, 5]])
     before = embedder(batch)
     assert before.shape == (4, 8)

@@ -9,12 +9,15 @@ from transformers4recsys.model.encoders import ENCODERS
 from transformers4recsys.model.encoders.settings import EncoderSettings
 from transformers4recsys.model.features import FeatureEmbedder
 from transformers4recsys.model.next_item import NextItemModel
-from transformers4recsys.model.objectives.losses import NEGATIVE_COLUMN_LOSSES
-from transformers4recsys.model.objectives.objectives import OBJECTIVES, SIMILARITIES, ObjectiveSettings, make_objective
-from transformers4recsys.model.scoring import ACTIVATIONS, ItemScorer
+from transformers4recsys.model.objectives import OBJECTIVES, LossSettings, make_objective
+from transformers4recsys.model.objectives.inputs import LossSetup
+from transformers4recsys.model.objectives.negative_columns import SIMILARITIES
+from transformers4recsys.model.scoring import ItemScorer, ScorerSettings
 from transformers4recsys.model.targets import CausalLastTarget, CausalTargets, MaskedLastTarget, MaskedTargets
 from transformers4recsys.schema import Schema
+from transformers4recsys.settings import from_values
 
+NEGATIVE_COLUMN_LOSSES = sorted(name for name, loss in OBJECTIVES.items() if loss.kind == "negative_column")
 NUM_REAL, LENGTH, WIDTH, NUM_NEGATIVES = 100, 8, 32, 10
 SCHEMA = Schema.from_entries(
     {
@@ -71,16 +74,17 @@ def recall(model, score_items):
 def trained(name, *, encoder="gru", is_masked=False, num_steps=250, learning_rate=0.01, **settings):
     torch.manual_seed(0)
     objective = make_objective(
-        name,
-        ObjectiveSettings(
-            width=WIDTH,
-            num_items=NUM_REAL + 1,
-            has_negative_column=True,
-            negative_sampling=True,
-            neg_sampling_store_size=10_000,
-            num_sampled_negatives=32,
-            **settings,
+        from_values(
+            LossSettings,
+            {
+                "loss_type": name,
+                "negative_sampling": True,
+                "neg_sampling_store_size": 10_000,
+                "num_sampled_negatives": 32,
+                **settings,
+            },
         ),
+        LossSetup(width=WIDTH, num_items=NUM_REAL + 1, has_negative_column=True),
     )
     sizes = EncoderSettings(
         WIDTH,
@@ -99,10 +103,9 @@ def trained(name, *, encoder="gru", is_masked=False, num_steps=250, learning_rat
         encoder=ENCODERS[encoder](sizes),
         scorer=ItemScorer(
             WIDTH,
+            ScorerSettings("tanh"),
             num_items=NUM_REAL + 1,
             table_width=WIDTH,
-            activation=ACTIVATIONS["tanh"],
-            is_tied=False,
             initializer_range=0.1,
         ),
         objective=objective,
@@ -132,14 +135,14 @@ def test_loss_learns(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(NEGATIVE_COLUMN_LOSSES))
+@pytest.mark.parametrize("name", NEGATIVE_COLUMN_LOSSES)
 def test_cosine_loss_on_negatives_alone_learns(name):
     model = trained(name, all_rescale_factor=0.0, neg_rescale_factor=1.0, similarity_type="cosine", num_steps=500)
     assert recall(model, model.scores) > 0.9 * BEST_RECALL
 
 
 # With ten negatives a label, margin_hinge_a leaves the network that reads both side by side at 0 for every pair.
-PAIRS = [(n, s) for n in sorted(NEGATIVE_COLUMN_LOSSES) for s in sorted(SIMILARITIES)]
+PAIRS = [(n, s) for n in NEGATIVE_COLUMN_LOSSES for s in sorted(SIMILARITIES)]
 PAIRS.remove(("margin_hinge_a", "concat_mlp"))
 
 

@@ -6,9 +6,11 @@ import torch
 
 from transformers4recsys.batch import Batch, Jagged
 from transformers4recsys.model.encoders import ENCODERS
-from transformers4recsys.model.objectives.objectives import ObjectiveSettings, make_objective
+from transformers4recsys.model.objectives import LossSettings, make_objective
+from transformers4recsys.model.objectives.inputs import LossSetup
 from transformers4recsys.model.targets import MaskedLastTarget, MaskedTargets
 from transformers4recsys.schema import Schema
+from transformers4recsys.settings import from_values
 
 # Those that read in both directions cannot do the causal task.
 BOTH_WAYS = {"albert", "bert", "electra", "longformer", "modernbert", "roberta"}
@@ -182,12 +184,12 @@ def test_saved_and_loaded_weights_score_alike_when_masked(name, schema, make_bat
 
 
 def test_sparse_gradients_are_those_of_the_dense_tables(schema, make_batch, make_model):
-    settings = ObjectiveSettings(width=16, num_items=31, neg_sampling_store_size=50, num_sampled_negatives=8)
+    values = {"loss_type": "sampled_softmax", "neg_sampling_store_size": 50, "num_sampled_negatives": 8}
     gradients = []
     for is_sparse in (False, True):
         model = make_model(schema, "gru").train()
         model.encoder.eval()
-        model.objective = make_objective("sampled_softmax", settings)
+        model.objective = make_objective(from_values(LossSettings, values), LossSetup(width=16, num_items=31))
         if is_sparse:
             model.make_gradients_sparse()
         torch.manual_seed(7)

@@ -102,5 +102,5 @@ def test_a_file_that_cannot_be_used_is_an_error(tmp_path, text, message):
 
 
 def test_a_file_that_is_not_there_is_an_error(tmp_path):
-    with pytest.raises(InputError, match="--recipe .*none.yaml: No such file"):
+    with pytest.raises(InputError, match="`recipe` .*none.yaml: No such file"):
         read_recipe(tmp_path / "none.yaml")

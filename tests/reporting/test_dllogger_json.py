@@ -58,3 +58,15 @@ def test_a_run_that_goes_on_appends(tmp_path):
     DLLoggerJson(tmp_path).start({"run": 1})
     DLLoggerJson(tmp_path).start({"run": 2})
     assert [entry["data"]["run"] for entry in entries(tmp_path)] == [1, 2]
+
+
+def test_a_line_that_a_kill_has_torn_is_removed(tmp_path):
+    DLLoggerJson(tmp_path).start({"run": 1})
+    whole = (tmp_path / "log.json").read_bytes()
+    for torn in (b'DLLL {"timest', b"D"):
+        (tmp_path / "log.json").write_bytes(whole + torn)
+        DLLoggerJson(tmp_path).start({"run": 2})
+        assert [entry["data"]["run"] for entry in entries(tmp_path)] == [1, 2]
+    (tmp_path / "log.json").write_bytes(whole[:-1])
+    DLLoggerJson(tmp_path).start({"run": 3})
+    assert [entry["data"]["run"] for entry in entries(tmp_path)] == [3]

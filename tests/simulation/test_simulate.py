@@ -10,7 +10,7 @@ import pytest
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.simulation.shop import Shop
-from transformers4recsys.simulation.simulate import event_table, simulate
+from transformers4recsys.simulation.simulate import SimulateSettings, event_table, simulate
 
 SMALL = {"sessions_per_day": 1500, "items": 400, "start_date": "2019-10-01"}
 
@@ -18,7 +18,7 @@ SMALL = {"sessions_per_day": 1500, "items": 400, "start_date": "2019-10-01"}
 @pytest.fixture(scope="module")
 def log(tmp_path_factory):
     folder = tmp_path_factory.mktemp("log")
-    return [pq.read_table(path) for path in simulate(folder, days=4, seed=1, **SMALL)]
+    return [pq.read_table(path) for path in simulate(SimulateSettings(folder, days=4, seed=1, **SMALL))]
 
 
 def views_by_session(tables):
@@ -44,9 +44,9 @@ def test_files_have_the_columns_of_the_published_log_by_time(log):
 
 
 def test_the_seed_decides_and_fewer_days_are_the_first_ones(log, tmp_path):
-    two = [pq.read_table(path) for path in simulate(tmp_path / "two", days=2, seed=1, **SMALL)]
+    two = [pq.read_table(path) for path in simulate(SimulateSettings(tmp_path / "two", days=2, seed=1, **SMALL))]
     assert all(again.equals(first) for again, first in zip(two, log, strict=False))
-    other = pq.read_table(simulate(tmp_path / "other", days=1, seed=2, **SMALL)[0])
+    other = pq.read_table(simulate(SimulateSettings(tmp_path / "other", days=1, seed=2, **SMALL))[0])
     assert not other.equals(log[0])
 
 
@@ -101,16 +101,16 @@ def test_evenings_are_busier_than_nights(log):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"days": 0}, "--days 0: must be at least 1"),
-        ({"items": 3}, "--items 3: must be at least 50"),
-        ({"seed": -1}, "--seed -1: must be at least 0"),
-        ({"start_date": "1.10.2019"}, "--start_date '1.10.2019' is not a valid date"),
-        ({"start_date": "9999-12-30", "days": 2}, "--start_date 9999-12-30 --days 2: no date beyond 9999-12-31"),
+        ({"days": 0}, "`days` 0: must be at least 1"),
+        ({"items": 3}, "`items` 3: must be at least 50"),
+        ({"seed": -1}, "`seed` -1: must be at least 0"),
+        ({"start_date": "1.10.2019"}, "`start_date` '1.10.2019' is not a valid date"),
+        ({"start_date": "9999-12-30", "days": 2}, "`start_date` 9999-12-30 `days` 2: dates end at 9999-12-31"),
     ],
 )
 def test_settings_that_make_no_log_are_refused(change, message, tmp_path):
     with pytest.raises(InputError, match=message):
-        simulate(tmp_path, **{"days": 1, "seed": 0, **SMALL, **change})
+        simulate(SimulateSettings(tmp_path, **{"days": 1, "seed": 0, **SMALL, **change}))
 
 
 def test_a_session_over_midnight_goes_on_in_the_next_file(log):
@@ -125,20 +125,20 @@ def test_a_session_over_midnight_goes_on_in_the_next_file(log):
 
 def test_a_file_that_fails_is_not_there_and_those_before_are_whole(tmp_path):
     (tmp_path / "2019-10-02.parquet").mkdir()
-    with pytest.raises(InputError, match="--output .*2019-10-02.parquet"):
-        simulate(tmp_path, days=3, seed=0, **SMALL)
+    with pytest.raises(InputError, match="`output` .*2019-10-02.parquet"):
+        simulate(SimulateSettings(tmp_path, days=3, seed=0, **SMALL))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["2019-10-01.parquet", "2019-10-02.parquet"]
     assert pq.read_table(tmp_path / "2019-10-01.parquet").num_rows > 1500
 
 
 def test_a_log_is_written_again_or_made_longer_but_never_mixed_with_another(tmp_path):
     for days in (1, 2, 2):
-        simulate(tmp_path, days=days, seed=0, **SMALL)
+        simulate(SimulateSettings(tmp_path, days=days, seed=0, **SMALL))
     with pytest.raises(InputError, match=r"holds other parquet files \(2019-10-02.parquet\)"):
-        simulate(tmp_path, days=1, seed=3, **SMALL)
+        simulate(SimulateSettings(tmp_path, days=1, seed=3, **SMALL))
 
 
 def test_an_output_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "log").write_text("")
-    with pytest.raises(InputError, match="--output"):
-        simulate(tmp_path / "log", days=1, seed=0, **SMALL)
+    with pytest.raises(InputError, match="`output`"):
+        simulate(SimulateSettings(tmp_path / "log", days=1, seed=0, **SMALL))

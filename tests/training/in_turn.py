@@ -13,9 +13,10 @@ import torch
 from torch.distributed.tensor import DTensor
 
 from transformers4recsys import cli, distributed
-from transformers4recsys.training import checkpoint, trainer
+from transformers4recsys.training import trainer
+from transformers4recsys.training.run_writer import RunWriter
 
-read, save = trainer.EpochLoader.__iter__, checkpoint.save
+read, save_day = trainer.EpochLoader.__iter__, RunWriter.save_day
 
 
 def noting(folder: Path):
@@ -32,20 +33,22 @@ def noting(folder: Path):
     return batches
 
 
-def note_and_save(trainer, folder: Path, **others):
+def note_and_save(writer: RunWriter, trainer, *others):
     """Write down how much this rank holds and what it draws from, then save as always."""
     state = [value for values in trainer.optimizer.state_dict()["state"].values() for value in values.values()]
     tensors = list(trainer.model.parameters()), [value for value in state if value.dim()]
     held = [sum((x.to_local() if type(x) is DTensor else x).numel() for x in group) for group in tensors]
+    folder = writer.folder
+    folder.mkdir(exist_ok=True)
     with (folder / f"held_{distributed.rank()}.txt").open("a") as file:
         file.write(f"{json.dumps(held)}\n")
     with (folder / f"seeds_{distributed.rank()}.txt").open("a") as file:
         file.write(f"{torch.initial_seed()}\n")
-    save(trainer, folder, **others)
+    save_day(writer, trainer, *others)
 
 
 def run(commands: list[list[str]]) -> None:
-    checkpoint.save = note_and_save
+    RunWriter.save_day = note_and_save
     for flags in commands:
         trainer.EpochLoader.__iter__ = noting(Path(flags[flags.index("--output_dir") + 1]))
         assert cli.main(["train", *flags]) == 0, flags

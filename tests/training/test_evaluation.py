@@ -28,7 +28,7 @@ class Batches:
 
 def evaluate(model, batches, every=1, **options):
     how = {"device": torch.device("cpu"), "autocast": nullcontext, "description": "", **options}
-    return Evaluation(every_n_batches=every, predict_top_k=5).run(model, Batches(batches), **how)
+    return Evaluation(compute_metrics_each_n_steps=every, predict_top_k=5).run(model, Batches(batches), **how)
 
 
 @pytest.fixture

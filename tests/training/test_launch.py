@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from transformers4recsys import cli
+from transformers4recsys.training import launch
 from transformers4recsys.training.launch import is_lost_connection, processes_to_start, run_processes
 
 CODES, FAILING = Path(__file__).parents[2] / "codes", Path(__file__).with_name("failing.py")
@@ -20,21 +21,17 @@ TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "
 
 
 @pytest.mark.parametrize(
-    ("flags", "environment", "num_gpus", "number"),
+    ("uses_cpu", "environment", "num_gpus", "number"),
     [
-        (["--do_train"], {}, 4, 4),
-        (["--do_train"], {}, 1, 1),
-        (["--do_train"], {}, 0, 1),
-        (["--do_train"], {"LOCAL_RANK": "0", "WORLD_SIZE": "1"}, 4, 1),
-        (["--do_train", "--use_cpu"], {}, 4, 1),
-        (["--use-cpu=True"], {}, 4, 1),
-        (["--use_cpu", "False", "--do_train"], {}, 4, 4),
-        (["--use_cpu=no"], {}, 4, 4),
-        (["--use_cpu", "perhaps"], {}, 4, 1),
+        (False, {}, 4, 4),
+        (False, {}, 1, 1),
+        (False, {}, 0, 1),
+        (False, {"LOCAL_RANK": "0", "WORLD_SIZE": "1"}, 4, 1),
+        (True, {}, 4, 1),
     ],
 )
-def test_one_process_a_gpu_unless_something_else_was_asked_for(flags, environment, num_gpus, number):
-    assert processes_to_start(flags, environment, num_gpus) == number
+def test_one_process_a_gpu_unless_something_else_was_asked_for(uses_cpu, environment, num_gpus, number):
+    assert processes_to_start(uses_cpu=uses_cpu, environment=environment, num_gpus=num_gpus) == number
 
 
 def command(days: Path, folder: Path) -> list[str]:
@@ -46,7 +43,7 @@ def command(days: Path, folder: Path) -> list[str]:
 
 def test_the_program_starts_its_processes_itself_and_says_so(toy_days, tmp_path, monkeypatch, capfd):
     """Stand in for two GPUs by two processes on the CPU: they find each other and write once."""
-    monkeypatch.setattr(cli, "processes_to_start", lambda *_: 2)
+    monkeypatch.setattr(launch, "processes_to_start", lambda **_: 2)
     assert cli.main(command(toy_days, tmp_path / "out")) == 0
     output = capfd.readouterr()
     assert "2 GPUs are visible: one process each" in " ".join(output.err.split())

@@ -4,6 +4,7 @@ import pytest
 import torch
 from transformers import TrainerCallback, TrainingArguments
 
+from transformers4recsys.errors import InputError
 from transformers4recsys.model.encoders import ENCODERS
 from transformers4recsys.model.targets import MaskedTargets
 from transformers4recsys.schema import Schema
@@ -62,7 +63,10 @@ def make_trainer(schema, make_model, make_batch, tmp_path):
         (Schedule("constant_with_warmup", 4), [0, 0.2, 0.4, 0.6, 0.8, 0.8, 0.8, 0.8]),
         (Schedule("linear_with_warmup"), [0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1]),
         # One cosine wave over 8 steps: 0.4 x (1 + cos(2 pi x step / 8)).
-        (Schedule("cosine_with_warmup", cycles=1), [0.8, 0.6828, 0.4, 0.1172, 0, 0.1172, 0.4, 0.6828]),
+        (
+            Schedule("cosine_with_warmup", learning_rate_num_cosine_cycles_by_epoch=1),
+            [0.8, 0.6828, 0.4, 0.1172, 0, 0.1172, 0.4, 0.6828],
+        ),
     ],
 )
 def test_the_schedule_restarts_each_day(schedule, expected, make_trainer):
@@ -126,3 +130,9 @@ def test_a_dummy_batch_has_every_column():
 def test_numbers_are_told_in_words_and_so_is_that_there_are_none():
     assert format_metrics({"eval_recall@20": 0.25, "eval_ndcg@20": 0.125}, "eval") == "recall@20 0.2500, ndcg@20 0.1250"
     assert "metrics are null" in format_metrics({"eval_recall@20": None, "eval_ndcg@20": None}, "eval")
+
+
+@pytest.mark.parametrize("name", ["adamw_bnb_8bit", "lion_32bit", "schedule_free_adamw", "grokadamw"])
+def test_an_optimizer_whose_package_is_missing_is_named(name, make_trainer):
+    with pytest.raises(InputError, match=f"`optim` {name} cannot be used: .*[Ii]nstall"):
+        make_trainer(optim=name)

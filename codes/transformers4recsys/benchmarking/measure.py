@@ -28,10 +28,12 @@ from transformers4recsys.model.encoders import encoder_of
 from transformers4recsys.model.encoders.settings import EncoderSettings
 from transformers4recsys.model.features import FeatureEmbedder
 from transformers4recsys.model.next_item import MANY_ITEMS, NextItemModel
-from transformers4recsys.model.objectives.objectives import ObjectiveSettings, make_objective
-from transformers4recsys.model.scoring import ACTIVATIONS, ItemScorer
+from transformers4recsys.model.objectives import LossSettings, make_objective
+from transformers4recsys.model.objectives.inputs import LossSetup
+from transformers4recsys.model.scoring import ItemScorer, ScorerSettings
 from transformers4recsys.model.targets import CausalLastTarget, CausalTargets
 from transformers4recsys.schema import Schema
+from transformers4recsys.settings import pick
 from transformers4recsys.training.evaluation import Evaluation
 from transformers4recsys.training.memory import keep_freed_memory
 from transformers4recsys.training.trainer import RecSysTrainer, Schedule
@@ -96,7 +98,10 @@ def measure(set_up: SetUp) -> dict[str, Any]:
         trainer, times = build_trainer(set_up, schema, folder)
         reader = DayReader([train_file], shuffle=True, **reading)
         eval_reader = DayReader([eval_file], **reading)
+        # Items are counted as the program counts them, before it trains.
+        trainer.accelerator.unwrap_model(trainer.model).observe(reader.batches(0))
         trainer.train_reader = reader
+        trainer.model.observe(reader.batches(0))
         trainer.train()
         evaluated = [timed(lambda: trainer.measure(eval_reader, split="eval", description="evaluate"))]
         end_to_end = time.perf_counter() - started
@@ -157,11 +162,12 @@ def build_trainer(set_up: SetUp, schema: Schema, folder: str) -> tuple[RecSysTra
         schema,
         features=FeatureEmbedder(schema, d_model=width, item_width=width),
         encoder=encoder_of(set_up.model_type)(
-            EncoderSettings(width, n_layer=set_up.n_layer, n_head=set_up.n_head, max_length=set_up.longest)
+            EncoderSettings(d_model=width, n_layer=set_up.n_layer, n_head=set_up.n_head, max_length=set_up.longest)
         ),
-        scorer=ItemScorer(width, num_items=num_items, table_width=width, activation=ACTIVATIONS["tanh"], is_tied=False),
+        scorer=ItemScorer(width, ScorerSettings("tanh"), num_items=num_items, table_width=width),
         objective=make_objective(
-            set_up.loss_type, ObjectiveSettings(width=width, num_items=num_items, negative_sampling=True)
+            pick(LossSettings, {"loss_type": set_up.loss_type, "negative_sampling": True}),
+            LossSetup(width=width, num_items=num_items),
         ),
         training_targets=CausalTargets(),
         evaluation_targets=CausalLastTarget(),

@@ -1,68 +1,77 @@
-"""Where settings become a made-up log, and day files made of logs."""
+"""Turns raw logs into day files: which log, which recipe, which database."""
 
 from __future__ import annotations
 
-import dataclasses
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from transformers4recsys.config import PreprocessArguments, SimulateArguments
+from transformers4recsys.preprocessing.engines.table import DatabaseChoice
 from transformers4recsys.preprocessing.recipe import Recipe, read_recipe
 from transformers4recsys.preprocessing.run import preprocess as preprocess_log
-from transformers4recsys.simulation.simulate import simulate as simulate_log
-from transformers4recsys.terminal import counted, progress_bar
+from transformers4recsys.settings import changed, check_names, names_of, part, pick, required, setting, unused
 
 log = logging.getLogger(__name__)
 
 
-def simulate(arguments: SimulateArguments) -> None:
-    """Write the log of a made-up shop and say what it holds."""
-    counts: list[int] = []
-    with progress_bar("simulate", arguments.days) as advance:
+@dataclass(frozen=True)
+class LogSettings:
+    """Preprocess: raw logs in, day files, feature config and vocabulary out"""
 
-        def count(day: str, num_events: int) -> None:
-            counts.append(num_events)
-            advance()
-
-        simulate_log(
-            arguments.output or "",
-            days=arguments.days,
-            sessions_per_day=arguments.sessions_per_day,
-            items=arguments.items,
-            start_date=arguments.start_date,
-            seed=arguments.seed,
-            on_day=count,
-        )
-    log.info("%s: %s of %s", arguments.output, counted(sum(counts), "event"), counted(len(counts), "day"))
+    input: tuple[str, ...] | None = setting(None, "raw events: parquet, CSV or JSON lines files, patterns, or folders")
+    output: str | None = setting(None, "folder of the day files; days that it has already are left as they are")
+    recipe: str | None = setting(
+        None,
+        "name of a data set in datasets/, such as rees46, or a YAML file with any of the settings of the recipe below, "
+        "and names; flags go before it",
+    )
+    start_date: str | None = setting(None, "first day of events to read, YYYY-MM-DD (-HH with `time_unit` hour)")
+    end_date: str | None = setting(None, "last day of events to read, inclusive")
+    report: bool = setting(False, "describe all days of the output, and check them for leaks: report.html, report.json")
 
 
-def preprocess(arguments: PreprocessArguments) -> None:
-    """Turn raw logs into day files."""
-    flags = {
-        field.name: getattr(arguments, field.name) for field in dataclasses.fields(Recipe) if field.name != "names"
-    }
-    recipe = read_recipe(arguments.recipe, flags)
-    if recipe.neg_strategy == "uniform" and arguments.neg_decay is not None:
-        log.warning("--neg_decay has no effect: --neg_strategy uniform draws all items alike")
-    for name in unused_engine_flags(arguments):
-        log.warning("--%s has no effect: --engine %s has no use for it", name, arguments.engine)
+@dataclass(frozen=True)
+class PreprocessSettings:
+    """A log, how it is read, and the database that reads it."""
+
+    log: LogSettings = part(LogSettings)
+    recipe: Recipe = part(Recipe)
+    database: DatabaseChoice = part(DatabaseChoice)
+
+
+SETTINGS = PreprocessSettings
+
+
+def run(values: Mapping[str, Any]) -> None:
+    """Turn raw logs into day files, with settings by name; those of a recipe file count where they are not given."""
+    check_names(PreprocessSettings, values)
+    log_settings, database = pick(LogSettings, values), pick(DatabaseChoice, values)
+    required(log_settings, "input", "output")
+    of_recipe = {name: values[name] for name in names_of(Recipe) if name in values}
+    recipe = read_recipe(log_settings.recipe, of_recipe)
+    if recipe.neg_strategy == "uniform" and values.get("neg_decay") is not None:
+        log.warning("`neg_decay` has no effect: `neg_strategy` uniform draws all items alike")
+    for name in unused_settings_of_the_database(database, makes_report=log_settings.report):
+        log.warning("`%s` has no effect: `engine` %s does not use it", name, database.engine)
     preprocess_log(
-        arguments.input or [],
-        arguments.output or "",
+        log_settings.input or (),
+        log_settings.output or "",
         recipe,
-        start_date=arguments.start_date,
-        end_date=arguments.end_date,
-        memory_limit=arguments.memory_limit,
-        threads=arguments.threads,
-        temp_directory=arguments.temp_directory,
-        engine=arguments.engine,
-        spark_master=arguments.spark_master,
-        with_report=arguments.report,
+        start_date=log_settings.start_date,
+        end_date=log_settings.end_date,
+        memory_limit=database.memory_limit,
+        threads=database.threads,
+        temp_directory=database.temp_directory,
+        engine=database.engine,
+        spark_master=database.spark_master,
+        with_report=log_settings.report,
     )
 
 
-def unused_engine_flags(arguments: PreprocessArguments) -> list[str]:
-    """Name the flags that were given and that the engine has no use for; the report is DuckDB's on every engine."""
-    of_duckdb = [] if arguments.report else ["memory_limit", "threads"]
-    idle = of_duckdb if arguments.engine == "spark" else ["spark_master"]
-    defaults = {field.name: field.default for field in dataclasses.fields(PreprocessArguments)}
-    return [name for name in idle if getattr(arguments, name) != defaults[name]]
+def unused_settings_of_the_database(database: DatabaseChoice, *, makes_report: bool) -> list[str]:
+    """Name the settings that were given and that the database does not use; the report is DuckDB's on every engine."""
+    idle = [*unused(database)]
+    if database.engine == "spark" and not makes_report:
+        idle += [name for name in ("memory_limit", "threads") if name in changed(database)]
+    return idle

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from transformers4recsys.errors import InputError
-from transformers4recsys.settings import from_values, required, setting
+from transformers4recsys.settings import check, from_values, required, setting
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,6 +62,9 @@ class RecommendSettings:
     dtype: str = setting("float32", "precision of products", choices=("float32", "bfloat16", "float16"))
     memory_limit: str = setting("3GB", "memory to prepare events in; what does not fit goes to the disk", is_bytes=True)
     threads: int = setting(0, "threads that prepare events; 0 for one a core", at_least=0)
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 SETTINGS = RecommendSettings

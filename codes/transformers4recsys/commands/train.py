@@ -1,169 +1,254 @@
-"""Where settings become a run: files, readers, reporter, trainer; the model is built in build_model."""
+"""Trains on day t, evaluates on day t+1 and moves on: settings in; files, readers, model and trainer built."""
 
 from __future__ import annotations
 
 import copy
-import dataclasses
-import json
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainingArguments
 
 from transformers4recsys import distributed
-from transformers4recsys.config import DataArguments, ModelArguments, TrainingArguments, bytes_of, required
 from transformers4recsys.data.checks import CheckedFile, add_moments, check_files, count_items
-from transformers4recsys.data.days import DayFiles, day_files
+from transformers4recsys.data.days import DayFiles, DaySettings
 from transformers4recsys.data.parquet.files import redact_credentials
-from transformers4recsys.data.readers import READERS
-from transformers4recsys.data.readers.library import Library, Reading
+from transformers4recsys.data.readers import ReaderSettings
 from transformers4recsys.data.readers.protocol import Reader
 from transformers4recsys.data.readers.pyarrow import DayReader
 from transformers4recsys.errors import InputError
-from transformers4recsys.idle_flags import without_effect
-from transformers4recsys.model.build import (
-    choose,
-    encoder_name,
-    is_saved_run,
-    model_of,
-    schema_of,
-    unused_encoder_flags,
-)
+from transformers4recsys.model.build import ModelSettings, build_model, unused_encoder_settings
 from transformers4recsys.model.next_item import NextItemModel
-from transformers4recsys.reporting.attention import AttentionFiles
-from transformers4recsys.reporting.loggers import chosen_loggers, close_wandb, open_logger
-from transformers4recsys.reporting.output_folder import remove_half_written, start_anew
+from transformers4recsys.reporting import wandb_runs
+from transformers4recsys.reporting.attention import AttentionFiles, AttentionSettings
+from transformers4recsys.reporting.loggers import LoggerSettings, chosen_loggers, open_loggers
+from transformers4recsys.reporting.output_folder import OutputFolder, OutputSettings, claimed
+from transformers4recsys.reporting.predictions import PredictionSettings
 from transformers4recsys.reporting.reporter import SINKS, Reporter
-from transformers4recsys.schema import Schema
+from transformers4recsys.run_folder import RunFolder
+from transformers4recsys.schema import Schema, SessionSettings
+from transformers4recsys.settings import as_values, converted, from_values, part, required, unused
 from transformers4recsys.terminal import counted, show_log_lines
 from transformers4recsys.training import checkpoint
-from transformers4recsys.training.callbacks import ContinuousLog, Profile, TrainingProgress, ValidateEvery
+from transformers4recsys.training.callbacks import (
+    ContinuousLog,
+    Profile,
+    ProfileSettings,
+    TrainingProgress,
+    ValidateEvery,
+)
 from transformers4recsys.training.evaluation import Evaluation
-from transformers4recsys.training.incremental import DayReaders, Incremental
+from transformers4recsys.training.incremental import DayReaders, Incremental, Protocol
+from transformers4recsys.training.inside_day import StopRequest
+from transformers4recsys.training.launch import LaunchSettings
 from transformers4recsys.training.memory import keep_freed_memory
+from transformers4recsys.training.resume import goes_on_in_place, load, open_resumed, writer_of
 from transformers4recsys.training.sharding import shard
+from transformers4recsys.training.sparse_gradients import ItemUpdates, choose_gradients
 from transformers4recsys.training.trainer import RecSysTrainer, Schedule
+from transformers4recsys.training.training_arguments import LibrarySettings, library_arguments
 
 log = logging.getLogger(__name__)
 
 
-def train(data: DataArguments, model: ModelArguments, training: TrainingArguments) -> None:
+@dataclass(frozen=True)
+class DataSettings:
+    """Where the sessions are and how they are read."""
+
+    days: DaySettings = part(DaySettings)
+    sessions: SessionSettings = part(SessionSettings)
+    reader: ReaderSettings = part(ReaderSettings)
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How a model is trained and evaluated, and what is written."""
+
+    library: Any = part(LibrarySettings)
+    schedule: Schedule = part(Schedule)
+    protocol: Protocol = part(Protocol)
+    evaluation: Evaluation = part(Evaluation)
+    item_updates: ItemUpdates = part(ItemUpdates)
+    launch: LaunchSettings = part(LaunchSettings)
+    output: OutputSettings = part(OutputSettings)
+    predictions: PredictionSettings = part(PredictionSettings)
+    attention: AttentionSettings = part(AttentionSettings)
+    loggers: LoggerSettings = part(LoggerSettings)
+    profile: ProfileSettings = part(ProfileSettings)
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """The sections of a run's settings."""
+
+    data: DataSettings = part(DataSettings)
+    model: ModelSettings = part(ModelSettings)
+    training: TrainingSettings = part(TrainingSettings)
+
+
+SETTINGS = TrainSettings
+
+
+def run(values: Mapping[str, Any]) -> None:
+    """Train with settings by name."""
+    train(from_values(TrainSettings, values))
+
+
+def train(settings: TrainSettings) -> None:
     """Check the input, build the program and run all days."""
-    _require(data, model, training)
+    data, training = settings.data, settings.training
+    _require(settings)
     # From here on one of the processes of the run, if there are several, talks and writes.
-    assert training.device
-    _require_processes(training)
+    arguments, notes = library_arguments(training.library)
+    _require_processes(arguments)
     show_log_lines()
     keep_freed_memory()
-    for note in [*training.notes, *without_effect(data, model, training)]:
+    for note in [*notes, *unused_settings(settings)]:
         log.warning(note)
-    schema = schema_of(data)
+    schema = data.sessions.schema()
     if schema.ignored:
-        prefix = data.session_aware_features_prefix
-        log.warning("%d columns %s... hold past sessions: ignored without --session_aware", len(schema.ignored), prefix)
-    library = choose(READERS, data.data_loader_engine, "--data_loader_engine")
-    if library:
-        library.check_usable(data.data_path or "")
-    days = _days_of(data, training)
-    checked = check_files(days.all_files(), schema, session_length_max=data.session_seq_length_max)
-    if library:
-        together = days.read_together(training.training_time_window_size if training.do_train else 1)
-        library.check_readable(together, schema, bytes_of(data, "loader_memory"))
-    next_item_model = model_of(data, model, training, schema)
-    for name in unused_encoder_flags(next_item_model.encoder, model, training):
-        log.warning("--%s has no effect here: the encoder %s has no use for it", name, encoder_name(model))
+        prefix = data.sessions.session_aware_features_prefix
+        log.warning("%d columns %s... hold past sessions: ignored without `session_aware`", len(schema.ignored), prefix)
+    with _output_of(arguments, training.output) as output:
+        _train_in(output, settings, schema, arguments)
+    wandb_runs.close_run()
 
-    output_dir, resumed_from, progress = _output_of(training)
-    settings = _all_settings(data, model, training) | {"days_skipped": [days.unit.name(day) for day in days.missing]}
-    _write_model_settings(output_dir, data, model, schema)
-    bar = TrainingProgress()
-    loggers = _loggers_of(training, settings, first_step=progress.num_steps if progress else 0)
-    callbacks = [bar, *loggers, *_optional_callbacks(training, output_dir)]
-    trainer = _trainer_of(next_item_model, training, callbacks, has_lazy_updates=model.sparse_item_updates)
-    if resumed_from:
-        checkpoint.load(trainer, resumed_from)
-    reporter = Reporter([make(output_dir) for make in SINKS.values()], settings)
+
+def _train_in(
+    output: OutputFolder | None, settings: TrainSettings, schema: Schema, arguments: TrainingArguments
+) -> None:
+    training, output_dir = settings.training, _output_dir(arguments)
+    days, checked = _checked_days(settings, schema, does_train=arguments.do_train)
+    model = _model_of(settings, schema, arguments)
+    of_run = {
+        "settings": _sections(settings, arguments, schema),
+        "schema": schema,
+        "data_path": settings.data.days.data_path or "",
+    }
+    to_train = days.present[:-1] if arguments.do_train else []
+    resumed = open_resumed(arguments.resume_from_checkpoint, output_dir, days_to_train=to_train, **of_run)
+    described = _all_settings(settings, arguments) | {"days_skipped": [days.unit.name(day) for day in days.missing]}
+    bar, stop = TrainingProgress(), StopRequest()
+    first_step = resumed.run.progress.num_steps if resumed else 0
+    loggers = _loggers_of(arguments, training.loggers, described, first_step=first_step)
+    callbacks = [bar, *loggers, *_optional_callbacks(training, output_dir), stop]
+    trainer = _trainer_of(model, arguments, training, callbacks)
+    if resumed:
+        load(trainer, resumed)
+    elif arguments.do_train:
+        trainer.create_optimizer()
+    # From here on an earlier run is touched: all that can fail was tried.
+    _start(output, arguments)
     run = Incremental(
         trainer=trainer,
-        readers=_readers_of(library, data, training, schema, days, checked),
-        reporter=reporter,
+        readers=_readers_of(settings, arguments, schema, days, checked),
+        reporter=Reporter([make(output_dir) for make in SINKS.values()], described),
         progress=bar,
-        output_dir=output_dir,
+        writer=writer_of(output_dir, resumed=resumed, num_checkpoints=arguments.save_total_limit, **of_run),
         name_of=days.unit.name,
-        eval_split=_eval_split(training),
-        does_train=training.do_train,
-        does_evaluate=training.do_eval,
-        eval_steps_on_train_set=training.eval_steps_on_train_set,
-        validates=training.validate_every > 0,
-        logs_predictions=training.log_predictions,
-        attention_files=AttentionFiles(output_dir) if training.log_attention_weights else None,
+        protocol=training.protocol,
+        does_train=arguments.do_train,
+        does_evaluate=arguments.do_eval,
+        logs_predictions=training.predictions.log_predictions,
+        attention_files=AttentionFiles(output_dir) if training.attention.log_attention_weights else None,
+        stop=stop,
+        on_day=output.keep if output else lambda: None,
     )
-    run.run(days.present, after=progress)
-    reporter.close()
+    run.run(days.present, resumed=resumed)
+    run.reporter.close()
     for logger in loggers:
         logger.close(trainer.args, trainer.state, trainer.control)
-    close_wandb()
 
 
-def _eval_split(training: TrainingArguments) -> str:
-    return "test" if training.eval_on_test_set else "valid"
+def unused_settings(settings: TrainSettings) -> list[str]:
+    """Say which settings were changed and have no effect, and why."""
+    idle = {**unused(settings), **settings.data.reader.unused(), **settings.model.loss.unused()}
+    return [f"`{name}` has no effect here: {reason}" for name, reason in idle.items()]
 
 
-def _days_of(data: DataArguments, training: TrainingArguments) -> DayFiles:
-    days = day_files(
-        data.data_path or "",
-        data.start_date or "",
-        data.end_date or "",
-        time_unit=data.time_unit,
-        eval_split=_eval_split(training),
-        skip_missing=data.missing_days == "skip",
-    )
+def _checked_days(
+    settings: TrainSettings, schema: Schema, *, does_train: bool
+) -> tuple[DayFiles, Mapping[str, CheckedFile]]:
+    data, protocol = settings.data, settings.training.protocol
+    library = data.reader.library
+    if library:
+        library.check_usable(data.days.data_path or "")
+    days = data.days.files(protocol.eval_split)
     for day in days.missing:
         log.warning("%s: files are missing; the run goes on without them", days.unit.name(day))
-    log.info("checking the files of %s", counted(len(days.present), data.time_unit))
-    return days
+    log.info("checking the files of %s", counted(len(days.present), data.days.time_unit))
+    checked = check_files(days.all_files(), schema, session_length_max=data.sessions.session_seq_length_max)
+    if library:
+        together = days.read_together(protocol.training_time_window_size if does_train else 1)
+        library.check_readable(together, schema, data.reader.reading.memory_bytes)
+    return days, checked
+
+
+def _model_of(settings: TrainSettings, schema: Schema, arguments: TrainingArguments) -> NextItemModel:
+    """Build the model: fresh weights drawn from `seed`, or those of `model_name_or_path`."""
+    choice, wants_attentions = settings.model.choice, settings.training.attention.log_attention_weights
+    run_to_start_from = choice.model_name_or_path if checkpoint.is_saved_run(choice.model_name_or_path) else None
+    of_model = settings.model
+    if run_to_start_from:
+        of_model = replace(of_model, choice=replace(choice, model_name_or_path=None))
+    model = build_model(
+        schema,
+        of_model,
+        max_length=settings.data.sessions.max_length,
+        seed=arguments.seed,
+        label_smoothing=arguments.label_smoothing_factor,
+        has_attentions=wants_attentions,
+    )
+    for name in unused_encoder_settings(model.encoder, of_model, wants_attentions=wants_attentions):
+        log.warning("`%s` has no effect here: the encoder %s does not use it", name, of_model.choice.name)
+    if run_to_start_from:
+        saved = RunFolder.open(run_to_start_from)
+        checkpoint.load_weights(model, saved.weights(), where=saved.path)
+    choose_gradients(model, settings.training.item_updates, arguments)
+    return model
 
 
 def _readers_of(
-    library: Library | None,
-    data: DataArguments,
-    training: TrainingArguments,
+    settings: TrainSettings,
+    arguments: TrainingArguments,
     schema: Schema,
     days: DayFiles,
     checked: Mapping[str, CheckedFile],
 ) -> DayReaders:
+    sessions, reader, protocol = settings.data.sessions, settings.data.reader, settings.training.protocol
     open_files = partial(
         DayReader,
         schema=schema,
-        session_length_max=data.session_seq_length_max,
-        past_length_max=data.session_aware_past_seq_length_max,
-        seed=training.seed,
+        session_length_max=sessions.session_seq_length_max,
+        past_length_max=sessions.session_aware_past_seq_length_max,
+        seed=arguments.seed,
         rank=distributed.rank(),
         world_size=distributed.world_size(),
-        memory_bytes=bytes_of(data, "loader_memory"),
-        library=library,
+        memory_bytes=reader.reading.memory_bytes,
+        library=reader.library,
         footers={file: of_file.footer for file, of_file in checked.items()},
-        reading=Reading(data.workers_count, data.petastorm_reader_pool_type, data.nvt_part_mem_fraction),
+        reading=reader.reading,
     )
-    to_evaluate = partial(open_files, batch_size=training.per_device_eval_batch_size, shuffle=False, drop_last=False)
+    to_evaluate = partial(open_files, batch_size=arguments.per_device_eval_batch_size, shuffle=False, drop_last=False)
 
     def to_train(day: datetime) -> Reader:
         return open_files(
-            days.train_files(day, training.training_time_window_size),
+            days.train_files(day, protocol.training_time_window_size),
             day=day,
-            batch_size=training.per_device_train_batch_size,
-            shuffle=data.shuffle_buffer_size > 0,
-            buffer_rows=data.shuffle_buffer_size or None,
-            drop_last=training.dataloader_drop_last,
+            batch_size=arguments.per_device_train_batch_size,
+            shuffle=reader.shuffle_buffer_size > 0,
+            buffer_rows=reader.shuffle_buffer_size or None,
+            drop_last=arguments.dataloader_drop_last,
         )
 
-    batch_of_all_ranks = training.per_device_eval_batch_size * distributed.world_size()
-    first_sessions = {"train": training.eval_steps_on_train_set * batch_of_all_ranks}
+    batch_of_all_ranks = arguments.per_device_eval_batch_size * distributed.world_size()
+    first_sessions = {"train": protocol.eval_steps_on_train_set * batch_of_all_ranks}
     return DayReaders(
         to_train=to_train,
         to_evaluate=lambda day, split: to_evaluate(
@@ -176,117 +261,121 @@ def _readers_of(
     )
 
 
-def _output_of(training: TrainingArguments) -> tuple[Path, Path | None, checkpoint.Progress | None]:
-    output_dir = Path(training.output_dir or "").expanduser()
-    asked = training.resume_from_checkpoint
-    if not asked:
-        if distributed.is_main():
-            start_anew(output_dir, may_overwrite=training.overwrite_output_dir)
-        distributed.barrier()
-        return output_dir, None, None
-    folder = output_dir if asked.lower() == "true" else Path(asked).expanduser()
-    progress = checkpoint.read_progress(folder)
-    if distributed.is_main():
-        if folder.resolve() == output_dir.resolve():
-            remove_half_written(output_dir)
-        else:
-            start_anew(output_dir, may_overwrite=training.overwrite_output_dir)
+def _output_dir(arguments: TrainingArguments) -> Path:
+    return Path(arguments.output_dir or "").expanduser()
+
+
+@contextmanager
+def _output_of(arguments: TrainingArguments, settings: OutputSettings) -> Iterator[OutputFolder | None]:
+    """Hold the output folder, in the process that writes; InputError if another run is there."""
+    if not distributed.is_main():
+        yield None
+        return
+    with claimed(_output_dir(arguments)) as output:
+        if not goes_on_in_place(arguments.resume_from_checkpoint, output.folder):
+            output.require_empty(may_overwrite=settings.overwrite_output_dir)
+        yield output
+
+
+def _start(output: OutputFolder | None, arguments: TrainingArguments) -> None:
+    if output and goes_on_in_place(arguments.resume_from_checkpoint, output.folder):
+        output.go_on()
+    elif output:
+        output.start()
     distributed.barrier()
-    return output_dir, folder, progress
 
 
-def _loggers_of(training: TrainingArguments, settings: Mapping[str, Any], *, first_step: int) -> list[ContinuousLog]:
+def _loggers_of(
+    arguments: TrainingArguments, settings: LoggerSettings, described: Mapping[str, Any], *, first_step: int
+) -> list[ContinuousLog]:
     if not distributed.is_main():
         return []
-    names = chosen_loggers(list(training.report_to or []))
+    names = chosen_loggers(list(arguments.report_to or []))
     # W&B writes the command line down.
     sys.argv[:] = [redact_credentials(word) for word in sys.argv]
-    run_name = training.run_name or Path(training.output_dir or "").expanduser().resolve().name
-    opened = [
-        open_logger(name, group=training.experiments_group, run_name=run_name, settings=settings) for name in names
-    ]
+    run_name = arguments.run_name or Path(arguments.output_dir or "").expanduser().resolve().name
+    opened = open_loggers(names, group=settings.experiments_group, run_name=run_name, settings=described)
     return [ContinuousLog(callback, first_step=first_step) for callback in opened]
 
 
-def _optional_callbacks(training: TrainingArguments, output_dir: Path) -> list[TrainerCallback]:
+def _optional_callbacks(training: TrainingSettings, output_dir: Path) -> list[TrainerCallback]:
     callbacks: list[TrainerCallback] = []
-    if training.validate_every > 0:
-        callbacks.append(ValidateEvery(training.validate_every))
-    if training.pyprof and distributed.is_main():
-        steps = {"first_step": training.pyprof_start_step, "last_step": training.pyprof_stop_step}
-        callbacks.append(Profile(output_dir / "profile", **steps))
+    if training.protocol.validate_every > 0:
+        callbacks.append(ValidateEvery(training.protocol.validate_every))
+    if training.profile.pyprof and distributed.is_main():
+        callbacks.append(Profile(output_dir / "profile", training.profile))
     return callbacks
 
 
 def _trainer_of(
-    model: NextItemModel, training: TrainingArguments, callbacks: list[TrainerCallback], *, has_lazy_updates: bool
+    model: NextItemModel, arguments: TrainingArguments, training: TrainingSettings, callbacks: list[TrainerCallback]
 ) -> RecSysTrainer:
-    if training.fsdp:
-        shard(model, training.device)
+    if arguments.fsdp:
+        shard(model, arguments.device)
     return RecSysTrainer(
         model,
-        _library_arguments(training),
-        schedule=Schedule(
-            training.learning_rate_schedule,
-            training.learning_rate_warmup_steps,
-            training.learning_rate_num_cosine_cycles_by_epoch,
-        ),
-        evaluation=Evaluation(training.compute_metrics_each_n_steps, training.predict_top_k),
+        _for_the_trainer(arguments),
+        schedule=training.schedule,
+        evaluation=training.evaluation,
         callbacks=callbacks,
-        has_lazy_updates=has_lazy_updates,
+        has_lazy_updates=training.item_updates.sparse_item_updates,
     )
 
 
-def _library_arguments(training: TrainingArguments) -> TrainingArguments:
+def _for_the_trainer(given: TrainingArguments) -> TrainingArguments:
     # What we do ourselves is switched off there: its loggers, its label smoothing, its sharding (on GPUs only).
-    arguments = copy.copy(training)
-    if training.fsdp:
+    arguments = copy.copy(given)
+    if given.fsdp:
         arguments.fsdp = arguments.fsdp_plugin_args = None
         # Gradients of micro-batches are summed up in parts too.
-        arguments.accelerator_config = copy.copy(training.accelerator_config)
+        arguments.accelerator_config = copy.copy(given.accelerator_config)
         arguments.accelerator_config.gradient_accumulation_kwargs = {"sync_each_batch": True}  # pyright: ignore
     arguments.report_to, arguments.label_smoothing_factor = [], 0.0
     # Encoders freeze what gets no gradient; a search for it would make Reformer's nested backward passes fail.
-    arguments.ddp_find_unused_parameters = bool(training.ddp_find_unused_parameters)
+    arguments.ddp_find_unused_parameters = bool(given.ddp_find_unused_parameters)
     return arguments
 
 
-def _all_settings(*groups: Any) -> dict[str, Any]:
-    return {name: value for group in groups for name, value in _plain(group).items()}
+def _all_settings(settings: TrainSettings, arguments: TrainingArguments) -> dict[str, Any]:
+    return _without_credentials(as_values(settings) | arguments.to_sanitized_dict())
 
 
-def _plain(group: Any) -> dict[str, Any]:
-    settings = group.to_sanitized_dict() if type(group) is TrainingArguments else dataclasses.asdict(group)
-    return {name: redact_credentials(value) if type(value) is str else value for name, value in settings.items()}
+def _without_credentials(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: redact_credentials(value) if type(value) is str else value for name, value in values.items()}
 
 
-def _write_model_settings(output_dir: Path, data: DataArguments, model: ModelArguments, schema: Schema) -> None:
-    if not distributed.is_main():
-        return
-    settings: dict[str, Any] = {
-        "data": _plain(data),
-        "model": _plain(model),
+def _sections(settings: TrainSettings, arguments: TrainingArguments, schema: Schema) -> dict[str, Any]:
+    return {
+        "data": _without_credentials(as_values(settings.data)),
+        "model": _without_credentials(as_values(settings.model)),
+        "training": _without_credentials(as_values(settings.training) | arguments.to_sanitized_dict()),
         "features": schema.to_entries(),
     }
-    (output_dir / "config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
-def _require(data: DataArguments, model: ModelArguments, training: TrainingArguments) -> None:
-    required(data, "data_path", "start_date", "end_date", "feature_config")
-    required(training, "output_dir")
-    if not (training.do_train or training.do_eval):
-        raise InputError("nothing to do: give --do_train, --do_eval or both")
-    if training.do_train or training.resume_from_checkpoint:
+def _require(settings: TrainSettings) -> None:
+    library, choice = settings.training.library, settings.model.choice
+    required(settings.data.days, "data_path", "start_date", "end_date")
+    required(settings.data.sessions, "feature_config")
+    required(library, "output_dir")
+    does_train, does_evaluate = _is_on(library, "do_train"), _is_on(library, "do_eval")
+    if not (does_train or does_evaluate):
+        raise InputError("nothing to do: give `do_train`, `do_eval` or both")
+    if does_train or library.resume_from_checkpoint:
         return
-    if not (model.model_name_or_path and is_saved_run(model.model_name_or_path)):
+    if not checkpoint.is_saved_run(choice.model_name_or_path):
         raise InputError(
-            "--do_eval without --do_train needs trained weights: give the --output_dir of a finished run as "
-            "--resume_from_checkpoint or --model_name_or_path"
+            "`do_eval` without `do_train` needs trained weights: give the `output_dir` of a finished run as "
+            "`resume_from_checkpoint` or `model_name_or_path`"
         )
 
 
-def _require_processes(training: TrainingArguments) -> None:
-    if training.fsdp and distributed.world_size() == 1:
+def _is_on(library: Any, name: str) -> bool:
+    return converted(name, getattr(library, name), bool)
+
+
+def _require_processes(arguments: TrainingArguments) -> None:
+    if arguments.fsdp and distributed.world_size() == 1:
         raise InputError(
-            "--fsdp shares the model out among processes, and here is one: start with torchrun, or leave it out"
+            "`fsdp` shares the model out among processes, and here is one: start with torchrun, or leave it out"
         )

@@ -11,9 +11,43 @@ from pyarrow import fs
 from transformers4recsys.data.parquet.files import folder_entries, inside, parquet_parts
 from transformers4recsys.day_format import TIME_UNITS, TRAIN, VALID, TimeUnit
 from transformers4recsys.errors import InputError
+from transformers4recsys.settings import check, required, setting
 from transformers4recsys.terminal import counted
 
 DayAndSplit = tuple[datetime, str]
+
+
+@dataclass(frozen=True)
+class DaySettings:
+    """Days: where the day files are, and which of them are used"""
+
+    data_path: str | None = setting(
+        None, "folder or URI of the day files session_start_date=YYYY-MM-DD-train.parquet ..."
+    )
+    start_date: str | None = setting(None, "first day, YYYY-MM-DD (-HH with --time_unit hour)")
+    end_date: str | None = setting(None, "last day, inclusive")
+    time_unit: str = setting("day", "what one file holds", choices=lambda: TIME_UNITS)
+    missing_days: str = setting(
+        "error",
+        "a day without its files: stop before training, or go on without it",
+        choices=("error", "skip"),
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def files(self, eval_split: str) -> DayFiles:
+        """Find the files of all days; InputError where a setting or a file is missing."""
+        required(self, "data_path", "start_date", "end_date")
+        assert self.data_path and self.start_date and self.end_date
+        return day_files(
+            self.data_path,
+            self.start_date,
+            self.end_date,
+            time_unit=self.time_unit,
+            eval_split=eval_split,
+            skip_missing=self.missing_days == "skip",
+        )
 
 
 @dataclass(frozen=True)

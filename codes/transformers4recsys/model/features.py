@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from transformers4recsys.batch import IS_PAST, Batch
 from transformers4recsys.schema import Feature, Schema
+from transformers4recsys.settings import check, choose, setting
 
 
 def table_width(cardinality: int) -> int:
@@ -117,31 +119,41 @@ MERGES: dict[str, Callable[..., nn.Module]] = {"mlp": MlpMerge, "attn": Attentio
 ONE_HOT_ITEM = "one-hot item"
 
 
+@dataclass(frozen=True)
+class FeatureSettings:
+    """Features: from the columns of a position to one vector"""
+
+    inp_merge: str = setting("mlp", "how concatenated features become d_model", choices=lambda: MERGES)
+    use_ohe_item_ids_inputs: bool = setting(False, "one-hot item ids as input")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
 class FeatureEmbedder(nn.Module):
     """Looks up categorical columns, scales numeric ones, joins all and merges them.
 
     Only real positions are computed: N of them, not B x L. `item_width` overrides the width of the
-    item's table, as scoring by that table needs. With `is_one_hot_item` the item is read as a one-hot vector
+    item's table, as scoring by that table needs. With `use_ohe_item_ids_inputs` the item is read as a one-hot vector
     through a linear layer to d_model, whose weights are looked up; no other column shares them.
     """
 
     def __init__(
         self,
         schema: Schema,
+        settings: FeatureSettings = FeatureSettings(),
         *,
         d_model: int,
-        merge: Callable[..., nn.Module] = MlpMerge,
         item_width: int | None = None,
-        is_one_hot_item: bool = False,
         dropout: float = 0.0,
         layer_norm_eps: float = 1e-12,
         initializer_range: float = 0.02,
     ):
         super().__init__()
         self.categorical, self.numeric, self.item = schema.categorical, schema.numeric, schema.item_id
-        self.is_one_hot_item = is_one_hot_item
+        self.is_one_hot_item = settings.use_ohe_item_ids_inputs
         self.tables = nn.ModuleDict()
-        if is_one_hot_item:
+        if self.is_one_hot_item:
             self.tables[ONE_HOT_ITEM] = nn.Embedding(self.item.cardinality, d_model)
             nn.init.normal_(self.item_table.weight, std=initializer_range)
         for feature in self.categorical:
@@ -149,7 +161,7 @@ class FeatureEmbedder(nn.Module):
                 own = item_width if feature.table == self.item.table else None
                 self.tables[self._key(feature)] = self._table(feature, own, initializer_range)
         widths = [self.table_of(feature).embedding_dim for feature in self.categorical] + [1] * len(self.numeric)
-        self.merge = merge(widths, d_model, layer_norm_eps=layer_norm_eps)
+        self.merge = choose(MERGES, settings.inp_merge, "inp_merge")(widths, d_model, layer_norm_eps=layer_norm_eps)
         self.scale = NumericScale(len(self.numeric)) if self.numeric else None
         # Positions of the past hold nothing of these columns.
         self.without_past = [feature for feature in self.numeric if schema.past and not schema.past_of(feature)]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from transformers4recsys.batch import Jagged
+from transformers4recsys.settings import check, setting
 
 Sampler = Callable[[Tensor, float], Tensor]
 
@@ -41,18 +43,36 @@ def draw(weights_V: Tensor, num: int, generator: torch.Generator | None = None) 
     return torch.searchsorted(sums_V, places, right=True).minimum(last)
 
 
-class NegativeStore:
+@dataclass(frozen=True)
+class StoreSettings:
+    """Drawn negatives: how they are drawn"""
+
+    neg_sampling_store_size: int = setting(1_000_000, "ids drawn ahead for extra negatives", at_least=1)
+    neg_sampling_alpha: float = setting(0.0, "extra negatives follow popularity to this power")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+class NegativeStore(nn.Module):
     """Item ids drawn ahead, `size` at once, and dealt out; drawn anew when used up or when the counts change.
 
     Processes that count alike draw alike: from the seed, the counts, and how many were drawn since they changed.
     """
 
     def __init__(self, sampler: Sampler, *, alpha: float, size: int, seed: int = 0):
+        super().__init__()
         self.sampler, self.alpha, self.size, self.seed = sampler, alpha, size, seed
         self.generator = torch.Generator()
         self.ids = torch.empty(0, dtype=torch.long)
         self.log_probabilities_V = torch.empty(0)
         self.num_used, self.version = 0, -1
+
+    @classmethod
+    def of(cls, sampler: str, settings: StoreSettings, *, seed: int) -> NegativeStore:
+        """Make a store of one of SAMPLERS."""
+        alpha, size = settings.neg_sampling_alpha, settings.neg_sampling_store_size
+        return cls(SAMPLERS[sampler], alpha=alpha, size=size, seed=seed)
 
     def sample(self, num: int, item_counts_V: Tensor) -> Tensor:
         """Deal out `num` ids, (num,), on the device of the counts."""
@@ -63,12 +83,31 @@ class NegativeStore:
             seed = self.seed + int(item_counts_V.sum())
             self.generator = torch.Generator(item_counts_V.device).manual_seed(seed)
         if not is_current or self.num_used + num > len(self.ids):
-            weights_V = self.sampler(item_counts_V, self.alpha)
+            weights_V = self._weigh(item_counts_V)
             self.ids = draw(weights_V, max(self.size, num), self.generator)
-            self.log_probabilities_V = (weights_V / weights_V.sum()).log().float()
             self.num_used, self.version = 0, version
         self.num_used += num
         return self.ids[self.num_used - num : self.num_used]
+
+    def state(self) -> dict[str, Tensor]:
+        """Give what the next ids depend on beside the counts; empty before the first ones."""
+        if self.version == -1:
+            return {}
+        used = torch.tensor(self.num_used)
+        return {"ids": self.ids, "num_used": used, "generator": self.generator.get_state()}
+
+    def restore(self, state: Mapping[str, Tensor], item_counts_V: Tensor) -> None:
+        """Go on where state() was called, with the counts of that time."""
+        self.generator = torch.Generator(item_counts_V.device)
+        self.generator.set_state(state["generator"])
+        self.ids, self.num_used = state["ids"].to(item_counts_V.device), int(state["num_used"])
+        self._weigh(item_counts_V)
+        self.version = item_counts_V._version
+
+    def _weigh(self, item_counts_V: Tensor) -> Tensor:
+        weights_V = self.sampler(item_counts_V, self.alpha)
+        self.log_probabilities_V = (weights_V / weights_V.sum()).log().float()
+        return weights_V
 
 
 def of_other_sessions(labels_P: Tensor, row_P: Tensor) -> Tensor:

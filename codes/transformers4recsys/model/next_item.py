@@ -11,7 +11,7 @@ from transformers4recsys.batch import IS_PAST, Batch, with_past
 from transformers4recsys.model.encoders import Encoder
 from transformers4recsys.model.features import FeatureEmbedder, NumericMoments
 from transformers4recsys.model.negatives import of_positions
-from transformers4recsys.model.objectives.objectives import LossInputs, Objective
+from transformers4recsys.model.objectives.inputs import LossInputs, Objective
 from transformers4recsys.model.scoring import ItemScorer
 from transformers4recsys.model.targets import TargetRule
 from transformers4recsys.outputs import ModelOutput

@@ -3,11 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from transformers4recsys.errors import InputError
+from transformers4recsys.settings import check, choose, setting
+
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh}
+
+
+@dataclass(frozen=True)
+class ScorerSettings:
+    """Scores: from hidden states to a score for every item"""
+
+    tf_out_activation: str = setting("relu", "after the output projection", choices=lambda: ACTIVATIONS)
+    constrained_embeddings: bool = setting(False, "one d_model wide table for item inputs and output weights")
+    mf_constrained_embeddings: bool = setting(False, "score by the item input table, at its own width, plus a bias")
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.constrained_embeddings and self.mf_constrained_embeddings:
+            raise InputError("`constrained_embeddings` and `mf_constrained_embeddings` exclude each other; choose one")
+
+    @property
+    def is_tied(self) -> bool:
+        """Whether the item's input table holds the output weights too."""
+        return self.constrained_embeddings or self.mf_constrained_embeddings
 
 
 class ItemScorer(nn.Module):
@@ -19,16 +42,16 @@ class ItemScorer(nn.Module):
     def __init__(
         self,
         hidden_width: int,
+        settings: ScorerSettings = ScorerSettings(),
         *,
         num_items: int,
         table_width: int,
-        activation: Callable[[], nn.Module],
-        is_tied: bool,
         initializer_range: float = 0.02,
     ):
         super().__init__()
+        activation = choose(ACTIVATIONS, settings.tf_out_activation, "tf_out_activation")
         self.projection = nn.Sequential(nn.Linear(hidden_width, table_width), activation())
-        self.table = None if is_tied else nn.Parameter(torch.randn(num_items, table_width) * initializer_range)
+        self.table = None if settings.is_tied else nn.Parameter(torch.randn(num_items, table_width) * initializer_range)
         # A column: its rows can have sparse gradients, as those of the table.
         self.item_bias = nn.Parameter(torch.zeros(num_items, 1))
 

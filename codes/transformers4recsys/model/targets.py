@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from transformers4recsys.outputs import Targets
+from transformers4recsys.settings import check, setting
 
 
 class TargetRule(Protocol):
@@ -107,3 +108,36 @@ TARGET_RULES = {
     "masked": MaskedTargets,
     "masked_last": MaskedLastTarget,
 }
+
+
+@dataclass(frozen=True)
+class TargetSettings:
+    """Task: which items are predicted"""
+
+    mlm: bool = setting(False, "learn masked items instead of next ones")
+    mlm_probability: float = setting(
+        0.15,
+        "share of items that are masked",
+        at_least=0,
+        below=1,
+        used_if=lambda settings: settings.mlm,
+        unused_because="`mlm` is off",
+    )
+    train_on_last_item_seq_only: bool = setting(False, "the loss falls on the last item of each session alone")
+    eval_on_last_item_seq_only: bool = setting(False, "metrics fall on the last item of each session alone")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def training_rule(self) -> TargetRule:
+        """Choose what the loss falls on."""
+        if self.mlm and not self.train_on_last_item_seq_only:
+            return MaskedTargets(self.mlm_probability)
+        return self._rule(is_last_only=self.train_on_last_item_seq_only)
+
+    def evaluation_rule(self) -> TargetRule:
+        """Choose what metrics fall on: for masked models always the last item."""
+        return self._rule(is_last_only=self.eval_on_last_item_seq_only or self.mlm)
+
+    def _rule(self, *, is_last_only: bool) -> TargetRule:
+        return TARGET_RULES[f"{'masked' if self.mlm else 'causal'}{'_last' if is_last_only else ''}"]()

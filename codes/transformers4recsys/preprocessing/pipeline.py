@@ -10,20 +10,21 @@ from functools import cached_property
 from pathlib import Path
 
 from ibis.expr import types as ir
+from ibis.expr.datatypes import DataType
 
 from transformers4recsys.day_format import (
     CATEGORY_PRICES_FILE,
-    HISTORY_PREFIX,
     ITEMS_FILE,
-    NEGATIVES_PREFIX,
     TRAIN,
     file_name,
     vocabulary_file,
 )
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import times
+from transformers4recsys.preprocessing.columns import AT, POSITION, ROW, SESSION_ID, STAGE, START, TIME, USER
 from transformers4recsys.preprocessing.engines.protocol import Database
 from transformers4recsys.preprocessing.manifest import Manifest
+from transformers4recsys.preprocessing.plan import check_plan, list_columns, output_names
 from transformers4recsys.preprocessing.recipe import ITEM, PRICE, Recipe
 from transformers4recsys.preprocessing.steps import (
     category_prices,
@@ -38,6 +39,7 @@ from transformers4recsys.preprocessing.steps import (
     vocabulary,
 )
 from transformers4recsys.preprocessing.steps.vocabulary import Vocabulary
+from transformers4recsys.preprocessing.tables import Kept
 from transformers4recsys.terminal import progress_bar
 
 log = logging.getLogger(__name__)
@@ -94,6 +96,9 @@ class Pipeline:
     output: Path
     folder: Path
 
+    def __post_init__(self) -> None:
+        check_plan(self.recipe)
+
     def add_days(self, events: ir.Table, num_events: int) -> Added:
         """Turn clean events into the files of their days."""
         with progress_bar("reading, ids, sessions", total=3) as advance:
@@ -128,41 +133,35 @@ class Pipeline:
     @cached_property
     def _columns(self) -> list[str]:
         """The list columns of the day files, by standard name."""
-        return [*self.recipe.categorical, *self._numbers, "event_time"]
+        return list_columns(self.recipe, self._numbers)
 
     @cached_property
     def _names(self) -> dict[str, str]:
         """Every column of the day files, and the name under which it is written."""
-        scalars = ["session_id", "session_start", *(["user_id"] if self.recipe.user_column else [])]
-        names = {name: self.recipe.output_name(name) for name in (*scalars, *self._columns)}
-        histories = {
-            HISTORY_PREFIX + name: HISTORY_PREFIX + names[name] for name in self._columns if self.recipe.has_history
-        }
-        drawn = {"_negatives": NEGATIVES_PREFIX + names[ITEM]} if self.recipe.neg_samples else {}
-        return names | histories | drawn
+        return output_names(self.recipe, self._numbers)
 
     def _identified(self, events: ir.Table, advance: Callable[[], None]) -> Identified:
         """Give each event the numbers of its values and of its session."""
         database, recipe = self.database, self.recipe
         if recipe.gap_minutes is not None:
             events = sessions.with_start(events, recipe.gap_minutes)
-        events = database.keep("events", events)
+        events = database.keep(Kept.EVENTS, events)
         if recipe.k_core:
-            events = splits.in_core(database, events, recipe.k_core)
+            events = splits.in_core(events, database, recipe.k_core)
         if recipe.split_column:
-            events = splits.with_valid_part(database, events)
+            events = splits.with_valid_part(events, database)
         if recipe.gap_minutes is None and self.manifest.days:
-            events = sessions.of_new(database, events, self._day_files, recipe.output_name("session_id"))
-            events = database.keep("events of new sessions", events)
+            events = sessions.of_new(events, database, self._day_files, recipe.output_name(SESSION_ID))
+            events = database.keep(Kept.NEW_EVENTS, events)
         advance()
         words = {}
         for name in recipe.categorical:
             path = self.output / vocabulary_file(recipe.output_name(name))
             words[name] = vocabulary.extended(database, name, events, path if path.exists() else None)
         advance()
-        starts = database.keep("sessions", sessions.numbered(events, recipe))
+        starts = database.keep(Kept.SESSIONS, sessions.numbered(events, recipe))
         identified = sessions.with_row(vocabulary.with_ids(events, words), starts)
-        identified = database.keep("events with ids", identified)
+        identified = database.keep(Kept.EVENTS_WITH_IDS, identified)
         counts = database.rows(sessions.events_of_day(identified))
         advance()
         return Identified(
@@ -175,10 +174,10 @@ class Pipeline:
         sums = category_prices.sums(
             events, earlier, self.recipe.time_unit, self.manifest.fitted_until(self.recipe.time_unit)
         )
-        return self.database.keep(category_prices.KEPT, sums)
+        return self.database.keep(Kept.CATEGORY_PRICES, sums)
 
     def _remember_history(self, events: ir.Table) -> None:
-        users = events.select("_user").distinct()
+        users = events.select(USER).distinct()
         history.remember(self.database, self._day_files, users, self._columns, self.recipe)
 
     def _remember_clicks(self, first_day: int) -> None:
@@ -197,7 +196,7 @@ class Pipeline:
         database, recipe = self.database, self.recipe
         unit, fitted_until = recipe.time_unit, self.manifest.fitted_until(recipe.time_unit)
         ordered = sessions.in_order(sessions.of_days(found.events, days[0], days[-1]), recipe)
-        ordered = database.keep("ordered events", ordered)
+        ordered = database.keep(Kept.ORDERED_EVENTS, ordered)
         events = sessions.kept(ordered, recipe)
         if recipe.is_split:
             events = splits.with_stage(events, recipe, splits.cuts_of(database, events, recipe))
@@ -207,13 +206,13 @@ class Pipeline:
             events = category_prices.with_category_price(events, prices, unit, fitted_until)
         known = sessions.of_days(events, days[0], fitted_until)
         if recipe.is_split:
-            known = events.filter(events["_stage"] == 0)
+            known = events.filter(STAGE.of(events) == 0)
         if not self.manifest.fitted:
             self.manifest.fit(database, known, self._numbers)
         events = features.with_numbers(events, self._numbers, self.manifest.standardizers)
-        scalars = {"_row", "_position", "_time", "_user", "_stage"} & set(events.columns)
-        events = database.keep("events of rows", events.select(*sorted(scalars), *self._columns))
-        rows = database.keep("rows", day_files.as_rows(events, found.starts))
+        scalars = {ROW, POSITION, TIME, USER, STAGE} & set(events.columns)
+        events = database.keep(Kept.EVENTS_OF_ROWS, events.select(*sorted(scalars), *self._columns))
+        rows = database.keep(Kept.ROWS, day_files.as_rows(events, found.starts))
         counts = database.rows(sessions.counts(ordered, recipe))
         if recipe.is_split:
             cut = splits.num_cut(database, rows, recipe.session_length_max)
@@ -222,17 +221,16 @@ class Pipeline:
             {day: found.events_of_day[day] for day in days}, counts, database.rows(day_files.halves(rows)), unit
         )
         if recipe.neg_samples:
-            rows = negatives.with_negatives(database, rows, events, days, recipe)
-        events = events.select("_row", "_position", "_time", *self._columns)
-        events = (
-            history.with_history(database, rows, events, recipe)
-            if recipe.has_history
-            else events.rename(_at="_position")
-        )
-        user = {"user_id": rows["_user"]} if recipe.user_column else {}
-        rows = rows.mutate(session_start=times.timestamp(rows["_start"]), **user)
+            rows = negatives.with_negatives(rows, database, events, days, recipe)
+        events = events.select(ROW, POSITION, TIME, *self._columns)
+        if recipe.has_history:
+            events = history.with_history(events, database, rows, recipe)
+        else:
+            events = events.rename(**{AT: POSITION})
+        user = {"user_id": rows[USER]} if recipe.user_column else {}
+        rows = rows.mutate(session_start=times.timestamp(START.of(rows)), **user)
         length = recipe.past_length_max if recipe.has_history else 0
-        return database.with_lists("rows with lists", rows, events, self._columns, history=length)
+        return database.with_lists(Kept.ROWS_WITH_LISTS, rows, events, self._columns, history=length)
 
     def _write_days(self, rows: ir.Table, days: Sequence[int], added: Added) -> None:
         """Write the files of these days."""
@@ -243,7 +241,7 @@ class Pipeline:
         """Write the files of a split, under two days that follow one another; all rows come under the first."""
         for split, part in splits.parts(rows, self._columns, self.recipe.session_length_max).items():
             label = times.label(splits.DAYS[split], self.recipe.time_unit)
-            part = self.database.keep(f"rows of {split}", part)
+            part = self.database.keep(Kept.ROWS_OF_SPLIT.of(split), part)
             path = self.folder / file_name(label, split)
             self.database.write({path: day_files.laid_out(self.database, part, self._names)})
             number = self.database.rows(part.agg(rows=part.count()))[0]["rows"]
@@ -263,13 +261,13 @@ class Pipeline:
         database.write({self.folder / ITEMS_FILE: table})
         if recipe.is_split:
             # All files come under one day, and prices under their own.
-            prices, last_day = database.find(category_prices.KEPT), None
+            prices, last_day = database.find(Kept.CATEGORY_PRICES), None
         if prices is not None:
             database.write({self.folder / CATEGORY_PRICES_FILE: category_prices.until(prices, last_day)})
         self.manifest.grow({name: words.largest_id for name, words in found.vocabularies.items()}, recipe.spare_ids)
-        kinds = {"session_id": found.starts["session_id"].type()}
+        kinds: dict[str, DataType] = {"session_id": found.starts[SESSION_ID].type()}
         if recipe.user_column:
-            kinds["user_id"] = found.events["_user"].type()
+            kinds["user_id"] = found.events[USER].type()
         whole = [name for name, kind in kinds.items() if kind.is_integer()]
         schema = feature_config.schema_of(recipe, self.manifest.cardinalities, list(self._numbers), whole)
         feature_config.write(schema, self.folder)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import yaml
 from transformers4recsys.day_format import TIME_UNITS
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import shipped
+from transformers4recsys.settings import names_of, nearest, only_in_files, pick, setting
 
 CHOICES = {
     "drop_repeats": ("consecutive", "all", "none"),
@@ -39,42 +39,76 @@ ITEM, CATEGORY, PRICE = "item_id", "category", "price"
 
 @dataclass(frozen=True)
 class Recipe:
-    """The columns of a raw event table and the rules of its sessions; checked when it is made."""
+    """Recipe: the columns of a raw event table and the rules of its sessions
 
-    files: str | None = None
-    file_format: str | None = None
-    separator: str | None = None
-    column_names: tuple[str, ...] = ()
-    item_column: str | None = None
-    time_column: str | None = None
-    session_column: str | None = None
-    user_column: str | None = None
-    order_column: str | None = None
-    category_column: str | None = None
-    price_column: str | None = None
-    categorical_columns: tuple[str, ...] = ()
-    numeric_columns: tuple[str, ...] = ()
-    event_type_column: str | None = None
-    event_types: tuple[str, ...] = ()
-    time_format: str | None = None
-    epoch_unit: str | None = None
-    time_unit: str = "day"
-    session_gap_minutes: float | None = None
-    drop_repeats: str = "consecutive"
-    session_length_max: int = 20
-    past_length_max: int = 20
-    fit_days: int = 1
-    spare_ids: float = 0.0
-    split: str = "days"
-    split_column: str | None = None
-    valid_from: str | None = None
-    test_from: str | None = None
-    k_core: int = 0
-    neg_samples: int = 0
-    neg_strategy: str = "uniform"
-    neg_window_days: int = 7
-    neg_decay: float = 0.8
-    names: Mapping[str, str] = field(default_factory=dict)
+    Checked when it is made. A YAML file (`recipe`) holds the same settings, and names.
+    """
+
+    files: str | None = setting(None, "which files count in an `input` that is a folder, such as clicks_*.csv")
+    file_format: str | None = setting(
+        None, "what the files are; without it, their names say so", choices=CHOICES["file_format"]
+    )
+    separator: str | None = setting(None, "what separates CSV columns; found out without it")
+    column_names: tuple[str, ...] = setting((), "names of the columns of CSV files that have no header")
+    item_column: str | None = setting(None, "raw column of the item id")
+    time_column: str | None = setting(None, "raw column of the time: timestamp, date, text, or a number since 1970")
+    session_column: str | None = setting(None, "raw column of the session id; without it, a user's pauses end sessions")
+    user_column: str | None = setting(
+        None, "raw column of the user id, for past sessions (and sessions, without a session id)"
+    )
+    order_column: str | None = setting(
+        None, "raw column of numbers that orders events of the same time; else the item does"
+    )
+    category_column: str | None = setting(None, "raw column of the item's category; prices are compared with its mean")
+    price_column: str | None = setting(None, "raw column of the price")
+    categorical_columns: tuple[str, ...] = setting((), "further raw columns that become ids")
+    numeric_columns: tuple[str, ...] = setting((), "further raw columns of numbers, standardised")
+    event_type_column: str | None = setting(None, "raw column of the event type")
+    event_types: tuple[str, ...] = setting((), "types of events to keep; all without it")
+    time_format: str | None = setting(None, "how times are written, such as %d/%m/%Y %H:%M:%S; ISO 8601 without it")
+    epoch_unit: str | None = setting(
+        None, "unit of times that are numbers since 1970 [s]", choices=CHOICES["epoch_unit"]
+    )
+    time_unit: str = setting("day", "what one file holds", choices=CHOICES["time_unit"])
+    session_gap_minutes: float | None = setting(
+        None, "pause that ends a session [30 without `session_column`, else none]"
+    )
+    drop_repeats: str = setting(
+        "consecutive", "which repeats of an item in a session are dropped", choices=CHOICES["drop_repeats"]
+    )
+    session_length_max: int = setting(20, "longest session; longer ones keep their last events")
+    past_length_max: int = setting(20, "longest past of a session's user, in columns bef_...; 0 for none")
+    fit_days: int = setting(1, "first days, or hours with `time_unit` hour, on which numbers are standardised")
+    spare_ids: float = setting(0.0, "share of ids kept free above the largest, for items of days to come")
+    split: str = setting(
+        "days",
+        "a file a day; or one sequence a user (or session), with its last two items held out, cut at two "
+        "dates, or as published",
+        choices=CHOICES["split"],
+    )
+    split_column: str | None = setting(None, "raw column that says train, valid or test, with `split` given")
+    valid_from: str | None = setting(
+        None, "first day of validation, with `split` time [80 % of the events lie before it]"
+    )
+    test_from: str | None = setting(None, "first day of the test, with `split` time [90 % of the events lie before it]")
+    k_core: int = setting(
+        0, "least events of a user and of an item, fewer are left out until none is left; not with `split` days"
+    )
+    neg_samples: int = setting(
+        0,
+        "negatives a position, in the column _neg_ITEM: different items that are not in the session, "
+        "drawn from the clicks of the days before its day; id 0, which losses skip, where too few are "
+        "found, as on all of the first day: train from the second one; not with `split`",
+    )
+    neg_strategy: str = setting(
+        "uniform",
+        "items are drawn all alike, by the age of their last click, by clicks weighted by age, or out of "
+        "sessions that have the position's item, filled up by recent_popularity",
+        choices=CHOICES["neg_strategy"],
+    )
+    neg_window_days: int = setting(7, "days before the session's day that negatives are drawn from")
+    neg_decay: float = setting(0.8, "what a click's weight is multiplied by a day later; says nothing to uniform")
+    names: Mapping[str, str] = only_in_files(dict)
 
     def __post_init__(self) -> None:
         for name in LISTS:
@@ -214,31 +248,30 @@ class Recipe:
 
 def read_recipe(path: str | Path | None = None, flags: Mapping[str, Any] | None = None) -> Recipe:
     """Read a recipe that ships with the program, or a YAML file; `flags` that are not None go before what it says."""
-    settings = _settings_of(shipped.path_of(path)) if path else {}
-    settings |= {name: value for name, value in (flags or {}).items() if value is not None}
-    known = [item.name for item in fields(Recipe)]
-    for name in settings:
+    values = _values_of(shipped.path_of(path)) if path else {}
+    known = [*names_of(Recipe), "names"]
+    for name in values:
         if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-            raise InputError(f"{path or 'recipe'}: unknown setting {name!r}; {hint}")
-    return Recipe(**settings)
+            near = nearest(name, known)
+            hint = f"did you mean {near}?" if near else f"there are {', '.join(known)}"
+            raise InputError(f"`recipe` {path}: unknown setting {name!r}; {hint}")
+    values |= {name: value for name, value in (flags or {}).items() if value is not None}
+    return pick(Recipe, values)
 
 
-def _settings_of(path: Path) -> dict[str, Any]:
+def _values_of(path: Path) -> dict[str, Any]:
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        # Some editors put a byte-order mark in front.
+        values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise InputError(f"--recipe {path}: {error.strerror or error}; give a YAML file") from error
+        raise InputError(f"`recipe` {path}: {error.strerror or error}; give a YAML file") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"--recipe {path} is not valid YAML: {error}") from error
-    if not isinstance(settings, dict):
-        raise InputError(f"--recipe {path}: expected `setting: value` lines, found {settings!r}")
-    for item in fields(Recipe):
-        value, is_list = settings.get(item.name), item.name in LISTS
-        if value is not None and (
-            is_list and type(value) is not list or item.name == "names" and type(value) is not dict
-        ):
-            shape = "a list, [a, b]" if is_list else "a mapping, {standard: own}"
-            raise InputError(f"--recipe {path}: {item.name} must be {shape}, found {value!r}")
-    return settings
+        raise InputError(f"`recipe` {path} is not valid YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"`recipe` {path}: expected `setting: value` lines, found {values!r}")
+    for name in LISTS:
+        if values.get(name) is not None and type(values[name]) is not list:
+            raise InputError(f"`recipe` {path}: {name} must be a list, [a, b], found {values[name]!r}")
+    if values.get("names") is not None and type(values["names"]) is not dict:
+        raise InputError(f"`recipe` {path}: names must be a mapping, {{standard: own}}, found {values['names']!r}")
+    return values

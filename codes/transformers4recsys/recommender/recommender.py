@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv
 import torch
 
 from transformers4recsys.errors import InputError
@@ -23,6 +24,7 @@ from transformers4recsys.recommender.lists import ListMaker
 from transformers4recsys.recommender.opened_run import RunFolder
 from transformers4recsys.recommender.requests import Request, lists_of_ids, of_lists
 from transformers4recsys.recommender.saved_model import saved_model
+from transformers4recsys.reporting.result_files import DAYS_CSV
 
 if TYPE_CHECKING:
     from transformers4recsys.recommender.events import EventReader
@@ -78,6 +80,13 @@ class Recommender:
     def item_table(self) -> pa.Table | None:
         """The last known raw values of each item's own columns, where the run has them."""
         return self._run.item_table
+
+    @property
+    def results(self) -> pa.Table | None:
+        """What the run was evaluated to, a row a day; None where it was not."""
+        path = self._run.path / DAYS_CSV
+        days_are_text = pyarrow.csv.ConvertOptions(column_types={"index": pa.string()})
+        return pyarrow.csv.read_csv(path, convert_options=days_are_text) if path.is_file() else None
 
     @property
     def item_ids(self) -> pa.Array:

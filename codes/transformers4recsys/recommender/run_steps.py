@@ -15,6 +15,7 @@ from transformers4recsys.preprocessing.manifest import Manifest
 from transformers4recsys.preprocessing.recipe import ITEM, PRICE, Recipe
 from transformers4recsys.preprocessing.steps import category_prices, features, history, vocabulary
 from transformers4recsys.preprocessing.steps.vocabulary import Vocabulary
+from transformers4recsys.preprocessing.tables import Kept
 from transformers4recsys.recommender.opened_run import RunFolder
 
 
@@ -76,7 +77,7 @@ class RunSteps:
             events = events.mutate(_time=ibis.literal(after * times.MILLISECONDS[unit], type="int64"))
         unpriced = events.mutate(**{PRICE: ibis.null("float64")})
         sums = category_prices.sums(unpriced, ibis.memtable(known), unit, fitted_until)
-        sums = database.keep(category_prices.KEPT, sums)
+        sums = database.keep(Kept.CATEGORY_PRICES, sums)
         priced = category_prices.with_category_price(events, sums, unit, fitted_until)
         return priced if has_times else priced.mutate(_time=ibis.literal(times.NO_TIME, type="int64"))
 

@@ -5,12 +5,21 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors.torch import save_file
 from torch import Tensor
 
 from transformers4recsys import distributed
+from transformers4recsys.settings import setting
+
+
+@dataclass(frozen=True)
+class AttentionSettings:
+    """Attention weights: whether they are kept"""
+
+    log_attention_weights: bool = setting(False, "write attention weights of evaluation batches to attention_weights/")
 
 
 class AttentionFiles:

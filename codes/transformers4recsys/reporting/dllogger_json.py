@@ -24,6 +24,7 @@ class DLLoggerJson(Sink):
         self._started = datetime.now(UTC)
 
     def start(self, settings: Mapping[str, object]) -> None:
+        _remove_torn_line(self._path)
         self._append(PARAMETER, settings)
 
     def numbers(self, report: Report) -> None:
@@ -51,6 +52,15 @@ def line(step: str | Sequence[str], data: Mapping[str, object], *, now: datetime
         "data": _as_json(data),
     }
     return f"DLLL {json.dumps(entry, allow_nan=False)}\n"
+
+
+def _remove_torn_line(path: Path) -> None:
+    """Cut off what a killed run has left of a line."""
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        whole = file.read().rpartition(b"\n")
+        file.truncate(len(whole[0]) + len(whole[1]))
 
 
 def _as_json(data: Mapping[str, object]) -> object:

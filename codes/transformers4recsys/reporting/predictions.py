@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,15 @@ from transformers4recsys import distributed
 from transformers4recsys.errors import InputError
 from transformers4recsys.outputs import Predictions, Report
 from transformers4recsys.reporting.sink import Sink
+from transformers4recsys.settings import setting
+
+
+@dataclass(frozen=True)
+class PredictionSettings:
+    """Predictions: whether they are kept"""
+
+    log_predictions: bool = setting(False, "write each prediction to pred_logs/")
+
 
 # Rows wait until they make a row group worth writing.
 ROW_GROUP_BYTES = 2**25

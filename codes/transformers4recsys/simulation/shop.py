@@ -149,11 +149,14 @@ class Shop:
         brands_C5 = generator.integers(0, max(5, self.num_categories), (self.num_categories, 5))
         brand_I = brands_C5[self.category_I, generator.integers(0, 5, len(self.category_I))]
         names_I = np.char.add("brand", brand_I.astype(str)).astype(object)
-        return np.where(generator.random(len(names_I)) < 0.14, None, names_I)
+        names_I[generator.random(len(names_I)) < 0.14] = None
+        return names_I
 
     def _codes(self, generator: np.random.Generator) -> np.ndarray:
         names = [f"{DEPARTMENTS[c % 8]}.{GOODS[c // 8 % 12]}{c // 96 or ''}" for c in range(self.num_categories)]
-        return np.where(generator.random(self.num_categories) < 0.3, None, np.array(names, dtype=object))
+        names_C = np.array(names, dtype=object)
+        names_C[generator.random(self.num_categories) < 0.3] = None
+        return names_C
 
 
 def _draw(total_I: np.ndarray, first: np.ndarray, end: np.ndarray, generator: np.random.Generator) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -14,33 +15,54 @@ import pyarrow.parquet as pq
 
 from transformers4recsys.day_format import TIME_UNITS
 from transformers4recsys.errors import InputError
+from transformers4recsys.settings import check, required, setting
 from transformers4recsys.simulation.shop import Clicks, Shop
 
 DAY = TIME_UNITS["day"]
-# Of all views, so many are followed by a cart event, and of those by a purchase.
+# Shares of views that a cart event follows, and of these that a purchase follows.
 CART_SHARE, PURCHASE_SHARE = 0.06, 0.35
 # Fewer products would leave categories without a choice.
 FEWEST_ITEMS = 50
 
 
+@dataclass(frozen=True)
+class SimulateSettings:
+    """Simulate: the raw click log of a made-up shop, a parquet file a day"""
+
+    output: str | Path | None = setting(None, "folder of the log files")
+    days: int = setting(15, "days", at_least=1)
+    sessions_per_day: int = setting(10_000, "sessions that start on a day", at_least=1)
+    items: int = setting(10_000, "products, those launched on later days among them", at_least=FEWEST_ITEMS)
+    start_date: str = setting("2019-10-01", "first day, YYYY-MM-DD")
+    seed: int = setting(0, "the same seed gives the same log", at_least=0)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def first_day(self) -> date:
+        """Parse `start_date`; InputError where the days end behind the last possible date."""
+        day = DAY.parse(self.start_date, "`start_date`").date()
+        # The day after the last one is needed too: its midnight ends the last file.
+        if (date.max - day).days < self.days:
+            raise InputError(
+                f"`start_date` {self.start_date} `days` {self.days}: dates end at {date.max}; start earlier"
+            )
+        return day
+
+
 def simulate(
-    output: str | Path,
-    *,
-    days: int,
-    sessions_per_day: int,
-    items: int,
-    start_date: str,
-    seed: int,
-    on_day: Callable[[str, int], None] = lambda day, num_events: None,
+    settings: SimulateSettings, on_day: Callable[[str, int], None] = lambda day, num_events: None
 ) -> list[Path]:
-    """Write `days` files named YYYY-MM-DD.parquet to `output`; memory is bounded by one day.
+    """Write files named YYYY-MM-DD.parquet; memory is bounded by one day.
 
     A file holds the events of its day by time (UTC); a session that runs past midnight goes on in the next
-    file. The same seed gives the same files, and fewer days give the first of them. `on_day` hears of each.
+    file. The same seed gives the same files, and fewer days give the first of them. `on_day` is called with the
+    date and the number of events of each.
     """
-    first_day = _checked(days=days, sessions_per_day=sessions_per_day, items=items, start_date=start_date, seed=seed)
-    paths = _paths(Path(output).expanduser(), first_day, days)
-    shop = Shop(num_products=items, sessions_per_day=sessions_per_day, seed=seed)
+    required(settings, "output")
+    first_day = settings.first_day()
+    paths = _paths(Path(settings.output or "").expanduser(), first_day, settings.days)
+    shop = Shop(num_products=settings.items, sessions_per_day=settings.sessions_per_day, seed=settings.seed)
     after_midnight: pa.Table | None = None
     for number, path in enumerate(paths):
         day = first_day + timedelta(days=number)
@@ -51,10 +73,11 @@ def simulate(
         midnight = pa.scalar(datetime(day.year, day.month, day.day) + timedelta(days=1), pa.timestamp("s")).cast(
             events.schema.field("event_time").type
         )
-        is_today = pc.less(events["event_time"], midnight)
-        after_midnight = events.filter(pc.invert(is_today))
-        _write_whole(events.filter(is_today), path)
-        on_day(str(day), int(pc.sum(is_today).as_py()))
+        is_today = pc.field("event_time") < midnight
+        after_midnight = events.filter(~is_today)
+        today = events.filter(is_today)
+        _write_whole(today, path)
+        on_day(str(day), today.num_rows)
     return paths
 
 
@@ -103,10 +126,10 @@ def _paths(folder: Path, first_day: date, days: int) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         others = sorted(path.name for path in set(folder.glob("[!.]*.parquet")) - set(paths))
     except OSError as error:
-        raise InputError(f"--output {folder}: {error.strerror}; give a folder that can be written to") from error
+        raise InputError(f"`output` {folder}: {error.strerror}; give a folder that can be written to") from error
     if others:
         raise InputError(
-            f"--output {folder} holds other parquet files ({', '.join(others[:3])}{' ...' if others[3:] else ''}), "
+            f"`output` {folder} holds other parquet files ({', '.join(others[:3])}{' ...' if others[3:] else ''}), "
             "which would be taken for days of this log; remove them or give another folder"
         )
     return paths
@@ -121,21 +144,4 @@ def _write_whole(events: pa.Table, path: Path) -> None:
     except OSError as error:
         aside.unlink(missing_ok=True)
         reason = error.strerror or str(error)
-        raise InputError(f"--output {path}: {reason}; give a folder with room that can be written to") from error
-
-
-def _checked(*, days: int, sessions_per_day: int, items: int, start_date: str, seed: int) -> date:
-    least = {
-        "days": (days, 1),
-        "sessions_per_day": (sessions_per_day, 1),
-        "items": (items, FEWEST_ITEMS),
-        "seed": (seed, 0),
-    }
-    for name, (value, smallest) in least.items():
-        if value < smallest:
-            raise InputError(f"--{name} {value}: must be at least {smallest}")
-    first_day = DAY.parse(start_date, "--start_date").date()
-    # The day after the last one is needed too: its midnight ends the last file.
-    if (date.max - first_day).days < days:
-        raise InputError(f"--start_date {start_date} --days {days}: no date beyond {date.max}; start earlier")
-    return first_day
+        raise InputError(f"`output` {path}: {reason}; give a folder with room that can be written to") from error

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from transformers4recsys.settings import setting
 from transformers4recsys.terminal import progress_bar
 
 
@@ -77,22 +79,31 @@ class ValidateEvery(TrainerCallback):
         control.should_evaluate = round(state.epoch or 0) % self.num_epochs == 0
 
 
+@dataclass(frozen=True)
+class ProfileSettings:
+    """Profile: a trace of some steps"""
+
+    pyprof: bool = setting(False, "write a torch.profiler trace of the steps below")
+    pyprof_start_step: int = setting(0, "first profiled step of the first day")
+    pyprof_stop_step: int = setting(0, "last profiled step of the first day")
+
+
 class Profile(TrainerCallback):
     """Writes a torch.profiler trace of some steps of the first day into `folder`."""
 
-    def __init__(self, folder: Path, *, first_step: int, last_step: int):
-        self.folder, self.first_step, self.last_step = folder, first_step, last_step
+    def __init__(self, folder: Path, settings: ProfileSettings):
+        self.folder, self.settings = folder, settings
         self.profiler: torch.profiler.profile | None = None
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
     ) -> None:
-        if state.global_step == self.first_step and not self.folder.exists():
+        if state.global_step == self.settings.pyprof_start_step and not self.folder.exists():
             self.profiler = torch.profiler.profile(record_shapes=True)
             self.profiler.start()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any) -> None:
-        if self.profiler and state.global_step > self.last_step:
+        if self.profiler and state.global_step > self.settings.pyprof_stop_step:
             self._write()
 
     def on_train_end(

@@ -1,126 +1,241 @@
-"""What a run that stopped after some day needs to go on with the next one."""
+"""The state of training as tensors and JSON, to the bit: weights, optimizer, position in the day, random numbers."""
 
 from __future__ import annotations
 
 import json
-import os
+import random
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
-from safetensors import safe_open
+from accelerate.optimizer import AcceleratedOptimizer
+from torch import Tensor, nn
 
 from transformers4recsys import distributed
 from transformers4recsys.errors import InputError
+from transformers4recsys.model.negatives import NegativeStore
+from transformers4recsys.model.next_item import NextItemModel
+from transformers4recsys.run_files import MANIFEST, OLD_STATE, Content
 from transformers4recsys.training import sharding
+from transformers4recsys.training.inside_day import Position
 from transformers4recsys.training.trainer import RecSysTrainer
 
-WEIGHTS, OPTIMIZER, PROGRESS = "model.safetensors", "optimizer.pt", "progress.json"
+WEIGHTS, TENSORS, STATE = "model.safetensors", "training_state.safetensors", "training_state.json"
+# Of an optimizer's group these follow the flags of today; the rest is what it has come to know by itself.
+HYPERPARAMETERS = ("params", "lr", "initial_lr", "weight_decay", "betas", "eps", "momentum", "fused", "foreach")
+# Weights of a loss; another loss has others.
+OF_LOSS = "objective."
 
 
 @dataclass(frozen=True)
-class Progress:
-    """The last day trained on (ISO), and the optimizer steps of all days so far."""
+class TrainingState:
+    """What training_state.json and training_state.safetensors hold; `position` only inside a day."""
 
-    last_day: str
-    num_steps: int
+    tensors: Mapping[str, Tensor]
+    optimizer: Mapping[str, Any] | None
+    scaler: Mapping[str, Any] | None
+    position: Position | None
 
 
-def save(trainer: RecSysTrainer, folder: Path, *, day: datetime, num_steps: int) -> None:
-    """Write weights, optimizer and progress; each file aside first, so that none is ever half-written.
+def contents(trainer: RecSysTrainer, position: Position | None = None) -> dict[str, Content]:
+    """Collect weights and state of training, whole and by the names of their files.
 
-    The day counts from the moment when its progress is in place: read_progress() puts the rest there after a kill.
-    Every process calls it, the first one writes; the files do not tell whether the model was sharded.
+    Every process calls it; the first one gets the contents. They do not tell whether the model was sharded.
     """
-    progress = Progress(day.isoformat(), num_steps)
     model = trainer.accelerator.unwrap_model(trainer.model)
-    scaler = trainer.accelerator.scaler
-    optimizer = trainer.optimizer
-    assert optimizer is None or isinstance(optimizer, torch.optim.Optimizer)
+    optimizer = _inner(trainer.optimizer) if trainer.optimizer else None
     trainer.watch.check_model(model, optimizer, trainer.state.global_step)
-    state = {
-        "last_day": progress.last_day,
-        "optimizer": _whole_state(optimizer) if optimizer else None,
-        "scaler": scaler.state_dict() if scaler else None,
-    }
     weights = {name: weight.contiguous() for name, weight in sharding.whole(model.state_dict()).items()}
+    tensors, optimizer_state = _optimizer_state(optimizer, model) if optimizer else ({}, None)
+    if position:
+        tensors |= {f"random/{name}": numbers for name, numbers in _gathered(random_states()).items()}
+        for number, store in enumerate(_stores(model)):
+            tensors |= {f"negatives/{number}/{name}": value for name, value in store.state().items()}
     if not distributed.is_main():
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    names = {"format": "pt", "last_day": progress.last_day}
-    safetensors.torch.save_file(weights, _aside(folder, WEIGHTS, progress), names)
-    torch.save(state, _aside(folder, OPTIMIZER, progress))
-    (folder / f".{PROGRESS}").write_text(json.dumps(asdict(progress), indent=2) + "\n")
-    os.replace(folder / f".{PROGRESS}", folder / PROGRESS)
-    _put_in_place(folder, progress)
-    trainer.state.save_to_json(str(folder / "trainer_state.json"))
-
-
-def read_progress(folder: Path) -> Progress:
-    """Say how far the run in `folder` came; every process calls it."""
-    try:
-        progress = Progress(**json.loads((folder / PROGRESS).read_text()))
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(
-            f"--resume_from_checkpoint {folder}: no finished day to go on from ({PROGRESS}: {error}); "
-            "give the --output_dir of a run that finished a day, or start anew with --overwrite_output_dir"
-        ) from error
-    if distributed.is_main():
-        _put_in_place(folder, progress)
-    distributed.barrier()
-    with safe_open(folder / WEIGHTS, "pt") as weights:
-        if (weights.metadata() or {}).get("last_day") != progress.last_day:
-            raise InputError(f"{folder}: {WEIGHTS} and {PROGRESS} are of different days; start anew")
-    return progress
-
-
-def load(trainer: RecSysTrainer, folder: Path) -> None:
-    """Put weights and optimizer of `folder` into a trainer that was built with the same flags."""
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    load_weights(model, folder)
-    state = torch.load(folder / OPTIMIZER, map_location="cpu", weights_only=True)
-    if state["optimizer"] is not None:
-        optimizer = trainer.create_optimizer()
-        optimizer.load_state_dict(_own_part(state["optimizer"], optimizer))
-    if state["scaler"] is not None and trainer.accelerator.scaler is not None:
-        trainer.accelerator.scaler.load_state_dict(state["scaler"])
-
-
-def load_weights(model: torch.nn.Module, folder: Path) -> None:
-    """Read the weights of `folder` into `model`; InputError where they are of another shape."""
-    own = model.state_dict()
-    try:
-        weights = safetensors.torch.load_file(folder / WEIGHTS)
-        model.load_state_dict({name: sharding.part(weight, own.get(name)) for name, weight in weights.items()})
-    except FileNotFoundError as error:
-        raise InputError(f"{folder} has no {WEIGHTS}; give the --output_dir of a finished run") from error
-    except RuntimeError as error:
-        raise InputError(f"{folder}/{WEIGHTS} was trained with other flags or features: {error}") from error
-
-
-def _aside(folder: Path, name: str, progress: Progress) -> Path:
-    return folder / f".{progress.last_day}.{name}"
-
-
-def _put_in_place(folder: Path, progress: Progress) -> None:
-    for name in (WEIGHTS, OPTIMIZER):
-        if _aside(folder, name, progress).exists():
-            os.replace(_aside(folder, name, progress), folder / name)
-
-
-def _whole_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    state = optimizer.state_dict()
-    return state | {"state": {number: sharding.whole(values) for number, values in state["state"].items()}}
-
-
-def _own_part(state: dict[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    # An optimizer numbers its weights in the order of its groups.
-    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-    parts = {
-        number: {name: sharding.part(value, weights[number]) for name, value in values.items()}
-        for number, values in state["state"].items()
+        return {}
+    scaler = trainer.accelerator.scaler
+    state = {
+        "optimizer": optimizer_state,
+        "scaler": scaler.state_dict() if scaler else None,
+        "position": asdict(position) if position else None,
     }
-    return state | {"state": parts}
+    return {
+        WEIGHTS: partial(safetensors.torch.save_file, weights, metadata={"format": "pt"}),
+        TENSORS: partial(safetensors.torch.save_file, {name: _apart(value) for name, value in tensors.items()}),
+        STATE: f"{json.dumps(state, indent=2)}\n".encode(),
+    }
+
+
+def read_state(tensors: Mapping[str, Tensor], text: bytes, *, where: Path) -> TrainingState:
+    """Make the state of the contents of its two files."""
+    try:
+        state = json.loads(text)
+        position = Position(**state["position"]) if state["position"] else None
+        return TrainingState(tensors, state["optimizer"], state["scaler"], position)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{where / STATE} was written by another version of this program: {error}") from error
+
+
+def is_saved_run(name: str | None) -> bool:
+    """Say whether `name` is the output folder of a run, not a model of the library."""
+    folder = Path(name or "").expanduser()
+    return bool(name) and ((folder / MANIFEST).is_file() or (folder / OLD_STATE).is_file())
+
+
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, where: Path) -> None:
+    """Put whole weights into `model`; those of another loss stay out, any others that do not fit are an InputError."""
+    own = model.state_dict()
+    fitting = {
+        name: value for name, value in weights.items() if not name.startswith(OF_LOSS) or _fits(value, own, name)
+    }
+    fresh = {name: value for name, value in own.items() if name.startswith(OF_LOSS) and name not in fitting}
+    misfits = sorted((fitting.keys() | fresh.keys()) ^ own.keys())
+    misfits += [name for name in sorted(fitting.keys() & own.keys()) if not _fits(fitting[name], own, name)]
+    if misfits:
+        raise InputError(
+            f"{where / WEIGHTS} does not fit this model: {', '.join(misfits[:5])}"
+            f"{', ...' if len(misfits) > 5 else ''}; give the flags and features that it was trained with"
+        )
+    parts = {name: sharding.part(weight, own[name]) for name, weight in fitting.items()}
+    model.load_state_dict(parts | fresh)
+
+
+def load_optimizer(trainer: RecSysTrainer, state: TrainingState) -> bool:
+    """Give the optimizer its state back; False where another kind of optimizer starts anew instead.
+
+    Hyperparameters are those of the trainer's flags: they may have changed.
+    """
+    optimizer = _inner(trainer.create_optimizer())
+    if state.scaler is not None and trainer.accelerator.scaler is not None:
+        trainer.accelerator.scaler.load_state_dict(dict(state.scaler))
+    if state.optimizer is None:
+        return True
+    own_kinds, saved_kinds = _kinds(optimizer), state.optimizer["kinds"]
+    if own_kinds[0] not in saved_kinds and saved_kinds[0] not in own_kinds:
+        return False
+    names = _names_of(trainer.accelerator.unwrap_model(trainer.model))
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    own = optimizer.state_dict()
+    values: dict[int, dict[str, Any]] = {}
+    for number, weight in enumerate(weights):
+        prefix = f"optimizer/{names[weight]}/"
+        found = {key.removeprefix(prefix): value for key, value in state.tensors.items() if key.startswith(prefix)}
+        found |= state.optimizer["numbers"].get(names[weight], {})
+        if found:
+            values[number] = {key: sharding.part(value, weight) for key, value in found.items()}
+    groups = [
+        group | {key: value for key, value in saved.items() if key not in HYPERPARAMETERS}
+        for group, saved in zip(own["param_groups"], state.optimizer["groups"], strict=False)
+    ]
+    optimizer.load_state_dict({"state": values, "param_groups": groups})
+    return True
+
+
+def random_states() -> dict[str, Tensor]:
+    """Give the states of all random numbers of this process, each as a row of whole numbers."""
+    _, words, gauss = random.getstate()
+    state: Any = np.random.get_state(legacy=True)
+    kind, keys, place, has_gauss, cached = state
+    assert kind == "MT19937"
+    states = {
+        "python": torch.tensor([*words, gauss is not None, _bits(gauss or 0.0)]),
+        "numpy": torch.tensor([*keys.tolist(), place, has_gauss, _bits(cached)]),
+        "torch": torch.get_rng_state().long(),
+    }
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state().long()
+    return states
+
+
+def restore_random_states(states: Mapping[str, Tensor]) -> None:
+    """Go on drawing from where random_states() was called."""
+    *words, has_gauss, gauss = states["python"].tolist()
+    random.setstate((3, tuple(words), _number(gauss) if has_gauss else None))
+    *keys, place, has_gauss, cached = states["numpy"].tolist()
+    np.random.set_state(("MT19937", np.array(keys, dtype=np.uint32), place, has_gauss, _number(cached)))
+    torch.set_rng_state(states["torch"].byte())
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"].byte())
+
+
+def restore_random(state: TrainingState, model: NextItemModel) -> None:
+    """Go on with the random numbers of this process, and the negatives drawn ahead, as they were at the position.
+
+    With another number of processes than before, those that are new keep the seed of the day.
+    """
+    of_all = {
+        name.removeprefix("random/"): value for name, value in state.tensors.items() if name.startswith("random/")
+    }
+    if of_all and distributed.rank() < len(of_all["python"]):
+        restore_random_states({name: value[distributed.rank()] for name, value in of_all.items()})
+    for number, store in enumerate(_stores(model)):
+        prefix = f"negatives/{number}/"
+        found = {name.removeprefix(prefix): v for name, v in state.tensors.items() if name.startswith(prefix)}
+        if found:
+            store.restore(found, model.item_counts)
+
+
+def _stores(model: nn.Module) -> list[NegativeStore]:
+    return [module for module in model.modules() if type(module) is NegativeStore]
+
+
+def _optimizer_state(optimizer: torch.optim.Optimizer, model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Give tensors by `optimizer/WEIGHT/NAME`, and all else for JSON."""
+    names = _names_of(model)
+    tensors: dict[str, Tensor] = {}
+    numbers: dict[str, dict[str, Any]] = {}
+    for group in optimizer.param_groups:
+        for weight in group["params"]:
+            values = sharding.whole(optimizer.state.get(weight, {}))
+            for key, value in values.items():
+                if isinstance(value, Tensor):
+                    tensors[f"optimizer/{names[weight]}/{key}"] = value
+                else:
+                    numbers.setdefault(names[weight], {})[key] = value
+    groups = [group | {"params": [names[weight] for weight in group["params"]]} for group in optimizer.param_groups]
+    return tensors, {"kinds": _kinds(optimizer), "groups": groups, "numbers": numbers}
+
+
+def _inner(optimizer: Any) -> torch.optim.Optimizer:
+    return optimizer.optimizer if isinstance(optimizer, AcceleratedOptimizer) else optimizer
+
+
+def _kinds(optimizer: torch.optim.Optimizer) -> list[str]:
+    """Name the class and those it was made from: AdamW and our sparse one share their state."""
+    return [each.__name__ for each in type(optimizer).__mro__ if each not in (torch.optim.Optimizer, object)]
+
+
+def _names_of(model: nn.Module) -> dict[Tensor, str]:
+    return {weight: name for name, weight in model.named_parameters()}
+
+
+def _fits(value: Tensor, own: Mapping[str, Any], name: str) -> bool:
+    return name in own and own[name].shape == value.shape
+
+
+def _apart(value: Tensor) -> Tensor:
+    # Files of tensors refuse two that share memory.
+    return value.detach().cpu().clone().contiguous()
+
+
+def _gathered(states: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Put the rows of all processes below each other."""
+    gathered = {}
+    for name, row in states.items():
+        rows = row.new_zeros(distributed.world_size(), len(row))
+        rows[distributed.rank()] = row
+        gathered[name] = distributed.sum_over_ranks(rows)
+    return gathered
+
+
+def _bits(number: float) -> int:
+    return int(np.float64(number).view(np.int64))
+
+
+def _number(bits: int) -> float:
+    return float(np.int64(bits).view(np.float64))

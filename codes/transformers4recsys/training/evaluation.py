@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +18,7 @@ from transformers4recsys.metrics.ranking import popularity_ranks
 from transformers4recsys.metrics.streaming import StreamingMean, StreamingMetrics
 from transformers4recsys.model.next_item import NextItemModel
 from transformers4recsys.outputs import ModelOutput, Predictions
+from transformers4recsys.settings import check, setting
 from transformers4recsys.terminal import progress_bar
 
 OnPredictions = Callable[[Predictions], None]
@@ -26,10 +27,13 @@ OnAttentions = Callable[[Tensor, tuple[Tensor, ...]], None]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How to evaluate: on each n-th batch only, and how long the lists are that are logged."""
+    """Evaluation: on which batches, and how long the lists are that are logged"""
 
-    every_n_batches: int = 1
-    predict_top_k: int = 10
+    compute_metrics_each_n_steps: int = setting(1, "metrics on each n-th evaluation batch only", at_least=1)
+    predict_top_k: int = setting(10, "length of logged lists", at_least=1)
+
+    def __post_init__(self) -> None:
+        check(self)
 
     @torch.no_grad()
     def run(
@@ -37,9 +41,9 @@ class Evaluation:
         model: NextItemModel,
         reader: Reader,
         *,
-        device: torch.device,
-        autocast: Callable[[], AbstractContextManager],
-        description: str,
+        device: torch.device | None = None,
+        autocast: Callable[[], AbstractContextManager] = nullcontext,
+        description: str = "evaluate",
         max_batches: int | None = None,
         on_predictions: OnPredictions | None = None,
         on_attentions: OnAttentions | None = None,
@@ -55,6 +59,7 @@ class Evaluation:
                 "the model has not counted the items of any training session, so every label would be a miss; "
                 "call `observe` with the training batches before training, or load the weights of a run"
             )
+        device = device or model.item_counts.device
         was_training = model.training
         model.eval()
         metrics, popular = StreamingMetrics(device), StreamingMetrics(device)
@@ -68,7 +73,7 @@ class Evaluation:
                 if step == num_batches:
                     break
                 advance()
-                if step % self.every_n_batches:
+                if step % self.compute_metrics_each_n_steps:
                     continue
                 batch = batch.to(device)
                 with autocast():

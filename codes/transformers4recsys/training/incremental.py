@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,15 +17,37 @@ from transformers import set_seed
 from transformers4recsys import distributed
 from transformers4recsys.data.moments import Moments
 from transformers4recsys.data.readers.protocol import Reader
+from transformers4recsys.day_format import TEST, VALID
 from transformers4recsys.outputs import Report
 from transformers4recsys.reporting.attention import AttentionFiles
 from transformers4recsys.reporting.reporter import Reporter
+from transformers4recsys.settings import check, setting
 from transformers4recsys.terminal import counted
 from transformers4recsys.training import checkpoint
 from transformers4recsys.training.callbacks import TrainingProgress
+from transformers4recsys.training.inside_day import StopRequest, starting_at
+from transformers4recsys.training.resume import Resumed
+from transformers4recsys.training.run_writer import RunWriter
 from transformers4recsys.training.trainer import RecSysTrainer, drop_none, format_metrics
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Protocol: what is trained and evaluated each day"""
+
+    training_time_window_size: int = setting(1, "train each day on the files of the last n days", at_least=1)
+    eval_on_test_set: bool = setting(False, "evaluate on test files in place of valid files")
+    eval_steps_on_train_set: int = setting(20, "batches of the train files that are evaluated", at_least=0)
+    validate_every: int = setting(-1, "also evaluate every n epochs inside a day; -1 never")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @property
+    def eval_split(self) -> str:
+        return TEST if self.eval_on_test_set else VALID
 
 
 @dataclass(frozen=True)
@@ -44,37 +67,53 @@ class DayReaders:
 
 @dataclass(frozen=True)
 class Incremental:
-    """Runs the days one after the other; `eval_split` is valid or test, `name_of` says what a day is called."""
+    """Runs the days one after the other; `name_of` says what a day is called."""
 
     trainer: RecSysTrainer
     readers: DayReaders
     reporter: Reporter
     progress: TrainingProgress
-    output_dir: Path
+    writer: RunWriter
     name_of: Callable[[datetime], str]
-    eval_split: str = "valid"
+    protocol: Protocol = Protocol()
     does_train: bool = True
     does_evaluate: bool = True
-    eval_steps_on_train_set: int = 20
-    validates: bool = False
     logs_predictions: bool = False
     attention_files: AttentionFiles | None = None
+    stop: StopRequest = field(default_factory=StopRequest)
+    # Called when a day is finished and saved.
+    on_day: Callable[[], None] = lambda: None
 
-    def run(self, days: Sequence[datetime], *, after: checkpoint.Progress | None = None) -> None:
-        """Go through each pair of neighbours in `days`; `after` the progress of an earlier run, if any."""
-        num_steps = after.num_steps if after else 0
-        for day, next_day in zip(days, days[1:], strict=False):
-            if after and day.isoformat() <= after.last_day:
-                continue
-            self._seed(day)
-            if self.does_train:
-                self._train(day, next_day)
-                num_steps += self.trainer.state.global_step
-            if self.does_evaluate:
-                self._evaluate(day, next_day)
-            if self.does_train:
-                checkpoint.save(self.trainer, self.output_dir, day=day, num_steps=num_steps)
-            distributed.barrier()
+    def run(self, days: Sequence[datetime], *, resumed: Resumed | None = None) -> None:
+        """Go through each pair of neighbours in `days`, from where `resumed` stopped; SystemExit after a signal."""
+        with self.stop.listening():
+            for day, next_day in zip(days, days[1:], strict=False):
+                if day.isoformat() <= self.writer.progress.last_day:
+                    continue
+                if self.stop.agreed():
+                    self._end(f"before {self.name_of(day)}")
+                inside = resumed if resumed and resumed.inside_day == day.isoformat() else None
+                self._run_day(day, next_day, inside)
+
+    def _run_day(self, day: datetime, next_day: datetime, inside: Resumed | None) -> None:
+        self._seed(day)
+        if self.does_train:
+            self._train(day, next_day, inside)
+            if self.stop.agreed():
+                self._end(f"after step {self.trainer.state.global_step} of {self.name_of(day)}, which is saved")
+        numbers = self._evaluate(day, next_day) if self.does_evaluate else {}
+        if self.does_train:
+            self.writer.save_day(self.trainer, day.isoformat(), numbers)
+        distributed.barrier()
+        self.on_day()
+
+    def _end(self, when: str) -> None:
+        """End the program as the signal asks, with one line of explanation."""
+        number = self.stop.signal
+        assert number is not None
+        name = signal.Signals(number).name
+        log.warning("stopped by %s %s; go on with --resume_from_checkpoint true", name, when)
+        raise SystemExit(128 + number)
 
     def _seed(self, day: datetime) -> None:
         """Draw from here on what a run that is resumed with this day draws; torch's draws are a rank's own."""
@@ -83,22 +122,40 @@ class Incremental:
         if rank := distributed.rank():
             torch.manual_seed(int(np.random.SeedSequence([seed, rank]).generate_state(1)[0]))
 
-    def _train(self, day: datetime, next_day: datetime) -> None:
+    def _train(self, day: datetime, next_day: datetime, inside: Resumed | None) -> None:
         reader = self.readers.to_train(day)
-        self._fit_to(day)
+        if not inside:
+            self._fit_to(day)
         log.info("%s: training on %s", self.name_of(day), counted(reader.num_rows, "session"))
         if not distributed.sum_over_ranks(torch.tensor(len(reader))):
             log.warning("%s: too few sessions for a batch; the model stays as it is", self.name_of(day))
-            self.trainer.state.global_step = 0
+            self.trainer.state.global_step, self.trainer.state.log_history = 0, []
             return
         self.trainer.train_reader = reader
-        if self.validates:
-            self.trainer.eval_reader = self.readers.to_evaluate(next_day, self.eval_split)
+        self.trainer.save_inside_day = lambda: self.writer.save_step(self.trainer, day.isoformat())
+        if self.protocol.validate_every > 0:
+            self.trainer.eval_reader = self.readers.to_evaluate(next_day, self.protocol.eval_split)
         self.progress.description = f"train    {self.name_of(day)}"
         self.trainer.watch.start(self.name_of(day))
-        self.trainer.train()
+        with self._start_of(inside):
+            self.trainer.train()
         # Before the day is evaluated: scores of weights that are not numbers are none either.
         self.trainer.watch.check_model(self.trainer.model, self.trainer.optimizer, self.trainer.state.global_step)
+
+    @contextmanager
+    def _start_of(self, inside: Resumed | None) -> Iterator[None]:
+        """Let the training of a day begin where an earlier run was in it."""
+        if inside is None or inside.state.position is None:
+            yield
+            return
+        model = self.trainer.accelerator.unwrap_model(self.trainer.model)
+        with starting_at(
+            self.trainer,
+            inside.state.position,
+            log_history=inside.log_history_of_day,
+            restore_random=lambda: checkpoint.restore_random(inside.state, model),
+        ):
+            yield
 
     def _fit_to(self, day: datetime) -> None:
         """Count the items of the day, and take the scale of numeric columns that have none yet."""
@@ -108,10 +165,10 @@ class Incremental:
             model.features.scale.fit([each.mean for each in moments], [each.std for each in moments])
         model.add_counts(torch.from_numpy(self.readers.item_counts(day)))
 
-    def _evaluate(self, day: datetime, next_day: datetime) -> None:
+    def _evaluate(self, day: datetime, next_day: datetime) -> dict[str, float | None]:
         name = self.name_of(next_day)
         # What validated inside the day holds the same rows.
-        reader = self.trainer.eval_reader or self.readers.to_evaluate(next_day, self.eval_split)
+        reader = self.trainer.eval_reader or self.readers.to_evaluate(next_day, self.protocol.eval_split)
         self.trainer.eval_reader = None
         eval_numbers = self.trainer.measure(
             reader,
@@ -124,10 +181,11 @@ class Incremental:
             self.readers.to_evaluate(day, "train"),
             split="train",
             description=f"evaluate {self.name_of(day)} train",
-            max_batches=self.eval_steps_on_train_set,
+            max_batches=self.protocol.eval_steps_on_train_set,
         )
         self.trainer.log(drop_none(eval_numbers) | drop_none(train_numbers))
         self.reporter.numbers(Report(name, "train", train_numbers))
         self.reporter.numbers(Report(name, "eval", eval_numbers))
         say = log.warning if eval_numbers["eval_recall@20"] is None else log.info
         say("%s: %s", name, format_metrics(eval_numbers, "eval"))
+        return eval_numbers

@@ -9,19 +9,29 @@ import sys
 import threading
 import time
 import uuid
-from argparse import ArgumentError, ArgumentParser
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch.distributed
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, get_error_handler
 from torch.distributed.launcher import LaunchConfig, elastic_launch
-from transformers.hf_argparser import string_to_bool
 
 from transformers4recsys import distributed
 from transformers4recsys.errors import InputError
+from transformers4recsys.settings import setting
+
+
+@dataclass(frozen=True)
+class LaunchSettings:
+    """Processes: how a run is spread"""
+
+    model_parallel: bool = setting(
+        False, "accepted for old launch lines; several processes are DistributedDataParallel"
+    )
+
 
 # How long a process that lost another one waits for the launcher to end it: that one's error should be read first.
 GRACE_SECONDS = 5.0
@@ -43,20 +53,10 @@ LOST_CONNECTION_PHRASES = (
 END_SECONDS, LOOK_SECONDS = 10.0, 1.0
 
 
-def processes_to_start(flags: Sequence[str], environment: Mapping[str, str], num_gpus: int) -> int:
+def processes_to_start(*, uses_cpu: bool, environment: Mapping[str, str], num_gpus: int) -> int:
     """Say how many processes to start: one a GPU, unless a launcher did it already or the CPU was asked for."""
     is_launched = "LOCAL_RANK" in environment or "WORLD_SIZE" in environment
-    return 1 if is_launched or _asks_for_cpu(flags) else max(num_gpus, 1)
-
-
-def _asks_for_cpu(flags: Sequence[str]) -> bool:
-    parser = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--use_cpu", "--use-cpu", type=string_to_bool, nargs="?", const=True, default=False)
-    try:
-        return parser.parse_known_args(flags)[0].use_cpu
-    except ArgumentError:
-        # The run's own parser tells the mistake: once, in one process.
-        return True
+    return 1 if is_launched or uses_cpu else max(num_gpus, 1)
 
 
 def run_processes(number: int, arguments: Sequence[str]) -> int:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import IterableDataset
 from transformers import (
     PrinterCallback,
     ProgressCallback,
@@ -23,13 +22,16 @@ from transformers import (
     get_cosine_schedule_with_warmup,
     get_linear_schedule_with_warmup,
 )
+from transformers.training_args import OptimizerNames
 
 from transformers4recsys import distributed
 from transformers4recsys.batch import Batch, Jagged
 from transformers4recsys.data.readers.protocol import Reader
+from transformers4recsys.errors import InputError, in_one_line
 from transformers4recsys.model.next_item import NextItemModel
 from transformers4recsys.model.targets import TargetRule
 from transformers4recsys.schema import Schema
+from transformers4recsys.settings import check, choose, setting
 from transformers4recsys.training import sharding
 from transformers4recsys.training.evaluation import Evaluation, OnAttentions, OnPredictions
 from transformers4recsys.training.finite import FiniteWatch
@@ -45,21 +47,31 @@ SCHEDULES = {
 
 @dataclass(frozen=True)
 class Schedule:
-    """A learning rate schedule by name; `cycles` are cosine waves an epoch."""
+    """Learning rate: its schedule within a day"""
 
-    name: str = "constant_with_warmup"
-    warmup_steps: int = 0
-    cycles: float = 1.25
+    learning_rate_schedule: str = setting("constant_with_warmup", "restarts each day", choices=lambda: SCHEDULES)
+    learning_rate_warmup_steps: int = setting(0, "steps of rising learning rate at the start of a day", at_least=0)
+    learning_rate_num_cosine_cycles_by_epoch: float = setting(1.25, "cosine waves an epoch")
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
-class EpochLoader:
+class EpochLoader(IterableDataset[dict[str, Batch]]):
     """Shows a reader to the Trainer as a loader that knows its epoch.
 
+    To skip batches, the library makes a loader of its `dataset`: of batches, and so without a batch size.
     A rank without a row for the last step of an epoch takes part in it with a batch that teaches nothing.
     """
 
+    batch_size, drop_last, prefetch_factor = None, False, None
+
     def __init__(self, reader: Reader, schema: Schema):
         self.reader, self.schema, self.epoch = reader, schema, 0
+
+    @property
+    def dataset(self) -> EpochLoader:
+        return self
 
     def __len__(self) -> int:
         return self.reader.num_steps
@@ -104,14 +116,19 @@ class RecSysTrainer(Trainer):
         if model.has_sparse_gradients:
             settings = self.get_optimizer_cls_and_kwargs(args)[1]
             optimizer = (SparseAdamW, settings | {"is_lazy": has_lazy_updates})
-        super().__init__(model=model, args=args, callbacks=callbacks, optimizer_cls_and_kwargs=optimizer)
+        try:
+            super().__init__(model=model, args=args, callbacks=callbacks, optimizer_cls_and_kwargs=optimizer)
+        except Exception as error:
+            raise InputError(f"these settings do not go together here: {in_one_line(error)}") from error
         for shows_progress in (PrinterCallback, ProgressCallback):
             self.remove_callback(shows_progress)
         self.schedule, self.evaluation = schedule, evaluation
         self.watch = FiniteWatch(args.device, advice=_advice(args))
         self.schema, self.target_rule = model.schema, model.training_targets
+        _try_optimizer(self)
         self.train_reader: Reader | None = None
         self.eval_reader: Reader | None = None
+        self.save_inside_day: Callable[[], None] = lambda: None
 
     def get_train_dataloader(self) -> EpochLoader:
         assert self.train_reader is not None, "train_reader is set before train()"
@@ -125,9 +142,9 @@ class RecSysTrainer(Trainer):
             for group in optimizer.param_groups:
                 # A resumed optimizer brings the rate of its own run along.
                 group["lr"] = group["initial_lr"] = self.args.learning_rate
-            cycles = self.schedule.cycles * self.args.num_train_epochs
-            make = SCHEDULES[self.schedule.name]
-            self.lr_scheduler = make(optimizer, self.schedule.warmup_steps, num_training_steps, cycles)
+            cycles = self.schedule.learning_rate_num_cosine_cycles_by_epoch * self.args.num_train_epochs
+            make = choose(SCHEDULES, self.schedule.learning_rate_schedule, "learning_rate_schedule")
+            self.lr_scheduler = make(optimizer, self.schedule.learning_rate_warmup_steps, num_training_steps, cycles)
             self._created_lr_scheduler = True
         return self.lr_scheduler
 
@@ -176,7 +193,7 @@ class RecSysTrainer(Trainer):
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """Evaluate inside a day, as --validate_every asks for; the numbers are logged."""
+        """Evaluate inside a day, as `validate_every` asks for; the numbers are logged."""
         assert self.eval_reader is not None, "eval_reader is set before train()"
         numbers = self.measure(self.eval_reader, split="validation", description="validate")
         self.log(drop_none(numbers))
@@ -208,18 +225,23 @@ class RecSysTrainer(Trainer):
             )
         return {f"{split}_{name}": value for name, value in numbers.items()}
 
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
-        # The library would pickle its arguments beside the weights; weights are all a checkpoint needs.
-        if self.args.should_save:
-            folder = Path(output_dir or self.args.output_dir or ".")
-            folder.mkdir(parents=True, exist_ok=True)
-            weights = state_dict or self.accelerator.unwrap_model(self.model).state_dict()
-            weights = {name: weight.contiguous() for name, weight in weights.items()}
-            safetensors.torch.save_file(weights, folder / "model.safetensors")
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        # The library would write pickles, under names that collide between days.
+        self.save_inside_day()
 
 
 def _count_targets(rule: TargetRule, schema: Schema, batch: Batch) -> Tensor:
     return rule.count(batch.columns[schema.item_id.name].lengths)
+
+
+def _try_optimizer(trainer: Trainer) -> None:
+    """Make the optimizer now: what it needs may be missing, which is to be known before anything is written."""
+    try:
+        trainer.create_optimizer()
+    except Exception as error:
+        raise InputError(
+            f"`optim` {OptimizerNames(trainer.args.optim).value} cannot be used: {in_one_line(error)}"
+        ) from error
 
 
 def _advice(args: TrainingArguments) -> str:

@@ -72,7 +72,7 @@ def test_rows_beyond_the_memory_are_refused(path):
         opened([path], None, memory_bytes=500)
 
 
-def test_what_a_library_cannot_read_is_told(path):
+def test_what_a_library_cannot_read_is_reported(path):
     def fail(groups, names, reading):
         raise pa.ArrowInvalid("out of bounds timestamp")
 
@@ -84,7 +84,7 @@ def test_what_a_library_cannot_read_is_told(path):
 
 
 @pytest.mark.parametrize(("name", "package"), [("nvtabular", "merlin.loader.torch"), ("petastorm", "petastorm")])
-def test_a_missing_package_is_told_with_the_command_that_installs_it(name, package, monkeypatch, tmp_path):
+def test_a_missing_package_is_reported_with_the_command_that_installs_it(name, package, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(InputError, match=f"`data_loader_engine` {name} cannot be used .* `make engine-{name}`"):
         READERS[name].check_usable(str(tmp_path))
@@ -95,7 +95,7 @@ def test_only_local_files_are_read(tmp_path):
         NVTABULAR.check_usable("s3://shop/days")
 
 
-def test_what_does_not_fit_together_is_refused_for_the_engines_that_hold_it(path, write):
+def test_what_does_not_fit_together_is_refused_where_rows_are_held(path, write):
     size = sum(group.num_bytes for group in row_groups([path], SCHEMA))
     other = write("other.parquet", item=[[1, 2]], time=TIMES[:1])
     room = 5 * size
@@ -104,7 +104,7 @@ def test_what_does_not_fit_together_is_refused_for_the_engines_that_hold_it(path
         PETASTORM.check_readable([[other], [path, other]], SCHEMA, room)
 
 
-def test_a_path_that_petastorm_cannot_read_is_told(write):
+def test_a_path_that_petastorm_cannot_read_is_reported(write):
     path = write("a#b.parquet", item=[[1, 2]], time=TIMES[:1])
     with pytest.raises(InputError, match="a#b.parquet: petastorm cannot read a path with #"):
         PETASTORM.check_readable([[path]], SCHEMA, 10**9)

@@ -23,7 +23,7 @@ def test_gpt2_is_built_to_measure():
 def test_positions_can_be_switched_off():
     inputs = torch.randn(1, 1, 8).expand(1, 5, 8)
     with_positions = gpt2(EncoderSettings(8, n_layer=1, n_head=2)).eval()(inputs, torch.ones(1, 5, dtype=torch.bool))
-    without = gpt2(EncoderSettings(8, n_layer=1, n_head=2, has_positions=False)).eval()
+    without = gpt2(EncoderSettings(8, n_layer=1, n_head=2, disable_positional_embeddings=True)).eval()
     hidden = without(inputs, torch.ones(1, 5, dtype=torch.bool)).hidden
     torch.testing.assert_close(hidden[:, 0], hidden[:, 4])
     assert (with_positions.hidden[:, 0] - with_positions.hidden[:, 4]).abs().max() > 1e-3
@@ -39,7 +39,7 @@ def test_attention_weights_are_causal_and_sum_to_one():
 
 
 def test_a_width_the_heads_cannot_share_is_refused():
-    with pytest.raises(InputError, match="--d_model 10 must be a multiple of --n_head 4"):
+    with pytest.raises(InputError, match="`d_model` 10 must be a multiple of `n_head` 4"):
         gpt2(EncoderSettings(10, n_head=4))
 
 

@@ -43,7 +43,7 @@ def test_no_position_sees_a_later_one(make):
 
 @ENCODERS
 def test_positions_can_be_left_out(make):
-    encoder = make(dataclasses.replace(SETTINGS, n_layer=1, has_positions=False)).eval()
+    encoder = make(dataclasses.replace(SETTINGS, n_layer=1, disable_positional_embeddings=True)).eval()
     inputs_BLD, mask_BL = sessions(4)
     swapped_BLD = inputs_BLD[:, [1, 0, 2, 3]]
 

@@ -27,5 +27,5 @@ def test_evaluation_leaves_the_random_numbers_that_follow_alone():
 
 
 def test_chunks_ahead_are_refused_for_next_items():
-    with pytest.raises(InputError, match="--num_chunks_after 1"):
+    with pytest.raises(InputError, match="`num_chunks_after` 1"):
         reformer(EncoderSettings(16, n_head=2, num_chunks_after=1))

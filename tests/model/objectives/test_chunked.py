@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from transformers4recsys.model.objectives import chunked
-from transformers4recsys.model.objectives.losses import cross_entropy
+from transformers4recsys.model.objectives.catalogue import cross_entropy
 
 NUM_ITEMS, WIDTH = 50, 8
 

@@ -127,7 +127,7 @@ def test_days_are_in_order_over_all_parts(tmp_path):
     rows = spark.with_lists("rows", made.select("_row", "_half"), made, ["item"])
     days = tmp_path / "days"
     files = {(day, split): days / f"{day}-{split}" for day in (3, 4, 5) for split in ("train", "valid", "test")}
-    spark.write_days(rows, files, {"_half": "_part", "item": "_row"})
+    spark.write_days(rows, files, {"_half": "_part", "item": "_day_of_row"})
     # Nothing else is left, and what is renamed was in the same file system.
     assert {path for path in days.iterdir()} == set(files.values())
     assert {path.name[:5] for path in (tmp_path / "kept").iterdir()} == {"kept-"}
@@ -135,7 +135,7 @@ def test_days_are_in_order_over_all_parts(tmp_path):
     for key, path in files.items():
         assert (path / "_SUCCESS").exists()
         parts = [pq.read_table(part, partitioning=None) for part in sorted(path.glob("*.parquet"))]
-        found[key] = [value for part in parts for [value] in part["_row"].to_pylist()]
+        found[key] = [value for part in parts for [value] in part["_day_of_row"].to_pylist()]
     bounds = {3: (0, 600), 4: (600, 1000), 5: (0, 0)}
     assert found == {
         (day, split): list(range(bounds[day][0] + (split == "test"), bounds[day][1], 1 if split == "train" else 2))

@@ -14,5 +14,5 @@ def test_each_engine_gets_its_own_settings(tmp_path, monkeypatch):
 
 
 def test_an_engine_that_there_is_not_is_an_error(tmp_path):
-    with pytest.raises(InputError, match="--engine 'polars': allowed are duckdb, spark"):
-        DatabaseChoice("polars").open(tmp_path)
+    with pytest.raises(InputError, match="`engine` 'polars' is unknown; choose one of duckdb, spark"):
+        DatabaseChoice("polars")

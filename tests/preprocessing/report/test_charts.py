@@ -35,7 +35,7 @@ def test_ticks_are_round(low, high, is_log, ticks):
     [(0, False, "0"), (950, False, "950"), (1234, False, "1.23k"), (2.5e6, False, "2.5M"), (0.125, True, "12.5 %")],
 )
 def test_numbers_are_short(value, is_share, text):
-    assert charts.spelt(value, is_share=is_share) == text
+    assert charts.format_number(value, is_share=is_share) == text
 
 
 def test_a_line_goes_through_its_points():

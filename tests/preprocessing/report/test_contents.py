@@ -116,7 +116,7 @@ def test_without_users_none_are_counted(write_log, tmp_path):
 
 
 def test_an_empty_folder_is_an_error(tmp_path, recipe):
-    with pytest.raises(InputError, match="has no day file to report on"):
+    with pytest.raises(InputError, match="has no day files to report on"):
         report.write(tmp_path, recipe(), temp_directory=None, **SMALL)
 
 

@@ -141,3 +141,11 @@ def test_many_lengths_are_put_together(found):
     (plot,) = [plot for plot in plots(page(found)) if plot.get("aria-label").startswith("Length")]
     heights = [rect for rect in plot.iter("{http://www.w3.org/2000/svg}rect")]
     assert plot.get("aria-label").endswith("in steps of 4") and len(heights) == 51
+
+
+def test_one_is_one_and_text_of_the_log_is_no_markup(found):
+    found["events_without_price"], found["by_day"] = 1, found["by_day"][:1]
+    found["events_dropped"] = {"<script>": 5}
+    html = page(found)
+    assert "1 event has no price." in html and "<summary>1 day</summary>" in html
+    assert "dropped: &lt;script&gt;" in html and "<script" not in html

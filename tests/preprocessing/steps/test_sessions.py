@@ -47,14 +47,14 @@ def test_sessions_by_id_are_numbered_by_day_start_and_id(database, table, recipe
 def test_sessions_of_earlier_calls_are_left_out(database, table, tmp_path):
     database.write({tmp_path / "1.parquet": table(visit=["a", "c", "a"])})
     events = table(_key=["a", "b", "b", "a", "d"], item_id=[1, 2, 3, 4, 5])
-    rows = database.rows(sessions.of_new(database, events, [str(tmp_path / "1.parquet")], "visit").order_by("item_id"))
+    rows = database.rows(sessions.of_new(events, database, [str(tmp_path / "1.parquet")], "visit").order_by("item_id"))
     assert [row["item_id"] for row in rows] == [2, 3, 5]
 
 
 def test_session_ids_of_another_type_are_an_error(database, table, tmp_path):
     database.write({tmp_path / "1.parquet": table(visit=["7"])})
     with pytest.raises(InputError, match="session_id is of type int64, but string on the days before"):
-        sessions.of_new(database, table(_key=[7]), [str(tmp_path / "1.parquet")], "visit")
+        sessions.of_new(table(_key=[7]), database, [str(tmp_path / "1.parquet")], "visit")
 
 
 def test_a_session_over_midnight_belongs_to_the_day_of_its_start(database, table, recipe):

@@ -17,15 +17,32 @@ from transformers4recsys.data.parquet.ragged import RaggedTable
 from transformers4recsys.data.parquet.row_groups import SHARES_OF_MEMORY, RowGroup, row_groups
 from transformers4recsys.errors import InputError
 from transformers4recsys.schema import Schema
+from transformers4recsys.settings import check, num_bytes, setting
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How to read; each reader takes what it has a use for."""
+    """Reading: by which workers, and in how much memory"""
 
-    workers_count: int = 0
-    pool_type: str = "thread"
-    part_mem_fraction: float = 0.1
+    nvt_part_mem_fraction: float = setting(
+        0.1, "share of the GPU's memory for an NVTabular partition, of the host's without cuDF", above=0, below=1
+    )
+    petastorm_reader_pool_type: str = setting("thread", "petastorm's pool", choices=("thread", "process", "dummy"))
+    workers_count: int = setting(
+        8, "reading workers of pyarrow and petastorm; 0 reads in the process itself", at_least=0
+    )
+    loader_memory: str = setting(
+        "4GB",
+        "memory to read in, a process; what takes more is streamed by pyarrow, refused by the other engines",
+        is_bytes=True,
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @property
+    def memory_bytes(self) -> int:
+        return num_bytes(self.loader_memory, "loader_memory")
 
 
 # Reads columns by name: some row groups at a time, in order, each time with the columns that it can give.
@@ -36,12 +53,15 @@ ReadTables = Callable[[Sequence[RowGroup], Sequence[str], Reading], Iterable[tup
 class Library:
     """Reads with `read_tables`; what `package` has to be imported, and which pattern no path may hold.
 
+    `used_settings` are those of Reading that it uses beside the memory.
+
     Its environment is that of `make engine-NAME`, of Python 3.11.
     """
 
     name: str
     read_tables: ReadTables
     package: str
+    used_settings: tuple[str, ...]
     unreadable_in_paths: str = "(?!)"
 
     def pieces(

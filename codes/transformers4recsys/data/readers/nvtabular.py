@@ -28,7 +28,7 @@ def read_tables(
         types = {name: open_parquet(file).schema_arrow.field(name).type for name in names}
         num_rows = sum(group.num_rows for group in read)
         readable = {name: each for name, each in types.items() if num_rows and _is_readable(read, name, each)}
-        yield read, _read_file(read, readable, reading.part_mem_fraction) if readable else pa.table({})
+        yield read, _read_file(read, readable, reading.nvt_part_mem_fraction) if readable else pa.table({})
 
 
 def _read_file(groups: Sequence[RowGroup], types: Mapping[str, pa.DataType], part_mem_fraction: float) -> pa.Table:
@@ -77,4 +77,4 @@ def _is_readable(groups: Sequence[RowGroup], name: str, column_type: pa.DataType
     return any(len(rows.column(name).flatten()) for rows in slices)
 
 
-NVTABULAR = Library("nvtabular", read_tables, package="merlin.loader.torch")
+NVTABULAR = Library("nvtabular", read_tables, package="merlin.loader.torch", used_settings=("nvt_part_mem_fraction",))

@@ -42,7 +42,7 @@ def read_tables(
     with warnings.catch_warnings(), ExitStack() as stack:
         # It calls parts of pyarrow that are deprecated.
         warnings.simplefilter("ignore")
-        pool_type, workers_count = reading.pool_type, reading.workers_count
+        pool_type, workers_count = reading.petastorm_reader_pool_type, reading.workers_count
         if not workers_count or pool_type == "dummy":
             pool_type, workers_count = "dummy", 1
         shares = min(workers_count, len(groups)) if readable else 0
@@ -116,4 +116,10 @@ def _is_readable(column_type: pa.DataType) -> bool:
     return any(test(inner) for test in READABLE)
 
 
-PETASTORM = Library("petastorm", read_tables, package="petastorm", unreadable_in_paths="[#?;]")
+PETASTORM = Library(
+    "petastorm",
+    read_tables,
+    package="petastorm",
+    used_settings=("petastorm_reader_pool_type", "workers_count"),
+    unreadable_in_paths="[#?;]",
+)

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 ROWS_AT_A_TIME = 8_192
 
 
-IN_THE_PROCESS = Reading()
+IN_THE_PROCESS = Reading(workers_count=0)
 
 
 class DayReader:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
+import transformers
 from torch import Tensor
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from transformers4recsys.errors import InputError
 from transformers4recsys.model.encoders.average import avgseq
 from transformers4recsys.model.encoders.huggingface import library_encoder
 from transformers4recsys.model.encoders.longformer import longformer
 from transformers4recsys.model.encoders.pre_norm import ligr, sasrec
+from transformers4recsys.model.encoders.pretrained import around_saved_weights, from_own_configuration, own_width
 from transformers4recsys.model.encoders.recurrent import gru, gru4rec, lstm, rnn
 from transformers4recsys.model.encoders.reformer import reformer
 from transformers4recsys.model.encoders.settings import EncoderSettings
 from transformers4recsys.model.encoders.transformer_xl import transfoxl
 from transformers4recsys.outputs import Encoded
+from transformers4recsys.settings import choose, setting
 
 
 class Encoder(Protocol):
@@ -58,11 +61,44 @@ ENCODERS: dict[str, Callable[[EncoderSettings], Encoder]] = {
 
 def encoder_of(name: str) -> Callable[[EncoderSettings], Encoder]:
     """Look an encoder up here, then among the architectures of the library; InputError if neither has it."""
-    if name in ENCODERS:
-        return ENCODERS[name]
-    if name in CONFIG_MAPPING:
+    if name not in ENCODERS and name in transformers.CONFIG_MAPPING:
         return library_encoder(name)
-    raise InputError(
-        f"--model_type {name!r} is unknown; choose one of {', '.join(sorted(ENCODERS))}, "
-        "or an architecture of the transformers library by its model_type"
+    return choose(ENCODERS, name, "model_type", also="or an architecture of the transformers library by its model_type")
+
+
+@dataclass(frozen=True)
+class EncoderChoice:
+    """Model: which encoder, and what it starts from"""
+
+    model_type: str = setting("gpt2", "encoder", choices=lambda: ENCODERS, has_more_choices=True)
+    model_name_or_path: str | None = setting(
+        None, "start from saved weights: the output folder of a run, or a model of the transformers library"
     )
+    config_name: str | None = setting(None, "name or folder of an architecture's own configuration")
+    cache_dir: str | None = setting(
+        None,
+        "where downloaded weights and configurations are kept",
+        used_if=lambda settings: settings.library_model is not None,
+        unused_because="nothing is downloaded",
+    )
+
+    def __post_init__(self) -> None:
+        encoder_of(self.model_type)
+
+    @property
+    def library_model(self) -> str | None:
+        """The library model whose own configuration decides the sizes, if there is one."""
+        return self.model_name_or_path or self.config_name
+
+    @property
+    def name(self) -> str:
+        """What the encoder is called in messages."""
+        return self.library_model or self.model_type
+
+    def width_and_encoder(self, d_model: int) -> tuple[int, Callable[[EncoderSettings], Encoder]]:
+        """Give the width of the encoder, which its own configuration may decide, and what builds it."""
+        name = self.library_model
+        if name is None:
+            return d_model, encoder_of(self.model_type)
+        make = around_saved_weights if self.model_name_or_path else from_own_configuration
+        return own_width(name, self.cache_dir), partial(make, name, self.cache_dir)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
+import transformers
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from transformers4recsys.errors import InputError
+from transformers4recsys.errors import InputError, in_one_line
 from transformers4recsys.model.encoders.causality import is_causal
 from transformers4recsys.model.encoders.packing import Packing, pack
 from transformers4recsys.model.encoders.settings import EncoderSettings
 from transformers4recsys.outputs import Encoded
+
+# The library's parts are named in full: each is loaded when it is first used, which takes seconds.
 
 # What each setting is called in the library's configurations.
 OWN_NAMES: dict[str, tuple[str, ...]] = {
@@ -41,15 +42,15 @@ NUM_SPARE_POSITIONS = 2
 POSITION_WEIGHTS = ("wpe.weight", "position_embeddings.weight", "embed_positions.weight", "rel_attn.r", "inv_freq")
 AXIAL_POSITION_WEIGHTS = "position_embeddings.weights."
 
-Call = Callable[[PreTrainedModel, Tensor, Packing], Tensor]
+Call: TypeAlias = "Callable[[transformers.PreTrainedModel, Tensor, Packing], Tensor]"
 
 
-def by_positions(model: PreTrainedModel, rows_RSD: Tensor, packing: Packing) -> Tensor:
+def by_positions(model: transformers.PreTrainedModel, rows_RSD: Tensor, packing: Packing) -> Tensor:
     """Restarting positions: the library's causal models take them for a new sequence."""
     return model(inputs_embeds=rows_RSD, position_ids=packing.position_ids()).last_hidden_state
 
 
-def by_block_mask(model: PreTrainedModel, rows_RSD: Tensor, packing: Packing) -> Tensor:
+def by_block_mask(model: transformers.PreTrainedModel, rows_RSD: Tensor, packing: Packing) -> Tensor:
     """A mask for each pair of places, which the library's bidirectional models take as it is."""
     mask_RSS = packing.same_session()
     output = model(inputs_embeds=rows_RSD, attention_mask=mask_RSS, position_ids=packing.position_ids())
@@ -65,7 +66,7 @@ class HuggingFaceEncoder(nn.Module):
 
     def __init__(
         self,
-        model: PreTrainedModel,
+        model: transformers.PreTrainedModel,
         *,
         needs_mask: bool = True,
         run_packed: Call | None = None,
@@ -94,7 +95,12 @@ def library_encoder(
 
     def build(settings: EncoderSettings) -> HuggingFaceEncoder:
         entries = {name: value(settings) for name, value in own.items()}
-        config, used = configuration(architecture, settings, entries)
+        try:
+            config, used = configuration(architecture, settings, entries)
+        except InputError:
+            raise
+        except Exception as error:
+            raise _no_encoder(architecture, f"it refuses these sizes ({in_one_line(error)})") from error
         return from_config(config, settings, used_settings=used)
 
     return build
@@ -102,10 +108,10 @@ def library_encoder(
 
 def configuration(
     architecture: str, settings: EncoderSettings, entries: Mapping[str, Any]
-) -> tuple[PretrainedConfig, frozenset[str]]:
+) -> tuple[transformers.PretrainedConfig, frozenset[str]]:
     """Write our settings under an architecture's own names; also give the settings it has a name for."""
     _heads_share_the_width(settings)
-    known = CONFIG_MAPPING[architecture]().to_dict()
+    known = transformers.CONFIG_MAPPING[architecture]().to_dict()
     values = {
         "d_inner": 4 * settings.d_model,
         "d_head": settings.d_model // settings.n_head,
@@ -117,36 +123,36 @@ def configuration(
     # The token table is never read: two rows, for architectures that fix the padding id at 1.
     tokens = {name: None for name in known if name.endswith("_token_id")}
     tokens |= {"vocab_size": 2, "pad_token_id": 0, "use_cache": False}
-    return AutoConfig.for_model(architecture, **{**ours, **tokens, **entries}), used
+    return transformers.AutoConfig.for_model(architecture, **{**ours, **tokens, **entries}), used
 
 
 def from_config(
-    config: PretrainedConfig, settings: EncoderSettings, *, used_settings: frozenset[str] = frozenset()
+    config: transformers.PretrainedConfig, settings: EncoderSettings, *, used_settings: frozenset[str] = frozenset()
 ) -> HuggingFaceEncoder:
     """Build an architecture with fresh weights; InputError where it cannot serve as a sequence encoder."""
     implementation = {"attn_implementation": "eager"} if settings.has_attentions else {}
     try:
-        return around(AutoModel.from_config(config, **implementation), settings, used_settings)
+        return around(transformers.AutoModel.from_config(config, **implementation), settings, used_settings)
     except InputError:
         raise
     except Exception as error:
-        raise _no_encoder(config.model_type, str(error)) from error
+        raise _no_encoder(config.model_type, in_one_line(error)) from error
 
 
 def around(
-    model: PreTrainedModel, settings: EncoderSettings, used_settings: frozenset[str] = frozenset()
+    model: transformers.PreTrainedModel, settings: EncoderSettings, used_settings: frozenset[str] = frozenset()
 ) -> HuggingFaceEncoder:
     """Wrap a library model after trying on a small input what it can do."""
     if "inputs_embeds" not in inspect.signature(model.forward).parameters:
         raise _no_encoder(model.config.model_type, "it does not take vectors (inputs_embeds)")
     if not settings.has_positions and forget_positions(model):
-        used_settings |= {"has_positions"}
+        used_settings |= {"disable_positional_embeddings"}
     model.get_input_embeddings().requires_grad_(False)
     shape = (1, settings.max_length, settings.d_model)
     _freeze_unreached(model, shape)
     has_attentions = settings.has_attentions and _gives_attentions(model, shape)
     if has_attentions:
-        used_settings |= {"has_attentions"}
+        used_settings |= {"log_attention_weights"}
     needs_mask = not is_causal(HuggingFaceEncoder(model, needs_mask=False), shape)
     encoder = HuggingFaceEncoder(
         model,
@@ -158,7 +164,7 @@ def around(
     return encoder.train()
 
 
-def forget_positions(model: PreTrainedModel) -> bool:
+def forget_positions(model: transformers.PreTrainedModel) -> bool:
     """Zero and freeze all that tells positions apart; False if nothing was found."""
     found = False
     with torch.no_grad():
@@ -169,7 +175,9 @@ def forget_positions(model: PreTrainedModel) -> bool:
     return found
 
 
-def detect_packing(model: PreTrainedModel, shape_1LD: tuple[int, int, int], *, needs_mask: bool) -> Call | None:
+def detect_packing(
+    model: transformers.PreTrainedModel, shape_1LD: tuple[int, int, int], *, needs_mask: bool
+) -> Call | None:
     """Find out by trying whether sessions can share a row without seeing each other, and how."""
     if "position_ids" not in inspect.signature(model.forward).parameters:
         return None
@@ -210,7 +218,7 @@ def keeps_sessions_apart(
     return torch.allclose(hidden_BLD[padding_mask_BL], expected_BLD[padding_mask_BL], atol=1e-4)
 
 
-def _freeze_unreached(model: PreTrainedModel, shape_1LD: tuple[int, int, int]) -> None:
+def _freeze_unreached(model: transformers.PreTrainedModel, shape_1LD: tuple[int, int, int]) -> None:
     """Freeze what the hidden states do not depend on (token table, pooler): DDP would wait for its gradient."""
     inputs_1LD = torch.randn(shape_1LD, generator=torch.Generator().manual_seed(0))
     hidden_1LD = model.eval()(inputs_embeds=inputs_1LD).last_hidden_state
@@ -224,7 +232,7 @@ def _freeze_unreached(model: PreTrainedModel, shape_1LD: tuple[int, int, int]) -
         weight.requires_grad_(gradient is not None)
 
 
-def _gives_attentions(model: PreTrainedModel, shape_1LD: tuple[int, int, int]) -> bool:
+def _gives_attentions(model: transformers.PreTrainedModel, shape_1LD: tuple[int, int, int]) -> bool:
     with torch.no_grad():
         output = model.eval()(inputs_embeds=torch.zeros(shape_1LD), output_attentions=True)
     return bool(getattr(output, "attentions", None))
@@ -233,10 +241,10 @@ def _gives_attentions(model: PreTrainedModel, shape_1LD: tuple[int, int, int]) -
 def _heads_share_the_width(settings: EncoderSettings) -> None:
     if settings.d_model % settings.n_head:
         raise InputError(
-            f"--d_model {settings.d_model} must be a multiple of --n_head {settings.n_head}: "
+            f"`d_model` {settings.d_model} must be a multiple of `n_head` {settings.n_head}: "
             "each head takes an equal share of the width"
         )
 
 
 def _no_encoder(architecture: str, reason: str) -> InputError:
-    return InputError(f"--model_type {architecture} cannot read sessions of vectors here: {reason}; choose another")
+    return InputError(f"`model_type` {architecture} cannot read sessions of vectors here: {reason}; choose another")

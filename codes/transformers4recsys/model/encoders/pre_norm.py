@@ -9,14 +9,15 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
+import transformers
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention, silu
-from transformers.activations import ACT2FN
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.encoders.packing import Packing, pack
 from transformers4recsys.model.encoders.settings import EncoderSettings
 from transformers4recsys.outputs import Encoded
+from transformers4recsys.settings import choose
 
 
 class Attention(nn.Module):
@@ -47,7 +48,7 @@ class FeedForward(nn.Module):
     def __init__(self, settings: EncoderSettings):
         super().__init__()
         self.first = nn.Linear(settings.d_model, settings.d_model)
-        self.activation = ACT2FN[settings.hidden_act]
+        self.activation = transformers.activations.ACT2FN[settings.hidden_act]
         self.dropout = nn.Dropout(settings.dropout)
         self.second = nn.Linear(settings.d_model, settings.d_model)
 
@@ -108,7 +109,7 @@ class PreNormTransformer(nn.Module):
 
     used_settings: frozenset[str] = frozenset(
         ("n_layer", "n_head", "dropout", "hidden_act", "layer_norm_eps", "initializer_range")
-        + ("has_positions", "has_attentions")
+        + ("disable_positional_embeddings", "log_attention_weights")
     )
 
     def __init__(self, settings: EncoderSettings, feed_forward: Callable[..., nn.Module], *, is_gated: bool):
@@ -163,8 +164,7 @@ def ligr(settings: EncoderSettings) -> PreNormTransformer:
 def _check(settings: EncoderSettings) -> None:
     if settings.d_model % settings.n_head:
         raise InputError(f"`d_model` {settings.d_model} must be a multiple of `n_head` {settings.n_head}")
-    if settings.hidden_act not in ACT2FN:
-        raise InputError(f"`hidden_act` {settings.hidden_act!r} is unknown; choose one of {', '.join(sorted(ACT2FN))}")
+    choose(transformers.activations.ACT2FN, settings.hidden_act, "hidden_act")
 
 
 def _sees_earlier(packing: Packing) -> Tensor:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from transformers import AutoConfig, AutoModel, PretrainedConfig
+from collections.abc import Collection
 
-from transformers4recsys.errors import InputError
+import transformers
+
+from transformers4recsys.errors import InputError, in_one_line
 from transformers4recsys.model.encoders.huggingface import HuggingFaceEncoder, around, from_config
 from transformers4recsys.model.encoders.settings import EncoderSettings
+
+# Heads and poolers may be missing: they are not used.
+MOST_MISSING = 0.2
 
 
 def own_width(name: str, cache_dir: str | None) -> int:
@@ -34,25 +39,42 @@ def around_saved_weights(name: str, cache_dir: str | None, settings: EncoderSett
     _has_room(config, settings, name)
     implementation = {"attn_implementation": "eager"} if settings.has_attentions else {}
     try:
-        model = AutoModel.from_pretrained(name, config=config, cache_dir=cache_dir, **implementation)
-    except (OSError, ValueError) as error:
-        raise InputError(f"--model_name_or_path {name}: no weights to start from: {error}") from error
+        # Weights in pickles are not read: they may run any program.
+        model, loaded = transformers.AutoModel.from_pretrained(
+            name,
+            config=config,
+            cache_dir=cache_dir,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            **implementation,
+        )
+        _require_weights(model, loaded["missing_keys"])
+    except Exception as error:
+        raise InputError(f"`model_name_or_path` {name}: no weights to start from: {in_one_line(error)}") from error
     return around(model, settings)
 
 
-def _configuration(name: str, cache_dir: str | None) -> PretrainedConfig:
+def _require_weights(model: transformers.PreTrainedModel, missing: Collection[str]) -> None:
+    """Raise ValueError where a file gave too few weights, which the library would draw anew in silence."""
+    num_weights = len(model.state_dict())
+    if len(missing) > MOST_MISSING * num_weights:
+        raise ValueError(f"its file has {num_weights - len(missing)} of the {num_weights} weights of this architecture")
+
+
+def _configuration(name: str, cache_dir: str | None) -> transformers.PretrainedConfig:
     try:
-        return AutoConfig.from_pretrained(name, cache_dir=cache_dir)
-    except (OSError, ValueError) as error:
+        return transformers.AutoConfig.from_pretrained(name, cache_dir=cache_dir, trust_remote_code=False)
+    except Exception as error:
         raise InputError(
-            f"{name}: no configuration of the transformers library there ({str(error).splitlines()[0]}); give the "
-            "folder of one, a name on the model hub, or as --model_name_or_path the --output_dir of a finished run"
+            f"{name}: no configuration of the transformers library there ({in_one_line(error)}); give the "
+            "folder of one, a name on the model hub, or as `model_name_or_path` the `output_dir` of a finished run"
         ) from error
 
 
-def _has_room(config: PretrainedConfig, settings: EncoderSettings, name: str) -> None:
+def _has_room(config: transformers.PretrainedConfig, settings: EncoderSettings, name: str) -> None:
     positions = getattr(config, "max_position_embeddings", None) or settings.max_length
     if 0 < positions < settings.max_length:
         raise InputError(
-            f"{name} has {positions} positions, sessions up to {settings.max_length}: lower --session_seq_length_max"
+            f"{name} has {positions} positions, sessions up to {settings.max_length}: lower `session_seq_length_max`"
         )

@@ -6,8 +6,8 @@ import math
 from contextlib import nullcontext
 
 import torch
+import transformers
 from torch import Tensor, nn
-from transformers import ReformerConfig, ReformerModel
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.encoders.huggingface import configuration, forget_positions
@@ -16,7 +16,13 @@ from transformers4recsys.outputs import Encoded
 
 HASH_SEED = 0
 OWN_SETTINGS = {
-    *("has_positions", "axial_pos_shape_first_dim", "attn_chunk_length", "num_chunks_before", "num_chunks_after"),
+    *(
+        "disable_positional_embeddings",
+        "axial_pos_shape_first_dim",
+        "attn_chunk_length",
+        "num_chunks_before",
+        "num_chunks_after",
+    ),
     "chunk_size_feed_forward",
 }
 
@@ -28,7 +34,7 @@ class Reformer(nn.Module):
     the model gives side by side are joined to d_model by a linear layer.
     """
 
-    def __init__(self, model: ReformerModel, *, d_model: int, length: int, used_settings: frozenset[str]):
+    def __init__(self, model: transformers.ReformerModel, *, d_model: int, length: int, used_settings: frozenset[str]):
         super().__init__()
         model.get_input_embeddings().requires_grad_(False)
         self.model, self.length, self.used_settings = model, length, used_settings
@@ -57,8 +63,8 @@ def reformer(settings: EncoderSettings) -> Reformer:
     """
     if settings.is_causal and settings.num_chunks_after:
         raise InputError(
-            f"--num_chunks_after {settings.num_chunks_after}: an encoder of next items must not look ahead; "
-            "set it to 0, or learn masked items with --mlm"
+            f"`num_chunks_after` {settings.num_chunks_after}: an encoder of next items must not look ahead; "
+            "set it to 0, or learn masked items with `mlm`"
         )
     first, chunk = settings.axial_pos_shape_first_dim, settings.attn_chunk_length
     step = math.lcm(first, chunk)
@@ -80,8 +86,8 @@ def reformer(settings: EncoderSettings) -> Reformer:
         **_for_both_kinds("num_chunks_after", settings.num_chunks_after),
     }
     config, used = configuration("reformer", settings, own)
-    assert type(config) is ReformerConfig
-    model = ReformerModel(config)
+    assert type(config) is transformers.ReformerConfig
+    model = transformers.ReformerModel(config)
     if not settings.has_positions:
         forget_positions(model)
     used |= OWN_SETTINGS if settings.is_causal else OWN_SETTINGS | {"lsh_num_hashes"}

@@ -4,29 +4,46 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from transformers4recsys.settings import check, setting
+
 
 @dataclass(frozen=True)
 class EncoderSettings:
-    """Width, layers, heads and the like; `max_length` is the longest sequence it will see.
+    """Encoder: its size, mapped to each architecture's own names
 
-    `is_causal` says that the task needs an encoder which never looks ahead.
+    `max_length` is the longest sequence that it will see; `is_causal` says that the task needs an encoder that is
+    causal; `has_attentions`, that attention weights are wanted. The three follow from other settings.
     """
 
-    d_model: int
-    n_layer: int = 2
-    n_head: int = 4
+    d_model: int = setting(256, "width of the encoder", at_least=1)
+    n_layer: int = setting(12, "layers", at_least=1)
+    n_head: int = setting(4, "attention heads", at_least=1)
     max_length: int = 20
-    dropout: float = 0.1
-    hidden_act: str = "gelu"
-    layer_norm_eps: float = 1e-12
-    initializer_range: float = 0.02
-    has_positions: bool = True
+    dropout: float = setting(0.1, "dropout", at_least=0, below=1)
+    hidden_act: str = setting("gelu", "activation inside the encoder")
+    layer_norm_eps: float = setting(1e-12, "epsilon of the layer norms")
+    initializer_range: float = setting(0.02, "standard deviation of initial weights")
+    disable_positional_embeddings: bool = setting(False, "leave positions out")
     has_attentions: bool = False
     is_causal: bool = True
-    attn_type: str = "uni"
-    axial_pos_shape_first_dim: int = 4
-    attn_chunk_length: int = 4
-    num_chunks_before: int = 1
-    num_chunks_after: int = 0
-    chunk_size_feed_forward: int = 0
-    lsh_num_hashes: int = 2
+    attn_type: str = setting("uni", "XLNet's direction", choices=("uni", "bi"))
+    summary_type: str = setting(
+        "last",
+        "XLNet's summary",
+        choices=("last", "first", "mean", "cls_index", "attn"),
+        used_if=lambda settings: False,
+        unused_because="every position predicts for itself, nothing is summed up",
+    )
+    axial_pos_shape_first_dim: int = setting(4, "Reformer: first axis of the axial positions")
+    attn_chunk_length: int = setting(4, "Reformer: positions in an attention chunk")
+    num_chunks_before: int = setting(1, "Reformer: chunks seen before its own")
+    num_chunks_after: int = setting(0, "Reformer: chunks seen after its own")
+    chunk_size_feed_forward: int = setting(0, "Reformer: positions a feed-forward chunk; 0 for all")
+    lsh_num_hashes: int = setting(2, "Reformer: rounds of hashing")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @property
+    def has_positions(self) -> bool:
+        return not self.disable_positional_embeddings

@@ -9,12 +9,13 @@ import math
 from functools import partial
 
 import torch
+import transformers
 from torch import Tensor, nn
-from transformers.activations import ACT2FN
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.encoders.settings import EncoderSettings
 from transformers4recsys.outputs import Encoded
+from transformers4recsys.settings import choose
 
 
 class RelativeAttention(nn.Module):
@@ -55,7 +56,7 @@ class Layer(nn.Module):
         self.attention = RelativeAttention(settings)
         self.feed_forward = nn.Sequential(
             nn.Linear(d_model, 4 * d_model),
-            ACT2FN[settings.hidden_act],
+            transformers.activations.ACT2FN[settings.hidden_act],
             nn.Dropout(settings.dropout),
             nn.Linear(4 * d_model, d_model),
         )
@@ -74,7 +75,7 @@ class TransformerXL(nn.Module):
 
     used_settings: frozenset[str] = frozenset(
         ("n_layer", "n_head", "dropout", "hidden_act", "layer_norm_eps", "initializer_range")
-        + ("has_positions", "has_attentions")
+        + ("disable_positional_embeddings", "log_attention_weights")
     )
 
     def __init__(self, settings: EncoderSettings):
@@ -108,9 +109,8 @@ def sinusoids(length: int, width: int) -> Tensor:
 def transfoxl(settings: EncoderSettings) -> TransformerXL:
     """Make a Transformer-XL of the given sizes."""
     if settings.d_model % settings.n_head:
-        raise InputError(f"--d_model {settings.d_model} must be a multiple of --n_head {settings.n_head}")
-    if settings.hidden_act not in ACT2FN:
-        raise InputError(f"--hidden_act {settings.hidden_act!r} is unknown; choose one of {', '.join(sorted(ACT2FN))}")
+        raise InputError(f"`d_model` {settings.d_model} must be a multiple of `n_head` {settings.n_head}")
+    choose(transformers.activations.ACT2FN, settings.hidden_act, "hidden_act")
     return TransformerXL(settings)
 
 

@@ -1,6 +1,6 @@
 """Cross entropy over the catalogue without ever holding all scores: chunks of rows, gradients in the forward pass.
 
-Letters as everywhere, and `R` rows of a chunk, `C` items of a block. The plain twin is `losses.cross_entropy`.
+Letters as everywhere, and `R` rows of a chunk, `C` items of a block. The plain twin is `catalogue.cross_entropy`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LOG2_E = math.log2(math.e)
 def cross_entropy(
     hidden_PE: Tensor, item_table_VE: Tensor, bias_V: Tensor, labels_P: Tensor, *, label_smoothing: float = 0.0
 ) -> Tensor:
-    """Mean negative log-likelihood as in `losses.cross_entropy`, in memory that does not grow with P x V.
+    """Mean negative log-likelihood as in `catalogue.cross_entropy`, in memory that does not grow with P x V.
 
     Under autocast the products of a block are in its lower precision, sums over blocks in full: the loss is then right
     to half a step of that precision at the largest score, about 0.01 for a score of 4. The gradients are made here, and

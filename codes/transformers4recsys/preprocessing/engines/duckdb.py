@@ -157,14 +157,16 @@ class DuckDB:
 def _of_whole_rows(stream: pa.RecordBatchReader) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:
     """Cut a stream sorted by `_row` between rows; beside each batch, where each of its rows starts, and the end."""
     rest = pa.RecordBatch.from_pylist([], stream.schema)
-    for batch in filter(len, stream):
-        batch = _concatenated(rest, batch)
+    for part in stream:
+        if not len(part):
+            continue
+        batch = _concatenated(rest, part)
         numbers = batch["_row"].to_numpy()
         starts = np.flatnonzero(np.diff(numbers, prepend=numbers[0] - 1))
         if len(starts) > 1:
             yield batch, starts
         rest = batch.slice(starts[-1])
-    yield _concatenated(rest, rest[:0]), np.array([0, len(rest)][: len(rest) + 1])
+    yield _concatenated(rest, rest.slice(0, 0)), np.array([0, len(rest)][: len(rest) + 1])
 
 
 def _concatenated(*batches: pa.RecordBatch) -> pa.RecordBatch:

@@ -10,6 +10,7 @@ import ibis
 from ibis.expr import types as ir
 
 from transformers4recsys.day_format import HISTORY_PREFIX
+from transformers4recsys.preprocessing.columns import AT, LENGTH, ROW, Expression, column
 
 
 class Database(Protocol):
@@ -17,7 +18,7 @@ class Database(Protocol):
 
     # Whether a kept table, or a part of it, is written in the order in which it was made.
     keeps_order: bool
-    # Days are put together in bundles of about so many events.
+    # Days are processed together up to about this number of events.
     events_at_a_time: int
 
     def read(
@@ -72,14 +73,14 @@ class Database(Protocol):
 
 def lists_by_sorting(rows: ir.Table, events: ir.Table, columns: Sequence[str], *, history: int = 0) -> ir.Table:
     """Do `Database.with_lists` on any engine, in any order of rows: structs are collected and sorted."""
-    fields = {name: events[name] for name in ("_at", *columns)}
-    sorted_events = events.group_by(_of="_row").agg(_events=ibis.struct(fields).collect().sort())
-    joined = rows.join(sorted_events, rows["_row"] == sorted_events["_of"])
+    each: Expression = ibis.struct({name: events[name] for name in (AT, *columns)})
+    sorted_events = events.group_by(_of=ROW).agg(_events=each.collect().sort())
+    joined = rows.join(sorted_events, ROW.of(rows) == sorted_events["_of"])
     if history:
         # Cut before the fields are split, two lists are cut in place of two a column.
         joined = split_lists(joined, ["_events"], history)
     lists = {
-        prefix + name: joined[f"{prefix}_events"].map(lambda event, name=name: event[name])
+        prefix + name: column(joined, f"{prefix}_events").map(lambda event, name=name: event[name])
         for prefix in ("", *([HISTORY_PREFIX] if history else []))
         for name in columns
     }
@@ -90,9 +91,10 @@ def split_lists(rows: ir.Table, columns: Sequence[str], history: int) -> ir.Tabl
     """Cut each list in two: the last `_length` events, and the at most `history` before them."""
     cut = {}
     for name in columns:
-        end = rows[name].length() - rows["_length"]
-        cut[name] = rows[name][end:]
-        cut[HISTORY_PREFIX + name] = rows[name][ibis.greatest(end - history, 0) : end]
+        values = column(rows, name)
+        end = values.length() - LENGTH.of(rows)
+        cut[name] = values[end:]
+        cut[HISTORY_PREFIX + name] = values[ibis.greatest(end - history, 0) : end]
     return rows.mutate(**cut)
 
 

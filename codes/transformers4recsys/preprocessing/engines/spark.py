@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial, reduce
 from itertools import count
@@ -16,6 +16,7 @@ from ibis.expr import types as ir
 
 from transformers4recsys.day_format import TRAIN
 from transformers4recsys.errors import InputError
+from transformers4recsys.preprocessing.columns import HALF, ROW
 from transformers4recsys.preprocessing.engines.protocol import lists_by_sorting, parts
 from transformers4recsys.preprocessing.steps import sessions
 
@@ -50,7 +51,7 @@ class Spark:
     def __init__(self, folder: Path, *, master: str | None = None) -> None:
         """Start Spark on `master`, or where spark-submit says; an active session is taken as it is, and left so."""
         try:
-            from pyspark.sql import SparkSession
+            from pyspark.sql import SparkSession  # pyright: ignore[reportMissingImports]
 
             active = SparkSession.getActiveSession()
             self._session, self._is_own = (active or _started(SparkSession.builder, master)), not active
@@ -125,9 +126,9 @@ class Spark:
 
     def write_days(self, rows: ir.Table, files: Mapping[tuple[int, str], Path], names: Mapping[str, str]) -> None:
         """Write rows of `with_lists` by day and split, in the order of `_row`, in one write: each has its cost."""
-        # Names that no column of a file has.
-        day, splits, split, number = "_day_of_row", "_splits_of_row", "_split_of_row", "_number_of_row"
-        own = {day: sessions.day_of_row(rows), splits: ibis.array([TRAIN, rows["_half"]]), number: rows["_row"]}
+        own_names = ("_day_of_row", "_splits_of_row", "_split_of_row", "_number_of_row")
+        day, splits, split, number = (_unused(name, names.values()) for name in own_names)
+        own = {day: sessions.day_of_row(rows), splits: ibis.array([TRAIN, rows[HALF]]), number: rows[ROW]}
         columns = {new: rows[name] for name, new in names.items()}
         frame = _without_zone(self._frame(rows.select(**own, **columns)))
         # Repeated only after the exchange, as lists make rows wide.
@@ -156,8 +157,15 @@ class Spark:
     def _frame(self, table: ir.Table):
         """Give the result the types that Ibis promises: Spark numbers rows in 32 bits."""
         promised = self._ibis.compiler.type_mapper
-        kinds = [promised.to_string(kind) for kind in table.schema().types]
+        kinds = [promised.to_string(kind) for kind in table.schema().values()]
         return _cast(self._session.sql(self._ibis.compile(table)), kinds)
+
+
+def _unused(name: str, taken: Collection[str]) -> str:
+    """Change a name until no column of a file has it."""
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _uri(path: str | Path) -> str:
@@ -193,9 +201,9 @@ def _separator(session, file: str) -> str:
 
 def _started(builder, master: str | None):
     """Start Spark, with DEFAULTS where spark-submit and its settings say nothing; InputError on what is missing."""
-    from py4j.protocol import Py4JError
-    from pyspark import SparkConf, SparkContext
-    from pyspark.errors import PySparkException
+    from py4j.protocol import Py4JError  # pyright: ignore[reportMissingImports]
+    from pyspark import SparkConf, SparkContext  # pyright: ignore[reportMissingImports]
+    from pyspark.errors import PySparkException  # pyright: ignore[reportMissingImports]
 
     try:
         # Only with Java running are the settings of spark-submit, spark-defaults.conf and PYSPARK_SUBMIT_ARGS known.
@@ -238,8 +246,8 @@ def _cast(frame, kinds: Sequence[str]):
 @contextmanager
 def _explained() -> Iterator[None]:
     """Say what is wrong with the input; what a task meets comes as Java's error, with causes a line each."""
-    from py4j.protocol import Py4JJavaError
-    from pyspark.errors import PySparkException
+    from py4j.protocol import Py4JJavaError  # pyright: ignore[reportMissingImports]
+    from pyspark.errors import PySparkException  # pyright: ignore[reportMissingImports]
 
     try:
         yield

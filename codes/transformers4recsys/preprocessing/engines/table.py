@@ -6,26 +6,37 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing.engines.duckdb import DuckDB
 from transformers4recsys.preprocessing.engines.protocol import Database
 from transformers4recsys.preprocessing.engines.spark import Spark
+from transformers4recsys.settings import check, setting
 
 
 @dataclass(frozen=True)
 class DatabaseChoice:
-    """Which database, and what it may use: memory and threads count for DuckDB, the master for Spark."""
+    """Database: which one does the work, and what it may use"""
 
-    name: str = "duckdb"
-    memory_limit: str = "3GB"
-    threads: int = 0
-    spark_master: str | None = None
+    engine: str = setting("duckdb", "database that does the work", choices=lambda: DATABASES)
+    memory_limit: str = setting(
+        "3GB",
+        "memory of DuckDB, which also makes the report; what does not fit goes to the disk",
+        is_bytes=True,
+    )
+    threads: int = setting(0, "threads of DuckDB; 0 for one a core", at_least=0)
+    spark_master: str | None = setting(
+        None,
+        "master for `engine` spark, such as local[2] [what spark-submit says, else local[*]]",
+        used_if=lambda settings: settings.engine == "spark",
+        unused_because="`engine` duckdb does not use it",
+    )
+    temp_directory: str | None = setting(None, "folder for what does not fit in memory; the output folder without it")
+
+    def __post_init__(self) -> None:
+        check(self)
 
     def open(self, folder: Path) -> Database:
         """Open the database; `folder` takes what it keeps outside of memory."""
-        if self.name not in DATABASES:
-            raise InputError(f"--engine {self.name!r}: allowed are {', '.join(DATABASES)}")
-        return DATABASES[self.name](folder, self)
+        return DATABASES[self.engine](folder, self)
 
 
 DATABASES: dict[str, Callable[[Path, DatabaseChoice], Database]] = {

@@ -38,8 +38,8 @@ class Axis:
         return [n * step for n in range(math.ceil(self.low / step), math.floor(self.high / step + 1e-9) + 1)]
 
 
-def spelt(value: float, *, is_share: bool = False) -> str:
-    """Write a number shortly: 1.2k, 3.4M, 25 %."""
+def format_number(value: float, *, is_share: bool = False) -> str:
+    """Write a number in few characters: 1.2k, 3.4M, 25 %."""
     if is_share:
         return f"{100 * value:.3g} %"
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
@@ -58,14 +58,14 @@ def lines(
     is_log: bool = False,
     is_share: bool = False,
 ) -> str:
-    """Draw one line a series over `xs`; `x_labels` name each x where it is no number, `is_log` is for both axes."""
+    """Draw one line a series over `xs`; `x_labels` name each x where it is not a number, `is_log` is for both axes."""
     highest = max((value for values in series.values() for value in values), default=1)
     x_axis = Axis(min(xs), max(xs), LEFT, WIDTH - RIGHT, is_log)
     y_axis = Axis(1 if is_log else 0, (highest or 1) * (1.3 if is_log else 1.05), HEIGHT - BOTTOM, TOP, is_log)
     parts = _frame(title, y_axis, is_share=is_share, x_name=x_name)
     ticks = _spread(xs) if x_labels else x_axis.ticks()
     for tick in ticks:
-        text = x_labels[list(xs).index(tick)] if x_labels else spelt(tick)
+        text = x_labels[list(xs).index(tick)] if x_labels else format_number(tick)
         parts.append(_x_label(x_axis.place(tick), text))
     for number, (name, values) in enumerate(series.items()):
         colour = COLOURS[number % len(COLOURS)]
@@ -73,8 +73,8 @@ def lines(
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.8"/>')
         if len(xs) <= MARKED:
-            for (x, y), at, value in zip(places, x_labels or map(spelt, xs), values, strict=True):
-                tip = escape(f"{at}: {spelt(value, is_share=is_share)} {name}")
+            for (x, y), at, value in zip(places, x_labels or map(format_number, xs), values, strict=True):
+                tip = escape(f"{at}: {format_number(value, is_share=is_share)} {name}")
                 parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.6" fill="{colour}"><title>{tip}</title></circle>')
         if len(series) > 1:
             parts.append(_legend(len(series) - number, name, colour))
@@ -109,7 +109,7 @@ def _frame(title: str, y_axis: Axis, *, is_share: bool, x_name: str) -> list[str
     for tick in y_axis.ticks():
         y = y_axis.place(tick)
         parts.append(f'<line x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}" stroke="#ddd"/>')
-        text = spelt(tick, is_share=is_share)
+        text = format_number(tick, is_share=is_share)
         parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{text}</text>')
     middle = (LEFT + WIDTH - RIGHT) / 2
     parts.append(f'<text x="{middle:.0f}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_name)}</text>')

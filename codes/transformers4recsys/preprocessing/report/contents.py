@@ -13,6 +13,7 @@ from ibis.expr import types as ir
 from transformers4recsys.day_format import EVAL_SPLITS, SPLITS, TEST, TRAIN, VALID, vocabulary_file
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import times
+from transformers4recsys.preprocessing.columns import DAY, SESSION_ID, Expression, column
 from transformers4recsys.preprocessing.engines.duckdb import DuckDB
 from transformers4recsys.preprocessing.engines.protocol import Database
 from transformers4recsys.preprocessing.manifest import Manifest, open_manifest
@@ -21,6 +22,7 @@ from transformers4recsys.preprocessing.report import leaks
 from transformers4recsys.preprocessing.report import page as report_page
 from transformers4recsys.preprocessing.staging import scratch
 from transformers4recsys.preprocessing.steps import day_files
+from transformers4recsys.preprocessing.tables import Kept
 
 JSON_FILE, PAGE_FILE = "report.json", "report.html"
 POINTS_OF_CURVE = 200
@@ -30,7 +32,7 @@ def write(output: Path, recipe: Recipe, *, memory_limit: str, threads: int, temp
     """Write report.json and report.html about all days of `output`; raise InputError if it has none."""
     manifest = open_manifest(output, recipe)
     if not manifest.days:
-        raise InputError(f"--report: {output} has no day file to report on")
+        raise InputError(f"--report: {output} has no day files to report on")
     with scratch(output, temp_directory or output) as spill:
         database = DuckDB(spill, memory_limit=memory_limit, threads=threads)
         try:
@@ -45,7 +47,7 @@ def report_of(database: Database, output: Path, recipe: Recipe, manifest: Manife
     """Measure the training files, and check them against the evaluation files."""
     tables = {split: day_files.read(database, output, list(manifest.days), split, recipe) for split in SPLITS}
     sessions = tables[TRAIN]
-    events = database.keep("train events", events_of(sessions, recipe))
+    events = database.keep(Kept.TRAIN_EVENTS, events_of(sessions, recipe))
     return {
         "settings": recipe.as_dict(),
         "has_time": bool(recipe.time_column),
@@ -61,11 +63,12 @@ def report_of(database: Database, output: Path, recipe: Recipe, manifest: Manife
 
 def events_of(sessions: ir.Table, recipe: Recipe) -> ir.Table:
     """List the events of sessions with their day: of the file they are in, or their own where a split has one file."""
-    each = sessions.select("session_id", "session_start", "user_id", _event=sessions["event_time"].zip(sessions[ITEM]))
-    each = each.mutate(_event=each["_event"].unnest())
-    event_time, item = (each["_event"][field] for field in ("f1", "f2"))
-    time = times.of_timestamp(event_time if recipe.is_split else each["session_start"])
-    return each.select("session_id", "user_id", item=item, _day=times.day_of(time, recipe.time_unit))
+    events = column(sessions, "event_time").zip(sessions[ITEM])
+    each = sessions.select(SESSION_ID, "session_start", "user_id", _event=events)
+    each = each.mutate(_event=column(each, "_event").unnest())
+    event_time, item = (column(each, "_event")[field] for field in ("f1", "f2"))
+    time = times.of_timestamp(event_time if recipe.is_split else column(each, "session_start"))
+    return each.select(SESSION_ID, "user_id", item=item, **{DAY: times.day_of(time, recipe.time_unit)})
 
 
 def accounts(manifest: Manifest) -> dict[str, Any]:
@@ -82,10 +85,10 @@ def accounts(manifest: Manifest) -> dict[str, Any]:
 
 def by_day(database: Database, events: ir.Table, recipe: Recipe) -> list[dict[str, Any]]:
     """Count events, sessions, users, items, items never seen before, and repeats in a session, day by day."""
-    first = events.group_by("item").agg(_first_day=events["_day"].min())
+    first = events.group_by("item").agg(_first_day=DAY.of(events).min())
     known = events.join(first, "item")
-    is_new = known["_day"] == known["_first_day"]
-    counts = known.group_by("_day").agg(
+    is_new: Expression = DAY.of(known) == known["_first_day"]
+    counts = known.group_by(DAY).agg(
         events=known.count(),
         sessions=known["session_id"].nunique(),
         users=known["user_id"].nunique(),
@@ -93,11 +96,11 @@ def by_day(database: Database, events: ir.Table, recipe: Recipe) -> list[dict[st
         new_items=known["item"].nunique(where=is_new),
         events_on_new_items=is_new.sum(),
     )
-    once = events.group_by("_day", "session_id").agg(different=events["item"].nunique())
-    once = once.group_by("_day").agg(different=once["different"].sum())
-    rows = database.rows(counts.join(once, "_day").select(counts, "different").order_by("_day"))
+    once = events.group_by(DAY, SESSION_ID).agg(different=events["item"].nunique())
+    once = once.group_by(DAY).agg(different=column(once, "different").sum())
+    rows = database.rows(counts.join(once, DAY).select(counts, "different").order_by(DAY))
     return [
-        {"day": times.label(row.pop("_day"), recipe.time_unit)}
+        {"day": times.label(row.pop(DAY), recipe.time_unit)}
         | {"repeats": row["events"] - row.pop("different")}
         | {name: int(value) for name, value in row.items()}
         for row in rows
@@ -167,7 +170,7 @@ def _totals(database: Database, sessions: ir.Table, events: ir.Table, manifest: 
 
 
 def _lengths(database: Database, sessions: ir.Table) -> list[list[int]]:
-    lengths = sessions.group_by(length=sessions[ITEM].length()).agg(sessions=ibis._.count())
+    lengths = sessions.group_by(length=column(sessions, ITEM).length()).agg(sessions=ibis._.count())
     return [[row["length"], row["sessions"]] for row in database.rows(lengths.order_by("length"))]
 
 
@@ -177,13 +180,14 @@ def _columns(database: Database, output: Path, recipe: Recipe) -> dict[str, dict
     for name in recipe.categorical:
         path = output / vocabulary_file(recipe.output_name(name))
         table = database.read("parquet", [str(path)])
-        is_missing = table["raw"].isnull()
+        is_missing: Expression = table["raw"].isnull()
+        count = column(table, "count")
         row = database.rows(
             table.agg(
                 values=(~is_missing).sum(),
-                once=((table["count"] == 1) & ~is_missing).sum(),
-                events=table["count"].sum(),
-                missing=table["count"].sum(where=is_missing),
+                once=((count == 1) & ~is_missing).sum(),
+                events=count.sum(),
+                missing=count.sum(where=is_missing),
             )
         )[0]
         found[recipe.output_name(name)] = {key: int(value or 0) for key, value in row.items()}

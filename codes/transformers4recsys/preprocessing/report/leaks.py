@@ -8,6 +8,7 @@ import ibis
 from ibis.expr import types as ir
 
 from transformers4recsys.preprocessing import times
+from transformers4recsys.preprocessing.columns import DAY, Expression, column
 from transformers4recsys.preprocessing.engines.protocol import Database
 from transformers4recsys.preprocessing.recipe import Recipe
 
@@ -42,33 +43,32 @@ def check(database: Database, train: ir.Table, evaluated: ir.Table, recipe: Reci
 
 
 def _day_pairs(database: Database, train: ir.Table, evaluated: ir.Table, recipe: Recipe) -> list[dict[str, Any]]:
-    first = evaluated.group_by(_first_day="_day").agg(_from=ibis._["session_start"].min())
-    before = ibis.window(order_by="_day")
-    next_day = train.select("_day").distinct().mutate(_next=ibis._["_day"].lead().over(before))
-    joined = train.join(next_day, "_day").select(train, "_next").filter(ibis._["_next"].notnull())
-    joined = joined.join(first, joined["_next"] == first["_first_day"])
-    return _compared(database, joined, joined["session_start"] >= joined["_from"], recipe)
+    first = evaluated.group_by(_first_day=DAY).agg(_from=ibis._["session_start"].min())
+    before = ibis.window(order_by=DAY)
+    next_day = train.select(DAY).distinct().mutate(_next=ibis._[DAY].lead().over(before))
+    joined = train.join(next_day, DAY).select(train, "_next").filter(ibis._["_next"].notnull())
+    joined = joined.join(first, column(joined, "_next") == first["_first_day"])
+    return _compared(database, joined, column(joined, "session_start") >= joined["_from"], recipe)
 
 
 def _split_pair(database: Database, train: ir.Table, evaluated: ir.Table, recipe: Recipe) -> list[dict[str, Any]]:
-    targets = evaluated.select("session_id", _target=evaluated["event_time"][-1])
+    targets = evaluated.select("session_id", _target=column(evaluated, "event_time")[-1])
     first = targets.agg(_from=targets["_target"].min())
     rows = train.cross_join(first)
     own = targets.group_by(_own="session_id").agg(_own_target=targets["_target"].min())
-    rows = rows.left_join(own, rows["session_id"] == own["_own"]).mutate(
-        _day=ibis.literal(times.NO_TIME // times.MILLISECONDS["day"], type="int64")
-    )
-    last = rows["event_time"][-1]
+    day_of_file = ibis.literal(times.NO_TIME // times.MILLISECONDS["day"], type="int64")
+    rows = rows.left_join(own, column(rows, "session_id") == own["_own"]).mutate(**{DAY: day_of_file})
+    last = column(rows, "event_time")[-1]
     is_later = last >= rows["_from"] if recipe.split == "time" else (last > rows["_own_target"]).fill_null(False)
     return _compared(database, rows, is_later, recipe)
 
 
-def _compared(database: Database, rows: ir.Table, is_later: ir.BooleanValue, recipe: Recipe) -> list[dict[str, Any]]:
+def _compared(database: Database, rows: ir.Table, is_later: Expression, recipe: Recipe) -> list[dict[str, Any]]:
     """Count the later rows by `_day`; `_from` is the time of the first row, or target, that is evaluated."""
     rows = rows.mutate(
-        _is_later=is_later, _events_later=rows["event_time"].filter(lambda t: t >= rows["_from"]).length()
+        _is_later=is_later, _events_later=column(rows, "event_time").filter(lambda t: t >= rows["_from"]).length()
     )
-    counts = rows.group_by("_day").agg(
+    counts = rows.group_by(DAY).agg(
         rows=ibis._.count(),
         rows_later=ibis._["_is_later"].sum(),
         events_later=ibis._["_events_later"].sum(),
@@ -76,7 +76,7 @@ def _compared(database: Database, rows: ir.Table, is_later: ir.BooleanValue, rec
         evaluated_from=ibis._["_from"].min(),
     )
     return [
-        {"trained_on": times.label(row.pop("_day"), recipe.time_unit)}
+        {"trained_on": times.label(row.pop(DAY), recipe.time_unit)}
         | {name: value if type(value) is int else str(value) for name, value in row.items()}
-        for row in database.rows(counts.order_by("_day"))
+        for row in database.rows(counts.order_by(DAY))
     ]

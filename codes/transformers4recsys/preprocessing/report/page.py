@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
 
 from transformers4recsys.preprocessing.report import charts
 
@@ -19,13 +21,21 @@ CARDS = {
     "valid_rows": "sessions in valid files",
     "test_rows": "sessions in test files",
 }
-WHERE_SESSIONS_ARE = "<p>Training files hold all sessions; each is in a valid or a test file as well.</p>"
 REASONS = {
     "repeated_item": "the same item again in a session",
     "in_a_short_session": "in sessions of fewer than two events",
     "before_the_last_n": "before the last {session_length_max} of a session",
 }
-STYLE = """
+PAIR_COLUMNS = ("trained_on", "rows", "rows_later", "events_later", "trained_until", "evaluated_from")
+TEMPLATE = """
+{%- macro table(heads, rows) -%}
+<table><tr>{% for head in heads %}<th>{{ head }}</th>{% endfor %}</tr>
+{%- for row in rows %}<tr>{% for value in row %}<td>{{ value | number }}</td>{% endfor %}</tr>{% endfor %}</table>
+{%- endmacro -%}
+{%- macro verdict(is_good, good, bad) -%}
+<span class="{{ 'good' if is_good else 'bad' }}">{{ good if is_good else bad }}</span>
+{%- endmacro -%}
+<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Data report</title><style>
 body { font: 15px/1.5 sans-serif; color: #222; max-width: 1180px; margin: 2em auto; padding: 0 1em; }
 h1 { font-size: 1.5em; } h2 { font-size: 1.15em; margin-top: 2em; }
 .cards, .plots { display: grid; gap: 12px; }
@@ -37,43 +47,65 @@ svg { width: 100%; border: 1px solid #e5e7eb; border-radius: 6px; }
 table { border-collapse: collapse; } td, th { padding: 2px 12px; text-align: right; border-bottom: 1px solid #e5e7eb; }
 td:first-child, th:first-child { text-align: left; padding-left: 0; }
 .good { color: #047857; font-weight: bold; } .bad { color: #b91c1c; font-weight: bold; }
+</style></head><body>
+<h1>Data report, {{ period }}</h1>
+{% if settings.split == "days" -%}
+<p>Training files hold all sessions; each is in a valid or a test file as well.</p>
+{%- endif %}
+<div class="cards">{% for value, text in cards %}<div><b>{{ value | number }}</b>{{ text }}</div>{% endfor %}</div>
+<div class="plots">{% for plot in plots %}{{ plot }}{% endfor %}</div>
+<h2>What was read, dropped and written</h2>
+{{ table(("events", "number", "share"), accounts) }}
+<p>{{ verdict(adds_up, "The counts add up.", "The counts do not add up.") }}
+{%- if events_without_price %} {{ events_without_price | number }} {{ "event has" if events_without_price == 1 else
+"events have" }} no price.{% endif %}</p>
+<h2>Columns that became ids</h2>
+<p>Of all events read that have an item, a time and a session, including those dropped afterwards.</p>
+{{ table(("column", "values", "of one event", "events", "without a value", "share"), columns) }}
+<h2>Leak check</h2>
+<p>{{ leaks.rule }}</p>
+{% if leaks.is_ok is none -%}
+<p>The log has an order and no times, so times cannot be compared.</p>
+{%- else -%}
+<p>{{ verdict(leaks.is_ok, "Holds", "Broken") }} on {{ leaks.number }} of {{ leaks.pairs | length }} training files,
+{{ leaks.rows | number }} rows.</p>
+{% if leaks.note %}<p>{{ leaks.note }} Here: {{ leaks.events_later | number }}.</p>{% endif %}
+<details><summary>All pairs</summary>{{ table(leaks.heads, leaks.table) }}</details>
+{%- endif %}
+<h2>{{ unit | capitalize }} by {{ unit }}</h2>
+<details><summary>{{ days | length }} {{ unit }}{{ "" if days | length == 1 else "s" }}</summary>
+{{- table(day_heads, days) }}</details>
+</body></html>
 """
 
 
 def page(report: dict[str, Any]) -> str:
-    """Lay out what `report.report_of` found."""
+    """Lay out what `contents.report_of` found; the template escapes every text in it."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True)
+    environment.filters["number"] = lambda value: f"{value:,}" if isinstance(value, int | float) else value
     days, unit = report["by_day"], report["settings"]["time_unit"]
-    period = " to ".join(dict.fromkeys([days[0]["day"], days[-1]["day"]]))
-    body = [
-        f"<h1>Data report, {period}</h1>",
-        "" if report["settings"]["split"] != "days" else WHERE_SESSIONS_ARE,
-        _cards(report),
-        '<div class="plots">' + "".join(_plots(report)) + "</div>",
-        "<h2>What was read, dropped and written</h2>",
-        _accounts(report),
-        "<h2>Columns that became ids</h2>",
-        "<p>Of all events read that have an item, a time and a session, also those dropped afterwards.</p>",
-        _columns(report),
-        "<h2>Leak check</h2>",
-        _leaks(report["leaks"]),
-        f"<h2>{unit.capitalize()} by {unit}</h2>",
-        _days(days, unit, has_users=bool(report["totals"]["users"])),
-    ]
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Data report</title>'
-        f"<style>{STYLE}</style></head><body>{''.join(body)}</body></html>\n"
+    day_names = [name for name in days[0] if name != "users" or report["totals"]["users"]]
+    names = ("settings", "adds_up", "events_without_price")
+    return environment.from_string(TEMPLATE).render(
+        {name: report[name] for name in names},
+        period=" to ".join(dict.fromkeys([days[0]["day"], days[-1]["day"]])),
+        unit=unit,
+        cards=_cards(report),
+        plots=[Markup(plot) for plot in _plots(report)],
+        accounts=_accounts(report),
+        columns=_columns(report),
+        leaks=_leaks(report["leaks"]),
+        day_heads=[unit if name == "day" else name.replace("_", " ") for name in day_names],
+        days=[[day[name] for name in day_names] for day in days],
     )
 
 
-def _cards(report: dict[str, Any]) -> str:
-    totals = report["totals"]
-    unit = report["settings"]["time_unit"]
-    cards = [(text.format(unit=unit), totals[name]) for name, text in CARDS.items() if totals[name] is not None]
-    shares = [("of events repeat an item", totals["repeats"] / totals["events"])]
-    shares += [(f"of events on top {name} of items", top["share"]) for name, top in report["popularity"]["top"].items()]
-    texts = [f"<div><b>{value:,}</b>{name}</div>" for name, value in cards]
-    texts += [f"<div><b>{100 * share:.1f} %</b>{name}</div>" for name, share in shares]
-    return f'<div class="cards">{"".join(texts)}</div>'
+def _cards(report: dict[str, Any]) -> list[tuple[Any, str]]:
+    totals, unit = report["totals"], report["settings"]["time_unit"]
+    cards = [(totals[name], text.format(unit=unit)) for name, text in CARDS.items() if totals[name] is not None]
+    shares = {"of events repeat an item": totals["repeats"] / totals["events"]}
+    shares |= {f"of events on top {name} of items": top["share"] for name, top in report["popularity"]["top"].items()}
+    return [*cards, *((f"{100 * share:.1f} %", text) for text, share in shares.items())]
 
 
 def _plots(report: dict[str, Any]) -> list[str]:
@@ -127,75 +159,30 @@ def _length_plot(lengths: Sequence[Sequence[int]], longest: int) -> str:
     return charts.bars(title, labels, values, x_name=f"events in a session; longer ones are cut to {longest}")
 
 
-def _accounts(report: dict[str, Any]) -> str:
+def _accounts(report: dict[str, Any]) -> list[tuple[str, int, str]]:
     read = report["events_read"]
     rows = [("read", read)]
-    names = {reason: REASONS.get(reason, reason.replace("_", " ")) for reason in report["events_dropped"]}
-    rows += [
-        (f"dropped: {names[reason].format(**report['settings'])}", -count)
-        for reason, count in report["events_dropped"].items()
+    for reason, count in report["events_dropped"].items():
+        text = REASONS[reason] if reason in REASONS else str(reason).replace("_", " ")
+        rows.append((f"dropped: {text.format(**report['settings'])}", -count))
+    return [(name, n, _share(abs(n), read)) for name, n in [*rows, ("written", report["events_written"])]]
+
+
+def _columns(report: dict[str, Any]) -> list[tuple[Any, ...]]:
+    return [
+        (name, c["values"], c["once"], c["events"], c["missing"], _share(c["missing"], c["events"]))
+        for name, c in report["columns"].items()
     ]
-    rows.append(("written", report["events_written"]))
-    adds_up = _verdict(report["adds_up"], "The counts add up.", "The counts do not add up.")
-    table = _table(
-        ("events", "number", "share"), [(name, n, f"{100 * abs(n) / max(read, 1):.2f} %") for name, n in rows]
-    )
-    without = report["events_without_price"]
-    return f"{table}<p>{adds_up}{f' {without:,} events have no price.' if without else ''}</p>"
 
 
-def _columns(report: dict[str, Any]) -> str:
-    heads = ("column", "values", "of one event", "events", "without a value", "share")
-    return _table(
-        heads,
-        [
-            (
-                name,
-                c["values"],
-                c["once"],
-                c["events"],
-                c["missing"],
-                f"{100 * c['missing'] / max(c['events'], 1):.2f} %",
-            )
-            for name, c in report["columns"].items()
-        ],
-    )
-
-
-def _leaks(leaks: dict[str, Any]) -> str:
-    rule = f"<p>{escape(leaks['rule'])}</p>"
-    if leaks["is_ok"] is None:
-        return rule + "<p>The log has an order and no times, so times cannot be compared.</p>"
+def _leaks(leaks: dict[str, Any]) -> dict[str, Any]:
     pairs = leaks["pairs"]
-    broken = [pair for pair in pairs if pair["rows_later"]]
-    later, all_rows = sum(pair["events_later"] for pair in pairs), sum(pair["rows"] for pair in pairs)
-    number = len(pairs) if leaks["is_ok"] else len(broken)
-    text = _verdict(leaks["is_ok"], "Holds", "Broken")
-    text = f"<p>{text} on {number} of {len(pairs)} training files, {all_rows:,} rows.</p>"
-    if leaks["note"]:
-        text += f"<p>{escape(leaks['note'])} Here: {later:,}.</p>"
-    heads = ("trained on", "rows", "rows later", "events later", "trained until", "evaluated from")
-    names = [head.replace(" ", "_") for head in heads]
-    return rule + text + _details("All pairs", _table(heads, [[pair[name] for name in names] for pair in pairs]))
+    sums = {name: sum(pair[name] for pair in pairs) for name in ("rows", "events_later")}
+    number = len(pairs) if leaks["is_ok"] else sum(bool(pair["rows_later"]) for pair in pairs)
+    heads = [name.replace("_", " ") for name in PAIR_COLUMNS]
+    table = [[pair[name] for name in PAIR_COLUMNS] for pair in pairs]
+    return leaks | sums | {"number": number, "heads": heads, "table": table}
 
 
-def _days(days: Sequence[dict[str, Any]], unit: str, *, has_users: bool) -> str:
-    names = ["day", *(name for name in days[0] if name != "day" and (has_users or name != "users"))]
-    heads = [unit, *(name.replace("_", " ") for name in names[1:])]
-    return _details(f"{len(days)} {unit}s", _table(heads, [[day[name] for name in names] for day in days]))
-
-
-def _verdict(is_good: bool, good: str, bad: str) -> str:
-    return f'<span class="{"good" if is_good else "bad"}">{good if is_good else bad}</span>'
-
-
-def _details(summary: str, text: str) -> str:
-    return f"<details><summary>{summary}</summary>{text}</details>"
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    cells = [
-        "".join(f"<td>{v:,}</td>" if type(v) is int else f"<td>{escape(str(v))}</td>" for v in row) for row in rows
-    ]
-    head = "".join(f"<th>{escape(name)}</th>" for name in heads)
-    return f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>"
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / max(whole, 1):.2f} %"

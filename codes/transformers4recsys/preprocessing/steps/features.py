@@ -11,6 +11,7 @@ from ibis.expr import types as ir
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import times
+from transformers4recsys.preprocessing.columns import CATEGORY_PRICE, FIRST_SEEN, PAUSE, TIME, Expression, column, step
 from transformers4recsys.preprocessing.engines.protocol import Database
 from transformers4recsys.preprocessing.recipe import PRICE, Recipe
 
@@ -20,9 +21,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Number:
-    """A numeric feature of an event: its value (null: unknown), and whether it is standardised."""
+    """A numeric feature of an event: its value (null: unknown) of columns, and whether it is standardised."""
 
-    value: Callable[[ir.Table], ir.NumericValue]
+    value: Callable[[ir.Table], Expression]
+    needs: tuple[str, ...]
     is_standardised: bool = True
     needs_time_of_day: bool = False
     needs_date: bool = False
@@ -36,24 +38,27 @@ class Standardizer:
     std: float
 
 
-def _cycle(part: Callable[[ir.IntegerColumn], ir.IntegerColumn], length: int, wave: str) -> Callable:
-    return lambda table: getattr(part(table["_time"]) * (2 * math.pi / length), wave)()
+def _cycle(part: Callable[[Expression], Expression], length: int, wave: str) -> Callable[[ir.Table], Expression]:
+    return lambda table: getattr(part(TIME.of(table)) * (2 * math.pi / length), wave)()
 
 
 NUMBERS: dict[str, Number] = {
-    PRICE: Number(lambda t: (t[PRICE] + 1).ln()),
-    "relative_price": Number(lambda t: t[PRICE] / t["_category_price"].nullif(0) - 1, is_standardised=False),
-    "time_since_last": Number(lambda t: (t["_pause"].fill_null(0) / 1000 + 1).ln(), needs_time_of_day=True),
+    PRICE: Number(lambda t: (column(t, PRICE) + 1).ln(), (PRICE,)),
+    "relative_price": Number(
+        lambda t: column(t, PRICE) / CATEGORY_PRICE.of(t).nullif(0) - 1, (PRICE, CATEGORY_PRICE), is_standardised=False
+    ),
+    "time_since_last": Number(lambda t: (PAUSE.of(t).fill_null(0) / 1000 + 1).ln(), (PAUSE,), needs_time_of_day=True),
     # In the first days of a log every item is new: fitted there, the standard deviation would be far too small later.
     "item_age": Number(
-        lambda t: ((t["_time"] - t["_first_seen"]) / times.MILLISECONDS["day"] + 1).ln(),
+        lambda t: ((TIME.of(t) - FIRST_SEEN.of(t)) / times.MILLISECONDS["day"] + 1).ln(),
+        (TIME, FIRST_SEEN),
         is_standardised=False,
         needs_date=True,
     ),
-    "hour_sin": Number(_cycle(times.hour_of, 24, "sin"), is_standardised=False, needs_time_of_day=True),
-    "hour_cos": Number(_cycle(times.hour_of, 24, "cos"), is_standardised=False, needs_time_of_day=True),
-    "weekday_sin": Number(_cycle(times.weekday_of, 7, "sin"), is_standardised=False, needs_date=True),
-    "weekday_cos": Number(_cycle(times.weekday_of, 7, "cos"), is_standardised=False, needs_date=True),
+    "hour_sin": Number(_cycle(times.hour_of, 24, "sin"), (TIME,), is_standardised=False, needs_time_of_day=True),
+    "hour_cos": Number(_cycle(times.hour_of, 24, "cos"), (TIME,), is_standardised=False, needs_time_of_day=True),
+    "weekday_sin": Number(_cycle(times.weekday_of, 7, "sin"), (TIME,), is_standardised=False, needs_date=True),
+    "weekday_cos": Number(_cycle(times.weekday_of, 7, "cos"), (TIME,), is_standardised=False, needs_date=True),
 }
 
 
@@ -69,7 +74,7 @@ def numbers_of(recipe: Recipe, *, has_time_of_day: bool) -> dict[str, Number]:
         del numbers[PRICE]
     if not (recipe.price_column and recipe.category_column):
         del numbers["relative_price"]
-    return numbers | {name: Number(lambda t, name=name: t[name]) for name in recipe.numeric_columns}
+    return numbers | {name: Number(lambda t, name=name: column(t, name), (name,)) for name in recipe.numeric_columns}
 
 
 def fitted(database: Database, events: ir.Table, numbers: Mapping[str, Number]) -> dict[str, Standardizer]:
@@ -78,14 +83,17 @@ def fitted(database: Database, events: ir.Table, numbers: Mapping[str, Number]) 
     if not wanted:
         return {}
     values = events.select(**wanted)
-    measures = {f"mean {name}": values[name].mean() for name in wanted}
-    measures |= {f"std {name}": values[name].std(how="pop") for name in wanted}
+    measures = {f"mean {name}": column(values, name).mean() for name in wanted}
+    measures |= {f"std {name}": column(values, name).std(how="pop") for name in wanted}
     found = database.rows(values.agg(count=values.count(), **measures))[0]
     if not found["count"]:
-        raise InputError("no session of two items in the first days, so nothing to fit: --start_date on a later day")
+        raise InputError(
+            "the first days have no session of two items to fit numeric features on; give a later --start_date"
+        )
     if found["count"] < FEW:
         log.warning(
-            "numbers are standardised on %d events only; does the first day miss most of its log?", found["count"]
+            "numeric features are standardised on only %d events: is most of the first day missing from the log?",
+            found["count"],
         )
     return {name: _standardizer(found[f"mean {name}"], found[f"std {name}"]) for name in wanted}
 
@@ -96,11 +104,12 @@ def _standardizer(mean: float | None, std: float | None) -> Standardizer:
     return Standardizer(mean, std if std > 1e-6 else 1.0)
 
 
+@step(gives=("event_time",))
 def with_numbers(
     events: ir.Table, numbers: Mapping[str, Number], standardizers: Mapping[str, Standardizer]
 ) -> ir.Table:
     """Add `event_time` and the features, float32; an unknown value is 0, the mean of a standardised one."""
-    columns: dict[str, ir.Value] = {"event_time": times.timestamp(events["_time"])}
+    columns = {"event_time": times.timestamp(TIME.of(events))}
     for name, number in numbers.items():
         value = number.value(events)
         if number.is_standardised:

@@ -14,8 +14,10 @@ import ibis
 from ibis.expr import types as ir
 
 from transformers4recsys.errors import InputError
+from transformers4recsys.preprocessing.columns import TIME, Expression, column
 from transformers4recsys.preprocessing.engines.protocol import Database
 from transformers4recsys.preprocessing.recipe import ITEM, PRICE, Recipe
+from transformers4recsys.preprocessing.tables import Kept
 
 KEYS = ("raw", "id")
 
@@ -37,12 +39,12 @@ def own_columns(recipe: Recipe) -> dict[str, str]:
 def last_known(events: ir.Table, recipe: Recipe) -> ir.Table:
     """Find the last value of each item in events with raw values: `raw`, and the own columns by their names there."""
     columns = own_columns(recipe)
-    last = {
-        name: ibis.struct({"time": events["_time"], "value": events[name]}).max(where=events[name].notnull())
-        for name in columns
-    }
+    last: dict[str, Expression] = {}
+    for name in columns:
+        known: Expression = ibis.struct({"time": TIME.of(events), "value": events[name]})
+        last[name] = known.max(where=events[name].notnull())
     found = events.select(ITEM).distinct() if not last else events.group_by(ITEM).agg(**last)
-    return found.select(raw=ITEM, **{output: found[name]["value"] for name, output in columns.items()})
+    return found.select(raw=ITEM, **{output: column(found, name)["value"] for name, output in columns.items()})
 
 
 def table_of(database: Database, vocabulary: ir.Table, found: ir.Table, earlier: Path | None) -> ir.Table:
@@ -56,9 +58,9 @@ def table_of(database: Database, vocabulary: ir.Table, found: ir.Table, earlier:
         sources.append(before.select("raw", *(name for name in names if name in before.columns)))
     for number, source in enumerate(sources):
         source = source.rename(**{f"{name} {number}": name for name in source.columns})
-        items = items.left_join(source, items["raw"] == source[f"raw {number}"])
+        items = items.left_join(source, column(items, "raw") == source[f"raw {number}"])
     columns = {
         name: ibis.coalesce(*(items[f"{name} {n}"] for n, source in enumerate(sources) if name in source.columns))
         for name in names
     }
-    return database.keep("items", items.select(*KEYS, **columns)).order_by("id")
+    return database.keep(Kept.ITEMS, items.select(*KEYS, **columns)).order_by("id")

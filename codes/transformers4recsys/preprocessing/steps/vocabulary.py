@@ -10,9 +10,11 @@ import ibis
 from ibis.expr import types as ir
 
 from transformers4recsys.preprocessing import times
+from transformers4recsys.preprocessing.columns import FIRST_SEEN, TIME, column, step
 from transformers4recsys.preprocessing.engines.protocol import Database
 from transformers4recsys.preprocessing.recipe import ITEM
 from transformers4recsys.preprocessing.steps.events import check_type
+from transformers4recsys.preprocessing.tables import Kept
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,12 @@ def extended(database: Database, name: str, events: ir.Table, earlier: Path | No
 
     New values are ordered by the time of their first event, ties by the raw value, missing ones last.
     """
-    seen = events.group_by(raw=events[name]).agg(first_seen=events["_time"].min(), count=ibis._.count())
+    seen = events.group_by(raw=events[name]).agg(first_seen=TIME.of(events).min(), count=ibis._.count())
     if earlier:
         table = _continued(database, name, seen, earlier)
     else:
         table = _numbered(seen, 1)
-    table = database.keep(f"vocabulary {name}", table)
+    table = database.keep(Kept.VOCABULARY.of(name), table)
     return Vocabulary(table, _largest_id(database, table))
 
 
@@ -41,12 +43,12 @@ def _continued(database: Database, name: str, seen: ir.Table, path: Path) -> ir.
     """Count what was known anew, and number what was not behind it."""
     known = _read(database, path)
     check_type(name, seen["raw"], known["raw"], path)
-    matched = seen.join(known, seen["raw"].identical_to(known["raw"]), how="left")
+    matched = seen.join(known, column(seen, "raw").identical_to(known["raw"]), how="left")
     matched = matched.select(seen["raw"], seen["first_seen"], seen["count"], known_id=known["id"])
-    matched = database.keep(f"seen {name}", matched)
+    matched = database.keep(Kept.SEEN.of(name), matched)
     again = matched.filter(matched["known_id"].notnull()).select("known_id", again="count")
-    recounted = known.join(again, known["id"] == again["known_id"], how="left")
-    count = recounted["count"] + recounted["again"].fill_null(0)
+    recounted = known.join(again, column(known, "id") == again["known_id"], how="left")
+    count = column(recounted, "count") + column(recounted, "again").fill_null(0)
     recounted = recounted.select("raw", "id", "first_seen", count=count)
     new = matched.filter(matched["known_id"].isnull()).drop("known_id")
     return recounted.union(_numbered(new, _largest_id(database, known) + 1))
@@ -62,8 +64,9 @@ def _largest_id(database: Database, table: ir.Table) -> int:
     return database.rows(table.agg(largest=table["id"].max()))[0]["largest"]
 
 
+@step(gives=(FIRST_SEEN,))
 def with_ids(events: ir.Table, vocabularies: Mapping[str, Vocabulary], *, has_unknown: bool = False) -> ir.Table:
-    """Put the id in the place of each raw value, and add `_first_seen` of the item.
+    """Replace each raw value by its id, and add `_first_seen` of the item.
 
     With `has_unknown`, a value may be none of the vocabulary's: its id is 0.
     """
@@ -72,18 +75,18 @@ def with_ids(events: ir.Table, vocabularies: Mapping[str, Vocabulary], *, has_un
         words = vocabulary.table.select(
             **{f"_raw {name}": "raw", f"_id {name}": "id", f"_first_seen {name}": "first_seen"}
         )
-        is_word = joined[name].identical_to(words[f"_raw {name}"])
+        is_word = column(joined, name).identical_to(words[f"_raw {name}"])
         joined = joined.join(words, is_word, how="left" if has_unknown else "inner")
-    ids = {name: joined[f"_id {name}"] for name in vocabularies}
+    ids = {name: column(joined, f"_id {name}") for name in vocabularies}
     if has_unknown:
-        ids = {name: column.fill_null(0) for name, column in ids.items()}
+        ids = {name: number.fill_null(0) for name, number in ids.items()}
     others = {name: joined[name] for name in events.columns if name not in ids}
-    return joined.select(**others, **ids, _first_seen=joined[f"_first_seen {ITEM}"])
+    return joined.select(**others, **ids, **{FIRST_SEEN: joined[f"_first_seen {ITEM}"]})
 
 
 def to_file(table: ir.Table) -> ir.Table:
     """Lay a vocabulary out as it is written: raw, id, first_seen, first_day, count, by id."""
-    first_seen = times.timestamp(table["first_seen"])
+    first_seen = times.timestamp(column(table, "first_seen"))
     columns = {"raw": table["raw"], "id": table["id"], "first_seen": first_seen, "first_day": first_seen.date()}
     return table.select(**columns, count=table["count"]).order_by("id")
 
@@ -94,4 +97,4 @@ def _read(database: Database, path: Path) -> ir.Table:
 
 def from_file(table: ir.Table) -> ir.Table:
     """Read what `to_file` laid out."""
-    return table.select("raw", "id", first_seen=times.of_timestamp(table["first_seen"]), count="count")
+    return table.select("raw", "id", first_seen=times.of_timestamp(column(table, "first_seen")), count="count")

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import replace
-from functools import partial
 
 import pytest
 import torch
@@ -10,39 +9,31 @@ import torch
 from transformers4recsys.batch import Batch, Jagged
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.negatives import NegativeStore, among_all, among_seen
-from transformers4recsys.model.objectives.losses import (
-    NEGATIVE_COLUMN_LOSSES,
-    PAIRWISE_LOSSES,
-    bpr,
-    cross_entropy,
-    gbce,
-    softmax_of_candidates,
-)
-from transformers4recsys.model.objectives.objectives import (
-    OBJECTIVES,
-    SIMILARITIES,
-    CatalogObjective,
-    InBatchObjective,
-    LossInputs,
-    NegativeColumnObjective,
-    ObjectiveSettings,
-    SampledObjective,
-    WeightedSum,
-    make_objective,
-)
+from transformers4recsys.model.objectives import OBJECTIVES, LossSettings, make_objective
+from transformers4recsys.model.objectives.candidates import softmax_of_candidates
+from transformers4recsys.model.objectives.catalogue import CatalogObjective, cross_entropy
+from transformers4recsys.model.objectives.inputs import LossInputs, LossSetup, WeightedSum
+from transformers4recsys.model.objectives.negative_columns import SIMILARITIES, NegativeColumnObjective
+from transformers4recsys.model.objectives.pairwise import InBatchObjective, bpr
+from transformers4recsys.model.objectives.sampled import SampledObjective, gbce
 from transformers4recsys.schema import Schema
+from transformers4recsys.settings import from_values
 
 NUM_ITEMS, WIDTH = 9, 4
-SETTINGS = partial(
-    ObjectiveSettings,
-    width=WIDTH,
-    num_items=NUM_ITEMS,
-    negative_sampling=True,
-    has_negative_column=True,
-    neg_sampling_store_size=100,
-    neg_sampling_extra_samples_per_batch=3,
-    num_sampled_negatives=5,
-)
+PAIRWISE_LOSSES = {name: loss.function for name, loss in OBJECTIVES.items() if loss.kind == "in_batch"}
+NEGATIVE_COLUMN_LOSSES = {name: loss.function for name, loss in OBJECTIVES.items() if loss.kind == "negative_column"}
+SETTINGS = {
+    "negative_sampling": True,
+    "neg_sampling_store_size": 100,
+    "neg_sampling_extra_samples_per_batch": 3,
+    "num_sampled_negatives": 5,
+}
+
+
+def objective_of(name, *, has_negative_column=True, label_smoothing=0.0, **settings):
+    values = SETTINGS | {"loss_type": name} | settings
+    facts = {"has_negative_column": has_negative_column, "label_smoothing": label_smoothing}
+    return make_objective(from_values(LossSettings, values), LossSetup(width=WIDTH, num_items=NUM_ITEMS, **facts))
 
 
 def inputs(labels=(1, 5, 2, 5, 7), rows=(0, 0, 1, 2, 2), negatives=None, dtype=torch.float64):
@@ -140,7 +131,7 @@ def test_sampled_softmax_tends_to_the_softmax_over_the_catalogue(alpha):
 
 def test_sampled_objectives_move_only_the_rows_of_labels_and_drawn_items():
     given = inputs()
-    loss = make_objective("gbce", SETTINGS(num_sampled_negatives=2))(given)
+    loss = objective_of("gbce", num_sampled_negatives=2)(given)
     moved = gradients(loss, given)[1].abs().sum(dim=1).nonzero()[:, 0].tolist()
     assert len(moved) <= 4 + 2 and {1, 2, 5, 7} <= set(moved)
 
@@ -164,23 +155,10 @@ def test_negative_column_objective_compares_label_and_negatives_by_similarity(na
     assert_alike(loss, expected, given)
 
 
-def test_similarities_equal_their_formulas():
-    torch.manual_seed(0)
-    hidden, items = torch.randn(2, 1, WIDTH), torch.randn(2, 3, WIDTH)
-    cosine = SIMILARITIES["cosine"](WIDTH)(hidden, items)
-    concat, multi = SIMILARITIES["concat_mlp"](WIDTH), SIMILARITIES["multi_mlp"](WIDTH)
-    for p in range(2):
-        for k in range(3):
-            h, i = hidden[p, 0], items[p, k]
-            torch.testing.assert_close(cosine[p, k], (h @ i) / (h.norm() * i.norm()))
-            torch.testing.assert_close(concat(hidden, items)[p, k], concat.network(torch.cat([h, i]))[0])
-            torch.testing.assert_close(multi(hidden, items)[p, k], multi.network(h * i)[0])
-
-
 @pytest.mark.parametrize("name", sorted(OBJECTIVES))
 def test_without_a_prediction_the_loss_is_zero_and_can_be_differentiated(name):
     given = inputs(labels=(), rows=(), negatives=torch.zeros(0, 3, dtype=torch.long), dtype=torch.float32)
-    objective = make_objective(name, SETTINGS(neg_rescale_factor=1.0))
+    objective = objective_of(name, neg_rescale_factor=1.0)
     loss = objective(given)
     assert float(loss) == 0
     loss.backward()
@@ -191,19 +169,19 @@ def test_without_a_prediction_the_loss_is_zero_and_can_be_differentiated(name):
 @pytest.mark.parametrize("name", sorted(OBJECTIVES))
 def test_every_objective_is_finite_in_half_precision(name):
     given = inputs(dtype=torch.bfloat16)
-    loss = make_objective(name, SETTINGS(neg_rescale_factor=1.0, similarity_type="cosine"))(given)
+    loss = objective_of(name, neg_rescale_factor=1.0, similarity_type="cosine")(given)
     assert torch.isfinite(loss) and all(torch.isfinite(gradient).all() for gradient in gradients(loss, given))
 
 
 def test_factors_weigh_the_loss_over_the_catalogue_and_that_on_negatives():
     given = inputs()
-    catalogue = make_objective("cross_entropy", SETTINGS())(given)
-    on_negatives = SETTINGS(all_rescale_factor=0.0, neg_rescale_factor=1.0, similarity_type="cosine")
-    negatives = make_objective("margin_hinge_b", on_negatives)(given)
-    both = SETTINGS(all_rescale_factor=2.0, neg_rescale_factor=3.0, loss_scale_factor=0.5, similarity_type="cosine")
-    torch.testing.assert_close(make_objective("margin_hinge_b", both)(given), 0.5 * (2 * catalogue + 3 * negatives))
-    torch.testing.assert_close(make_objective("cross_entropy_neg", SETTINGS())(given), catalogue)
-    torch.testing.assert_close(make_objective("cross_entropy", both)(given), 0.5 * 2 * catalogue)
+    catalogue = objective_of("cross_entropy")(given)
+    on_negatives = dict(all_rescale_factor=0.0, neg_rescale_factor=1.0, similarity_type="cosine")
+    negatives = objective_of("margin_hinge_b", **on_negatives)(given)
+    both = dict(all_rescale_factor=2.0, neg_rescale_factor=3.0, loss_scale_factor=0.5, similarity_type="cosine")
+    torch.testing.assert_close(objective_of("margin_hinge_b", **both)(given), 0.5 * (2 * catalogue + 3 * negatives))
+    torch.testing.assert_close(objective_of("cross_entropy_neg")(given), catalogue)
+    torch.testing.assert_close(objective_of("cross_entropy", **both)(given), 0.5 * 2 * catalogue)
 
 
 def test_settings_reach_the_losses():
@@ -211,9 +189,7 @@ def test_settings_reach_the_losses():
 
     def loss(name, **settings):
         torch.manual_seed(0)
-        return float(
-            make_objective(name, SETTINGS(neg_rescale_factor=1.0, similarity_type="cosine", **settings))(given)
-        )
+        return float(objective_of(name, neg_rescale_factor=1.0, similarity_type="cosine", **settings)(given))
 
     assert loss("cross_entropy", label_smoothing=0.3) != loss("cross_entropy")
     assert loss("bpr_max_reg", bpr_max_reg_lambda=0.3) > loss("bpr_max_reg") == loss("bpr_max")
@@ -225,19 +201,19 @@ def test_settings_reach_the_losses():
 @pytest.mark.parametrize(
     ("name", "settings", "words"),
     [
-        ("bpr2", {}, "--loss_type 'bpr2' is unknown"),
-        ("bpr", {"negative_sampling": False}, "add --negative_sampling"),
+        ("bpr2", {}, "`loss_type` 'bpr2' is unknown; did you mean bpr"),
+        ("bpr", {"negative_sampling": False}, "add `negative_sampling`"),
         ("margin_hinge_a", {"neg_rescale_factor": 1.0, "has_negative_column": False}, "_neg_item_id"),
-        ("margin_hinge_a", {"neg_rescale_factor": 1.0, "similarity_type": "dot"}, "--similarity_type 'dot' is unknown"),
+        ("margin_hinge_a", {"neg_rescale_factor": 1.0, "similarity_type": "dot"}, "`similarity_type` 'dot' is unknown"),
         ("margin_hinge_a", {"all_rescale_factor": 0.0}, "must not be 0"),
         ("cross_entropy", {"loss_scale_factor": 0.0}, "must not be 0"),
-        ("gbce", {"num_sampled_negatives": 0}, "--num_sampled_negatives"),
-        ("gbce", {"gbce_t": 1.5}, "--gbce_t"),
+        ("gbce", {"num_sampled_negatives": 0}, "`num_sampled_negatives` 0: must be at least 1"),
+        ("gbce", {"gbce_t": 1.5}, "`gbce_t` 1.5: must be at least 0 and at most 1"),
     ],
 )
 def test_settings_that_cannot_work_are_refused_with_the_cure(name, settings, words):
     with pytest.raises(InputError, match=words):
-        make_objective(name, SETTINGS(**settings))
+        objective_of(name, **settings)
 
 
 def test_the_model_hands_over_the_negatives_of_each_label(schema, make_batch, make_model):
@@ -254,27 +230,27 @@ def test_the_model_hands_over_the_negatives_of_each_label(schema, make_batch, ma
 
 
 def test_a_sum_keeps_the_weights_of_its_similarities():
-    objective = make_objective("margin_hinge_a", SETTINGS(neg_rescale_factor=1.0))
+    objective = objective_of("margin_hinge_a", neg_rescale_factor=1.0)
     assert isinstance(objective, WeightedSum) and isinstance(objective.objectives[0], CatalogObjective)
     assert any("similarity" in name for name in objective.state_dict())
 
 
 def test_scores_that_would_not_learn_are_warned_of(caplog):
     only_negatives = {"all_rescale_factor": 0.0, "neg_rescale_factor": 1.0}
-    make_objective("cross_entropy_neg", SETTINGS(**only_negatives, similarity_type="cosine"))
+    objective_of("cross_entropy_neg", **only_negatives, similarity_type="cosine")
     assert not caplog.records
-    make_objective("cross_entropy_neg", SETTINGS(**only_negatives, similarity_type="multi_mlp"))
+    objective_of("cross_entropy_neg", **only_negatives, similarity_type="multi_mlp")
     (record,) = caplog.records
     message = record.getMessage()
-    assert message.startswith("--all_rescale_factor 0 with --similarity_type multi_mlp: items are ranked by an inner")
-    assert "choose --similarity_type cosine, or --all_rescale_factor 1" in message
+    assert message.startswith("`all_rescale_factor` 0 with `similarity_type` multi_mlp: items are ranked by an inner")
+    assert "choose `similarity_type` cosine, or `all_rescale_factor` 1" in message
 
 
 def test_gbce_starts_at_the_odds_of_a_label_among_the_drawn_items():
     # k = 5 of the 7 items that are not the label: alpha = 5/7, and t = 1 makes beta the same.
     given, beta = inputs(), 5 / 7
     torch.manual_seed(4)
-    objective = make_objective("gbce", SETTINGS(gbce_t=1.0))
+    objective = objective_of("gbce", gbce_t=1.0)
     loss = objective(given)
     ids, offset = objective.objectives[0].store.ids[:5].tolist(), math.log(beta / 5)
     labels = given.labels_P.tolist()
@@ -291,8 +267,8 @@ def test_gbce_starts_at_the_odds_of_a_label_among_the_drawn_items():
 def test_a_loss_on_negatives_reaches_the_rows_it_reads_alone():
     negatives = torch.tensor([[3, 4], [4, 0]])
     given = replace(inputs(labels=(5, 7), rows=(0, 1), negatives=negatives), has_sparse_gradients=True)
-    alone = SETTINGS(all_rescale_factor=0.0, neg_rescale_factor=1.0, similarity_type="cosine")
-    loss = make_objective("cross_entropy_neg", alone)(given)
+    alone = dict(all_rescale_factor=0.0, neg_rescale_factor=1.0, similarity_type="cosine")
+    loss = objective_of("cross_entropy_neg", **alone)(given)
     (gradient,) = torch.autograd.grad(loss, [given.item_table_VE])
     # 0 stands for "no negative".
     assert set(gradient.coalesce().indices()[0].tolist()) == {0, 3, 4, 5, 7}

@@ -1,19 +1,14 @@
 """Losses against plain twins written from their formulas."""
 
-import math
-
 import pytest
 import torch
 
-from transformers4recsys.model.objectives.losses import (
-    NEGATIVE_COLUMN_LOSSES,
-    PAIRWISE_LOSSES,
-    cross_entropy,
-    gbce,
-    gbce_beta,
-    softmax_of_candidates,
-)
+from transformers4recsys.model.objectives import OBJECTIVES
+from transformers4recsys.model.objectives.candidates import softmax_of_candidates
+from transformers4recsys.model.objectives.sampled import gbce
 
+PAIRWISE_LOSSES = {name: loss.function for name, loss in OBJECTIVES.items() if loss.kind == "in_batch"}
+NEGATIVE_COLUMN_LOSSES = {name: loss.function for name, loss in OBJECTIVES.items() if loss.kind == "negative_column"}
 SAMPLED_LOSSES = {"sampled_softmax": softmax_of_candidates, "gbce": gbce}
 LOSSES = PAIRWISE_LOSSES | SAMPLED_LOSSES | NEGATIVE_COLUMN_LOSSES
 OPTIONS = {
@@ -23,47 +18,6 @@ OPTIONS = {
     "margin_hinge_a": {"margin": 0.2},
     "margin_hinge_b": {"margin": 0.2},
 }
-
-
-def twin(hidden, table, bias, labels, smoothing):
-    total = 0.0
-    for row, label in zip(hidden, labels, strict=True):
-        scores = [sum(a * b for a, b in zip(row, item, strict=True)) + c for item, c in zip(table, bias, strict=True)]
-        real = scores[1:]
-        log_total = math.log(sum(math.exp(score) for score in real))
-        likelihoods = [score - log_total for score in real]
-        total -= (1 - smoothing) * likelihoods[label - 1] + smoothing * sum(likelihoods) / len(likelihoods)
-    return total / len(labels)
-
-
-@pytest.mark.parametrize("smoothing", [0.0, 0.2])
-def test_cross_entropy_equals_its_formula_in_value_and_gradient(smoothing):
-    generator = torch.Generator().manual_seed(1)
-    hidden = torch.randn(4, 3, generator=generator, dtype=torch.float64).requires_grad_()
-    table = torch.randn(6, 3, generator=generator, dtype=torch.float64).requires_grad_()
-    bias = torch.randn(6, generator=generator, dtype=torch.float64)
-    labels = [1, 5, 2, 2]
-    masked = torch.cat([torch.tensor([-torch.inf], dtype=torch.float64), bias[1:]])
-    loss = cross_entropy(hidden, table, masked, torch.tensor(labels), label_smoothing=smoothing)
-    assert float(loss) == pytest.approx(
-        twin(hidden.tolist(), table.tolist(), bias.tolist(), labels, smoothing), rel=1e-6
-    )
-
-    loss.backward()
-    moved = table.detach().clone()
-    moved[5, 1] += 1e-4
-    lifted = twin(hidden.tolist(), moved.tolist(), bias.tolist(), labels, smoothing)
-    moved[5, 1] -= 2e-4
-    lowered = twin(hidden.tolist(), moved.tolist(), bias.tolist(), labels, smoothing)
-    assert float(table.grad[5, 1]) == pytest.approx((lifted - lowered) / 2e-4, rel=1e-4)
-    assert torch.isfinite(hidden.grad).all() and table.grad[0].abs().max() == 0
-
-
-def test_cross_entropy_without_targets_is_zero_and_can_be_differentiated():
-    hidden = torch.zeros(0, 3, requires_grad=True)
-    loss = cross_entropy(hidden, torch.randn(6, 3), torch.zeros(6), torch.zeros(0, dtype=torch.long))
-    loss.backward()
-    assert float(loss) == 0
 
 
 def sigma(x):
@@ -203,11 +157,3 @@ def test_a_higher_label_and_lower_negatives_lower_the_loss(name):
     loss = LOSSES[name](positive, negative, is_negative)
     assert LOSSES[name](positive + 0.1, negative, is_negative) < loss
     assert LOSSES[name](positive, negative - 0.1, is_negative) < loss
-
-
-def test_gbce_beta_is_one_without_correction_and_the_sampling_rate_with_all_of_it():
-    assert gbce_beta(num_negatives=25, num_items=101, t=0.0) == pytest.approx(1)
-    assert gbce_beta(num_negatives=25, num_items=101, t=1.0) == pytest.approx(0.25)
-    # alpha (t (1 - 1 / alpha) + 1 / alpha) at alpha = 1/4, t = 1/2
-    assert gbce_beta(num_negatives=25, num_items=101, t=0.5) == pytest.approx(0.625)
-    assert gbce_beta(num_negatives=500, num_items=101, t=1.0) == 1

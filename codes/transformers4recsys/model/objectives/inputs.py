@@ -1,0 +1,115 @@
+"""What every loss is built from and reads: settings, facts of the model, P predictions; and sums of losses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import embedding, linear
+
+from transformers4recsys.model.objectives.candidates import upcast
+from transformers4recsys.model.scoring import without_padding
+from transformers4recsys.settings import Parts, setting
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Loss weights: how much each part counts"""
+
+    all_rescale_factor: float = setting(1.0, "weight of the loss over the catalogue")
+    loss_scale_factor: float = setting(1.0, "weight of the whole loss")
+
+
+@dataclass(frozen=True)
+class LossSetup:
+    """What a loss is built from: settings, and facts of the model; `width` and `num_items` are the item table's.
+
+    `own` holds the settings of the loss's own classes.
+    """
+
+    width: int
+    num_items: int
+    has_negative_column: bool = False
+    label_smoothing: float = 0.0
+    seed: int = 0
+    weights: LossWeights = LossWeights()
+    own: Parts = Parts({})
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss by name in OBJECTIVES: how it is built, the classes of its own settings, and its pure function.
+
+    `kind` says which scores the function reads. `is_reading` says which of the settings have an effect, given all.
+    """
+
+    kind: str
+    function: Callable[..., Tensor]
+    build: Callable[[LossSetup], WeightedSum]
+    settings: tuple[type, ...] = ()
+    is_reading: Callable[[type, Parts], bool] = lambda of, own: True
+
+
+@dataclass(frozen=True)
+class LossInputs:
+    """All that an objective may need of P predictions."""
+
+    hidden_PE: Tensor
+    labels_P: Tensor
+    row_P: Tensor  # the session of each prediction
+    item_table_VE: Tensor
+    item_bias_V1: Tensor
+    item_counts_V: Tensor  # how often each item stood in the training sessions so far
+    negatives_PK: Tensor | None = None  # ids of the negative column at each label, 0 where there is none
+    has_sparse_gradients: bool = False  # of table and bias: of the rows that were read alone
+
+    @property
+    def bias_V(self) -> Tensor:
+        """The bias of every item, -inf for padding."""
+        return without_padding(self.item_bias_V1[:, 0])
+
+    def items(self, ids: Tensor) -> Tensor:
+        """Read rows of the item table, (..., E)."""
+        return embedding(ids, self.item_table_VE, sparse=self.has_sparse_gradients)
+
+    def biases(self, ids_K: Tensor) -> Tensor:
+        """Read the biases of some items, none of them padding, (K,)."""
+        return embedding(ids_K, self.item_bias_V1, sparse=self.has_sparse_gradients)[:, 0]
+
+    def label_scores(self) -> Tensor:
+        """Score the labels alone, (P,)."""
+        of_items_P = (upcast(self.hidden_PE) * upcast(self.items(self.labels_P))).sum(dim=1)
+        return of_items_P + self.biases(self.labels_P)
+
+    def scores_of(self, ids_K: Tensor) -> Tensor:
+        """Score the same K items for each prediction, (P, K), touching only their rows of the table."""
+        return linear(self.hidden_PE, self.items(ids_K), self.biases(ids_K).to(self.hidden_PE.dtype))
+
+    def nothing(self) -> Tensor:
+        """Give 0, with a gradient of 0 for all that a loss would reach."""
+        no_id = self.labels_P[:0]
+        return (self.hidden_PE.sum() + self.items(no_id).sum() + self.biases(no_id).sum()) * 0
+
+
+class Objective(Protocol):
+    """Gives the loss of a training batch; says whether it reads the rows of all items for it, or of some."""
+
+    reads_all_items: bool
+
+    def __call__(self, inputs: LossInputs) -> Tensor: ...
+
+
+class WeightedSum(nn.Module):
+    """The sum of some objectives, each times its weight."""
+
+    def __init__(self, objectives: Sequence[nn.Module], weights: Sequence[float]):
+        super().__init__()
+        self.objectives, self.weights = nn.ModuleList(objectives), tuple(weights)
+        self.reads_all_items = any(each.reads_all_items for each in objectives)
+
+    def forward(self, inputs: LossInputs) -> Tensor:
+        losses = [weight * of(inputs) for of, weight in zip(self.objectives, self.weights, strict=True)]
+        return torch.stack(losses).sum()

@@ -1,0 +1,238 @@
+"""What a run goes on from, what of its settings may be others now, and what may not."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from transformers4recsys.errors import InputError
+from transformers4recsys.run_files import MANIFEST, Content
+from transformers4recsys.run_folder import (
+    CONFIG,
+    COPIED,
+    SCHEMA,
+    VOCABULARY,
+    Progress,
+    RunFolder,
+    as_json,
+    copied_contents,
+    schema_as_json,
+)
+from transformers4recsys.schema import Feature, Schema
+from transformers4recsys.training import checkpoint
+from transformers4recsys.training.checkpoint import TrainingState
+from transformers4recsys.training.run_writer import TRAINER_STATE, RunWriter, inside_checkpoints
+from transformers4recsys.training.trainer import RecSysTrainer
+
+log = logging.getLogger(__name__)
+
+# They shape the model, what its weights mean, or the order of all random numbers.
+FIXED = (
+    *("seed", "time_unit", "session_seq_length_max", "session_aware", "session_aware_features_prefix"),
+    *("session_aware_past_seq_length_max", "feature_prefix_neg_sample", "model_type", "config_name", "d_model"),
+    *("n_layer", "n_head", "hidden_act", "layer_norm_eps", "attn_type", "summary_type", "inp_merge"),
+    *("disable_positional_embeddings", "axial_pos_shape_first_dim", "attn_chunk_length", "num_chunks_before"),
+    *("num_chunks_after", "lsh_num_hashes", "tf_out_activation", "mlm", "use_ohe_item_ids_inputs"),
+    *("constrained_embeddings", "mf_constrained_embeddings"),
+)
+# Where a run stands and what it is called changes nothing in it.
+NOT_TOLD = (
+    *("output_dir", "overwrite_output_dir", "resume_from_checkpoint", "data_path", "feature_config", "start_date"),
+    *("end_date", "run_name", "logging_dir", "local_rank", "days_skipped", "do_train", "do_eval", "report_to"),
+)
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """A run to go on with: its folder as it was opened, and the state of its training."""
+
+    run: RunFolder
+    state: TrainingState
+
+    @property
+    def inside_day(self) -> str | None:
+        return self.state.position.day if self.state.position else None
+
+    @property
+    def log_history(self) -> list[dict[str, Any]]:
+        """What was logged on the whole days so far, with the steps of the run."""
+        return [entry for entry in self._whole_history() if entry["day"] != self.inside_day]
+
+    @property
+    def log_history_of_day(self) -> list[dict[str, Any]]:
+        """What was logged on the day that is not finished, with steps of the day."""
+        first = self.run.progress.num_steps
+        return [
+            {name: value for name, value in entry.items() if name != "day"} | {"step": entry["step"] - first}
+            for entry in self._whole_history()
+            if entry["day"] == self.inside_day
+        ]
+
+    def _whole_history(self) -> list[dict[str, Any]]:
+        return json.loads(self.run.snapshot.read(TRAINER_STATE))["log_history"]
+
+    def copied_contents(self) -> dict[str, Content]:
+        """Collect what the run has from `preprocess`."""
+        snapshot = self.run.snapshot
+        names = [*snapshot.names_in(VOCABULARY), *(name for name in COPIED if name in snapshot)]
+        return {name: snapshot.read(name) for name in names}
+
+
+def find(folder: Path) -> Resumed:
+    """Open what is newest in the folder of a run: its last finished day, or a checkpoint inside the day after it."""
+    inside = inside_checkpoints(folder)
+    if inside and not (folder / MANIFEST).exists():
+        return _opened(inside[-1])
+    finished = _opened(folder)
+    if inside:
+        newest = _opened(inside[-1])
+        if (newest.inside_day or "") > finished.run.progress.last_day:
+            return newest
+    return finished
+
+
+def goes_on_in_place(asked: str | None, output_dir: Path) -> bool:
+    """Say whether a run is to go on in its own folder; `asked` is true or a folder, or a checkpoint in it."""
+    if not asked:
+        return False
+    folder = Path(asked).expanduser().resolve()
+    return asked.lower() == "true" or output_dir.resolve() in (folder, *folder.parents)
+
+
+def open_resumed(
+    asked: str | None,
+    output_dir: Path,
+    *,
+    settings: Mapping[str, Any],
+    schema: Schema,
+    data_path: str,
+    days_to_train: Sequence[datetime],
+) -> Resumed | None:
+    """Open the run to go on from, if one is asked for, and compare it with what is asked of it now.
+
+    Raise InputError where that cannot be; nothing is written. Without days to train, all settings may be others.
+    """
+    if not asked:
+        return None
+    resumed = find(output_dir if asked.lower() == "true" else Path(asked).expanduser())
+    if days_to_train:
+        changed = require_same(resumed.run, settings, schema)
+        require_same_ids(resumed.run, copied_contents(data_path))
+        if changed:
+            log.warning("going on with other settings than before: %s", "; ".join(changed))
+    inside = resumed.inside_day
+    if days_to_train and inside and inside not in [day.isoformat() for day in days_to_train]:
+        raise InputError(
+            f"`resume_from_checkpoint` {resumed.run.path} stands inside the day {inside}, which is not to be trained "
+            "on; choose `start_date` and `end_date` so that it and the day after it are"
+        )
+    return resumed
+
+
+def load(trainer: RecSysTrainer, resumed: Resumed) -> None:
+    """Put weights and the state of the optimizer into a trainer."""
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    checkpoint.load_weights(model, resumed.run.weights(), where=resumed.run.path)
+    if not checkpoint.load_optimizer(trainer, resumed.state):
+        log.warning("`optim` is another one than before: its state starts anew")
+
+
+def writer_of(
+    output_dir: Path,
+    *,
+    settings: Mapping[str, Any],
+    schema: Schema,
+    data_path: str,
+    resumed: Resumed | None = None,
+    num_checkpoints: int | None = None,
+) -> RunWriter:
+    """Make what saves a run, with all of its contents that stay the same from day to day."""
+    copied = (resumed.copied_contents() if resumed else {}) | copied_contents(data_path)
+    return RunWriter(
+        output_dir,
+        {CONFIG: as_json(settings), SCHEMA: as_json(schema_as_json(schema)), **copied},
+        resumed.run.progress if resumed else Progress("", 0),
+        log_history=resumed.log_history if resumed else [],
+        num_checkpoints=num_checkpoints or 1,
+    )
+
+
+def _opened(folder: Path) -> Resumed:
+    run = RunFolder.open(folder)
+    for name in (checkpoint.TENSORS, checkpoint.STATE, TRAINER_STATE):
+        if name not in run.snapshot:
+            raise InputError(f"{folder} has no {name}: it can be used, but not be trained on")
+    text = run.snapshot.read(checkpoint.STATE)
+    return Resumed(run, checkpoint.read_state(run.tensors(checkpoint.TENSORS), text, where=folder))
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
+    """Say `old -> new` of each setting whose value is another now; both mappings are in sections or flat."""
+    old, new = _flat(before), _flat(json.loads(json.dumps(now, default=str)))
+    return {
+        name: f"{json.dumps(old[name])} -> {json.dumps(value)}"
+        for name, value in new.items()
+        if name in old and old[name] != value and name not in NOT_TOLD
+    }
+
+
+def require_same(run: RunFolder, settings: Mapping[str, Any], schema: Schema) -> list[str]:
+    """Say which settings have changed, `name old -> new` each; raise InputError if one may not."""
+    changed = changes(run.settings, settings)
+    refused = [f"{name}: {change}" for name, change in changed.items() if name in FIXED]
+    refused += _schema_changes(run.schema, schema)
+    if refused:
+        lines = "".join(f"\n  {line}" for line in refused)
+        raise InputError(
+            f"`resume_from_checkpoint` {run.path}: a run cannot go on with other values of these:{lines}\n"
+            "Give the earlier values, or start another run in an `output_dir` of its own"
+        )
+    return [f"{name} {change}" for name, change in changed.items()]
+
+
+def require_same_ids(run: RunFolder, contents: Mapping[str, Content]) -> None:
+    """Raise InputError if a raw value of the run has another id in the vocabularies of today."""
+    for name, before in run.vocabularies.items():
+        content = contents.get(f"{VOCABULARY}/{name}.parquet")
+        if not isinstance(content, bytes):
+            continue
+        now = pq.read_table(pa.BufferReader(content), columns=["raw", "id"]).sort_by("id")
+        known = before.select(["raw", "id"]).sort_by("id")
+        if not now.slice(0, known.num_rows).equals(known.cast(now.schema)):
+            raise InputError(
+                f"`data_path`: the ids of column {name} are not those that {run.path} was trained with; "
+                "add new days to the same output of `preprocess`, or train anew"
+            )
+
+
+def _schema_changes(before: Schema, now: Schema) -> list[str]:
+    old, new = ({feature.name: _what_counts(feature) for feature in schema.columns} for schema in (before, now))
+    names = dict.fromkeys([*old, *new])
+    return [
+        f"column {name}: {old.get(name, 'not there')} -> {new.get(name, 'not there')}"
+        for name in names
+        if old.get(name) != new.get(name)
+    ]
+
+
+def _what_counts(feature: Feature) -> str:
+    values = {name: value for name, value in asdict(feature).items() if name not in ("name", "is_metadata") and value}
+    return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        # Columns are compared as a schema.
+        if name == "features":
+            continue
+        flat |= _flat(value) if isinstance(value, Mapping) and value else {name: value}
+    return flat

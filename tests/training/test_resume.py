@@ -1,0 +1,146 @@
+"""What may change when a run goes on takes effect and is told; what may not is refused before anything is written."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import safetensors.torch
+import torch
+
+from transformers4recsys.training.resume import changes
+from transformers4recsys.training.trainer import RecSysTrainer
+
+END = {"end_date": "2019-10-03"}
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_changes_are_told_by_name_whatever_their_section():
+    before = {"model": {"d_model": 16, "loss_type": "bpr"}, "training": {"output_dir": "a", "betas": [0.9, 0.99]}}
+    now = {
+        "other": {"d_model": 32, "loss_type": "bpr"},
+        "training": {"output_dir": "b", "betas": (0.9, 0.99), "new": 1},
+    }
+    assert changes(before, now) == {"d_model": "16 -> 32"}
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "line"),
+    [
+        ("d_model", 32, "d_model: 16 -> 32"),
+        ("n_head", 4, "n_head: 2 -> 4"),
+        ("model_type", "lstm", 'model_type: "gru" -> "lstm"'),
+        ("seed", 7, "seed: 42 -> 7"),
+        ("session_seq_length_max", 10, "session_seq_length_max: 20 -> 10"),
+    ],
+)
+def test_what_may_not_change_is_refused_and_nothing_is_written(flag, value, line, run_train, capsys):
+    folder = run_train(end_date="2019-10-02")
+    before = contents(folder)
+    run_train(exit_code=2, resume_from_checkpoint="true", **{flag: value}, **END)
+    message = capsys.readouterr().err
+    assert line in message and "Traceback" not in message and len(message) < 1000
+    assert contents(folder) == before
+
+
+def test_another_feature_config_is_refused_column_by_column(run_train, toy_days, capsys):
+    folder = run_train(end_date="2019-10-02")
+    before = contents(folder)
+    features = (toy_days / "features.yaml").read_text()
+    (toy_days / "other.yaml").write_text(features.replace("cardinality: 31", "cardinality: 40"))
+    run_train(exit_code=2, resume_from_checkpoint="true", feature_config=toy_days / "other.yaml", **END)
+    assert "column item_id: dtype categorical, cardinality 31" in capsys.readouterr().err
+    assert contents(folder) == before
+
+
+def test_ids_that_mean_other_items_are_refused(run_train, toy_days, capsys):
+    def write(raw):
+        pq.write_table(pa.table({"raw": raw, "id": list(range(1, len(raw) + 1))}), vocabulary / "item_id.parquet")
+
+    vocabulary = toy_days / "vocabulary"
+    vocabulary.mkdir()
+    write(["a", "b"])
+    run_train(end_date="2019-10-02")
+    write(["b", "a", "c"])
+    run_train(exit_code=2, resume_from_checkpoint="true", **END)
+    assert "the ids of column item_id are not those" in capsys.readouterr().err
+    write(["a", "b", "c"])
+    folder = run_train(resume_from_checkpoint="true", **END)
+    assert pq.read_table(folder / "vocabulary" / "item_id.parquet")["raw"].to_pylist() == ["a", "b", "c"]
+
+
+def test_the_learning_rate_of_today_takes_effect_and_is_told(run_train, capsys):
+    folder = run_train(end_date="2019-10-02")
+    before = safetensors.torch.load_file(folder / "model.safetensors")
+    run_train(resume_from_checkpoint="true", learning_rate=0, **END)
+    assert "learning_rate 0.01 -> 0.0" in capsys.readouterr().err
+    after = safetensors.torch.load_file(folder / "model.safetensors")
+    # Nothing moves but the counts of the new day.
+    moved = [name for name, weight in before.items() if not torch.equal(weight, after[name])]
+    assert moved == ["item_counts"]
+
+
+def test_a_rate_changed_inside_a_day_is_the_one_of_a_run_that_had_it(run_train, monkeypatch):
+    seen = []
+
+    class Killed(BaseException):
+        pass
+
+    step = RecSysTrainer.training_step
+
+    def noting(self, *arguments):
+        seen.append((self.state.global_step, self.optimizer.param_groups[0]["lr"]))
+        if kill_at is not None and self.state.global_step == kill_at:
+            raise Killed
+        return step(self, *arguments)
+
+    flags = {"learning_rate_schedule": "linear_with_warmup", "save_steps": 1, "end_date": "2019-10-02"}
+    monkeypatch.setattr(RecSysTrainer, "training_step", noting)
+    monkeypatch.setattr("transformers4recsys.reporting.output_folder.OutputFolder.fail", lambda *_, **__: None)
+    kill_at = None
+    run_train("expected", learning_rate=0.2, **flags)
+    expected = dict(seen)
+    kill_at = 2
+    with pytest.raises(Killed):
+        run_train("parts", learning_rate=0.1, **flags)
+    seen.clear()
+    kill_at = None
+    run_train("parts", learning_rate=0.2, resume_from_checkpoint="true", **flags)
+    assert dict(seen) == {number: rate for number, rate in expected.items() if number >= 2} and len(seen) > 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"optim": "sgd"}, "its state starts anew"),
+        ({"loss_type": "bpr", "negative_sampling": True}, 'loss_type "cross_entropy" -> "bpr"'),
+        ({"dropout": 0.4, "per_device_train_batch_size": 8}, "dropout 0.1 -> 0.4"),
+        ({"num_train_epochs": 2}, "num_train_epochs 1.0 -> 2.0"),
+    ],
+)
+def test_what_may_change_is_told(flags, words, run_train, capsys):
+    run_train(end_date="2019-10-02")
+    folder = run_train(resume_from_checkpoint="true", **flags, **END)
+    assert words in " ".join(capsys.readouterr().err.split())
+    config = json.loads((folder / "config.json").read_text())
+    assert all(value in [section.get(name) for section in config.values()] for name, value in flags.items())
+
+
+def test_a_damaged_run_is_named_and_left_alone(run_train, capsys):
+    folder = run_train(end_date="2019-10-02")
+    (folder / "model.safetensors").write_bytes(b"PK\x03\x04 not a model")
+    before = contents(folder)
+    for flags in ({"resume_from_checkpoint": "true"}, {"output_dir": "other", "model_name_or_path": folder}):
+        run_train(exit_code=2, **flags, **END)
+        assert "model.safetensors is not the file that this run wrote" in capsys.readouterr().err
+    assert contents(folder) == before
+
+
+def test_a_run_of_an_older_version_is_told(run_train, tmp_path, capsys):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "optimizer.pt").write_bytes(b"")
+    run_train(exit_code=2, resume_from_checkpoint=tmp_path / "old")
+    assert "written by an older version" in capsys.readouterr().err
