@@ -82,7 +82,7 @@ check: $(VENV)/dev ## format, lint, types, layers, images, house rules
 	$(BIN)/ruff check .
 	$(BIN)/pyright --warnings
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/hadolint container/Dockerfile.dev container/Dockerfile.dev_nvt
+	$(BIN)/hadolint container/Dockerfile.dev container/Dockerfile.dev_nvt container/Dockerfile.serve
 	$(BIN)/python -m pytest tests/test_house_rules.py
 
 bench: $(VENV)/dev ## speed and memory; BASELINE=script.py measures a baseline beside it

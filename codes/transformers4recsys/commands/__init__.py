@@ -19,5 +19,7 @@ COMMANDS: dict[str, Command] = {
     "preprocess": Command("preprocess", "turn raw logs into day files of sessions"),
     "train": Command("train", "train on day t, evaluate on day t+1, move on", uses_gpus=True),
     "recommend": Command("recommend", "recommend with a finished run: raw events or item ids in, raw item ids out"),
+    "serve": Command("serve", "answer requests over HTTP with a finished run"),
+    "export": Command("export", "write a finished run as one ONNX file"),
     "benchmark": Command("benchmark", "measure speed and memory on this machine"),
 }

@@ -52,7 +52,7 @@ class Inference:
         model.schema, model.evaluation_targets = self.schema, TARGET_RULES[f"{task}_last"]()
         self.model = model.to(device).eval()
         self.device, self.dtype = device, dtype
-        self._room, self._past_length_max = session_length_max - 1, past_length_max
+        self.longest_session, self._past_length_max = session_length_max - 1, past_length_max
         with torch.no_grad(), self._precision():
             table_VE = model.item_table.detach()
             self.item_table = table_VE if dtype == torch.float32 else table_VE.to(dtype)
@@ -76,7 +76,7 @@ class Inference:
         return nullcontext() if self.dtype == torch.float32 else torch.autocast(self.device.type, self.dtype)
 
     def _batch(self, sessions: Sessions, rows: np.ndarray) -> Batch:
-        current = _last(sessions.current, rows, self._room)
+        current = _last(sessions.current, rows, self.longest_session)
         tables = [_with_placeholder(current, self.schema.item_id)]
         if self.schema.past:
             past = sessions.past or _nothing(tuple(self.schema.past.values()), len(sessions))

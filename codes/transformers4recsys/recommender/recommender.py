@@ -77,6 +77,17 @@ class Recommender:
         return str(self._run.progress["last_day"])
 
     @property
+    def encoder_name(self) -> str:
+        """What the encoder of the model is called."""
+        model = self._run.settings["model"]
+        return str(model.get("config_name") or model["model_type"])
+
+    @property
+    def inference(self) -> Inference:
+        """The model, and how sessions go through it."""
+        return self._inference
+
+    @property
     def item_table(self) -> pa.Table | None:
         """The last known raw values of each item's own columns, where the run has them."""
         return self._run.item_table

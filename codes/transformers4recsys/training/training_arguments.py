@@ -96,7 +96,7 @@ VERDICTS: dict[str, Verdict] = {
         _works(),
     ),
     **dict.fromkeys(
-        ("log_level_replica", "project", "trackio_space_id", "trackio_bucket_id", "trackio_static_space_id", "debug"),
+        ("log_level_replica", "project", "trackio_space_id", "trackio_bucket_id", "trackio_static_space_id"),
         _works(),
     ),
     **dict.fromkeys(
@@ -147,6 +147,7 @@ VERDICTS: dict[str, Verdict] = {
         "each day is evaluated on the next one; for evaluations inside a day use `validate_every` N (epochs)", "no"
     ),
     "load_best_model_at_end": _refused("the model after the last day is the result; leave it out"),
+    "debug": _refused("it looks into dense layers alone; a loss or a gradient that is not finite ends a run by itself"),
     "do_predict": _refused("use `do_eval` with `log_predictions`, which writes the predictions of each day"),
     "auto_find_batch_size": _refused(
         "a day would be trained half by one batch size; set `per_device_train_batch_size`"
@@ -250,8 +251,8 @@ def library_arguments(settings: Any) -> tuple[transformers.TrainingArguments, li
     types_of_fields = typing.get_type_hints(transformers.TrainingArguments)
     given = {
         name: converted(name, getattr(settings, name), types_of_fields[name])
-        for name in VERDICTS
-        if getattr(settings, name) is not None
+        for name, verdict in VERDICTS.items()
+        if verdict.kind != NO_EFFECT and getattr(settings, name) is not None
     }
     _check_bounds(given)
     notes: list[str] = []

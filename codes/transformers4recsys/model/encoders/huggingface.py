@@ -79,11 +79,13 @@ class HuggingFaceEncoder(nn.Module):
 
     def forward(self, inputs_BLD: Tensor, padding_mask_BL: Tensor) -> Encoded:
         wants_attentions = self.has_attentions and not self.training
-        if self.run_packed and not wants_attentions:
+        # A graph for export has no loop over sessions, and one of XLNet's operations needs a mask of floats there.
+        is_exporting = torch.compiler.is_exporting()
+        if self.run_packed and not wants_attentions and not is_exporting:
             packing = pack(padding_mask_BL)
             rows_RSD = self.run_packed(self.model, packing.packed(inputs_BLD), packing)
             return Encoded(packing.unpacked(rows_RSD))
-        mask_BL = padding_mask_BL.long() if self.needs_mask else None
+        mask_BL = padding_mask_BL.to(inputs_BLD.dtype if is_exporting else torch.long) if self.needs_mask else None
         output = self.model(inputs_embeds=inputs_BLD, attention_mask=mask_BL, output_attentions=wants_attentions)
         return Encoded(output.last_hidden_state, output.attentions if wants_attentions else None)
 

@@ -103,8 +103,8 @@ class Layer(nn.Module):
 class PreNormTransformer(nn.Module):
     """Layers over packed sessions with learned positions, and a last norm; no position sees a later one.
 
-    With `is_packed` off the sessions stay padded, which gives the same hidden states to rounding: the plain twin, and
-    the form in which the encoder can be exported.
+    With `is_packed` off, and in a graph for export, the sessions stay padded, which gives the same hidden states to
+    rounding.
     """
 
     used_settings: frozenset[str] = frozenset(
@@ -124,7 +124,7 @@ class PreNormTransformer(nn.Module):
 
     def forward(self, inputs_BLD: Tensor, padding_mask_BL: Tensor) -> Encoded:
         wants_attentions = self.has_attentions and not self.training
-        if self.is_packed and not wants_attentions:
+        if self.is_packed and not wants_attentions and not torch.compiler.is_exporting():
             packing = pack(padding_mask_BL)
             hidden_RSD, _ = self._encode(packing.packed(inputs_BLD), packing.position_ids(), _sees_earlier(packing))
             return Encoded(packing.unpacked(hidden_RSD))

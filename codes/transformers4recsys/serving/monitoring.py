@@ -1,0 +1,47 @@
+"""Numbers for Prometheus: requests by outcome, their time, batches, unknown items, and the model that answers."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+SESSIONS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+
+
+class Monitoring:
+    """Its own registry, so that several servers in one process do not add up."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "transformers4recsys_requests", "Requests by route and status", ["route", "status"], registry=self.registry
+        )
+        self.seconds = Histogram(
+            "transformers4recsys_request_seconds",
+            "Time of a request",
+            ["route"],
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self.batch = Histogram(
+            "transformers4recsys_batch_sessions", "Sessions answered together", buckets=SESSIONS, registry=self.registry
+        )
+        self.sessions = Counter("transformers4recsys_sessions", "Sessions answered", registry=self.registry)
+        self.unknown = Counter(
+            "transformers4recsys_unknown_items", "Given items that the model does not know", registry=self.registry
+        )
+        self.reloads = Counter("transformers4recsys_reloads", "Models taken over", registry=self.registry)
+        self.model = Gauge(
+            "transformers4recsys_model",
+            "1 for the model that answers, by its last day",
+            ["day"],
+            registry=self.registry,
+        )
+
+    def set_model(self, day: str) -> None:
+        self.model.clear()
+        self.model.labels(day=day).set(1)
+
+    def page(self) -> bytes:
+        """Give all numbers in Prometheus' text format."""
+        return generate_latest(self.registry)
