@@ -24,6 +24,7 @@ from transformers4recsys.data.readers.protocol import Reader
 from transformers4recsys.data.readers.pyarrow import DayReader
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.build import ModelSettings, build_model, unused_encoder_settings
+from transformers4recsys.model.growth import GrowthSettings
 from transformers4recsys.model.next_item import NextItemModel
 from transformers4recsys.reporting import wandb_runs
 from transformers4recsys.reporting.attention import AttentionFiles, AttentionSettings
@@ -48,7 +49,7 @@ from transformers4recsys.training.incremental import DayReaders, Incremental, Pr
 from transformers4recsys.training.inside_day import StopRequest
 from transformers4recsys.training.launch import LaunchSettings
 from transformers4recsys.training.memory import keep_freed_memory
-from transformers4recsys.training.resume import goes_on_in_place, load, open_resumed, writer_of
+from transformers4recsys.training.resume import goes_on_in_place, load, load_grown, open_resumed, writer_of
 from transformers4recsys.training.sharding import shard
 from transformers4recsys.training.sparse_gradients import ItemUpdates, choose_gradients
 from transformers4recsys.training.trainer import RecSysTrainer, Schedule
@@ -75,6 +76,7 @@ class TrainingSettings:
     protocol: Protocol = part(Protocol)
     evaluation: Evaluation = part(Evaluation)
     item_updates: ItemUpdates = part(ItemUpdates)
+    growth: GrowthSettings = part(GrowthSettings)
     launch: LaunchSettings = part(LaunchSettings)
     output: OutputSettings = part(OutputSettings)
     predictions: PredictionSettings = part(PredictionSettings)
@@ -140,7 +142,7 @@ def _train_in(
     callbacks = [bar, *loggers, *_optional_callbacks(training, output_dir), stop]
     trainer = _trainer_of(model, arguments, training, callbacks)
     if resumed:
-        load(trainer, resumed)
+        load(trainer, resumed, training.growth, data_path=settings.data.days.data_path or "")
     elif arguments.do_train:
         trainer.create_optimizer()
     # From here on an earlier run is touched: all that can fail was tried.
@@ -208,8 +210,8 @@ def _model_of(settings: TrainSettings, schema: Schema, arguments: TrainingArgume
     for name in unused_encoder_settings(model.encoder, of_model, wants_attentions=wants_attentions):
         log.warning("`%s` has no effect here: the encoder %s does not use it", name, of_model.choice.name)
     if run_to_start_from:
-        saved = RunFolder.open(run_to_start_from)
-        checkpoint.load_weights(model, saved.weights(), where=saved.path)
+        data_path = settings.data.days.data_path or ""
+        load_grown(model, RunFolder.open(run_to_start_from), settings.training.growth, data_path=data_path)
     choose_gradients(model, settings.training.item_updates, arguments)
     return model
 

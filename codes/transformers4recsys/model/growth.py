@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import pyarrow as pa
 import torch
 from torch import Tensor
 
 from transformers4recsys.settings import check, setting
 
 ITEM_COUNTS = "item_counts"
+# Weights with a row for each id; whatever else differs in size is another model.
+TABLES = ("features.tables.", "scorer.table", "scorer.item_bias", ITEM_COUNTS)
 POLICIES = ("mean", "features", "random")
 
 
@@ -43,7 +46,7 @@ def grown_weights(
     counts_R = saved.get(ITEM_COUNTS)
     grown = dict(saved)
     for name, table_R in saved.items():
-        if has_more_rows(own.get(name), table_R):
+        if name in own and has_more_rows(name, own[name], table_R):
             # A table whose rows are items is told by its length; what never occurred has not been trained.
             is_of_items = counts_R is not None and len(table_R) == len(counts_R)
             is_known_R = counts_R > 0 if is_of_items and counts_R is not None else torch.arange(len(table_R)) > 0
@@ -51,9 +54,10 @@ def grown_weights(
     return grown
 
 
-def has_more_rows(own: Tensor | None, saved: Tensor) -> bool:
-    """Say whether `own` is the same kind of table with more rows."""
-    return own is not None and own.ndim > 0 and own.shape[1:] == saved.shape[1:] and len(own) > len(saved)
+def has_more_rows(name: str, own: Tensor, saved: Tensor) -> bool:
+    """Say whether the weights of this name are a table of ids, and `own` is the same one with more rows."""
+    is_table = name.startswith(TABLES) and own.ndim > 0 and own.shape[1:] == saved.shape[1:]
+    return is_table and own.shape[0] > saved.shape[0]
 
 
 def with_zero_rows(values: Tensor, num_rows: int) -> Tensor:
@@ -95,3 +99,18 @@ def _means_by_group(rows: Tensor, group: Tensor, num_groups: int) -> tuple[Tenso
     sums_G = rows.new_zeros(max(num_groups, 1), *rows.shape[1:]).index_add_(0, group, rows)
     sizes_G = torch.bincount(group, minlength=max(num_groups, 1))
     return sums_G / sizes_G.clamp(min=1).view(-1, *[1] * (rows.ndim - 1)), sizes_G
+
+
+def groups_of(item_table: pa.Table, num_items: int) -> list[Tensor]:
+    """Number the values of each column of the item table but ids and measures, (num_items,) each; -1 where unknown."""
+    ids = torch.tensor(item_table.column("id").to_pylist())
+    groups = []
+    for name in item_table.column_names:
+        kind = item_table.schema.field(name).type
+        if name in ("raw", "id") or pa.types.is_floating(kind) or pa.types.is_temporal(kind):
+            continue
+        codes = item_table.column(name).combine_chunks().dictionary_encode().indices.fill_null(-1)
+        group_V = torch.full((num_items,), -1)
+        group_V[ids] = torch.tensor(codes.to_pylist())
+        groups.append(group_V)
+    return groups
