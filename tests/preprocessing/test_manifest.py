@@ -35,11 +35,16 @@ def test_other_settings_are_an_error_that_names_them(tmp_path, recipe):
 
 def test_a_setting_younger_than_the_output_had_its_default(tmp_path, recipe):
     manifest = open_manifest(tmp_path, recipe())
-    del manifest.settings["column_names"]
+    del manifest.settings["event_types"]
     manifest.write(tmp_path)
     open_manifest(tmp_path, recipe())
-    with pytest.raises(InputError, match=r"column_names was \[\], is \['a'\]"):
-        open_manifest(tmp_path, recipe(column_names=["a"]))
+    with pytest.raises(InputError, match=r"event_types was \[\], is \['a'\]"):
+        open_manifest(tmp_path, recipe(event_type_column="type", event_types=["a"]))
+
+
+def test_how_files_are_read_and_what_is_allowed_may_change(tmp_path, recipe):
+    open_manifest(tmp_path, recipe()).write(tmp_path)
+    open_manifest(tmp_path, recipe(separator=";", encoding="cp1252", allow_empty_days=True))
 
 
 def test_a_broken_manifest_is_an_error(tmp_path, recipe):
@@ -49,9 +54,9 @@ def test_a_broken_manifest_is_an_error(tmp_path, recipe):
 
 
 def test_too_few_days_to_fit_are_an_error(tmp_path, recipe):
-    with pytest.raises(InputError, match="--fit_days 3: the first log must hold as many days, it holds 2"):
+    with pytest.raises(InputError, match="`fit_days` 3: the first log must hold as many days, it holds 2"):
         open_manifest(tmp_path, recipe()).choose_fitted_days([1, 2], recipe(fit_days=3))
-    with pytest.raises(InputError, match="--fit_days 3: the first log must hold as many hours, it holds 2"):
+    with pytest.raises(InputError, match="`fit_days` 3: the first log must hold as many hours, it holds 2"):
         open_manifest(tmp_path, recipe()).choose_fitted_days([1, 2], recipe(fit_days=3, time_unit="hour"))
 
 

@@ -53,9 +53,21 @@ def test_two_kinds_are_an_error(logs, tmp_path):
         raw_files(logs, output=tmp_path / "out")
 
 
-def test_output_inside_the_input_is_an_error(logs):
+@pytest.mark.parametrize("output", [".", "deep", "deep/days", "new"])
+def test_an_output_inside_the_input_folder_is_an_error(logs, output):
+    with pytest.raises(InputError, match="lies in the input folder"):
+        raw_files(logs, output=logs / output)
+
+
+def test_a_file_of_the_output_is_no_input(logs):
     with pytest.raises(InputError, match="lies in the output folder"):
-        raw_files(logs, output=logs / "deep")
+        raw_files(f"{logs}/deep/*.PARQUET", output=logs / "deep")
+
+
+@pytest.mark.parametrize("pattern", ["../*.parquet", "/etc/*", "a/../../b"])
+def test_a_pattern_does_not_lead_out_of_the_input(logs, tmp_path, pattern):
+    with pytest.raises(InputError, match="`files` .* leads out of the input"):
+        raw_files(logs, output=tmp_path / "out", pattern=pattern)
 
 
 def test_a_pattern_for_folders_chooses_by_name(logs, tmp_path):

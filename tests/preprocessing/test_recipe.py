@@ -43,39 +43,52 @@ def test_past_sessions_need_a_user():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"item_column": None}, "--item_column is not given"),
-        ({"time_column": None}, "--time_column is not given"),
-        ({"session_column": None}, "give --session_column, or --user_column"),
-        ({"item_column": 3}, "--item_column 3: expected the name"),
-        ({"event_types": ["view"]}, "--event_types needs --event_type_column"),
-        ({"drop_repeats": "some"}, "--drop_repeats 'some': allowed are consecutive, all, none"),
-        ({"time_unit": "week"}, "--time_unit 'week': allowed are day, hour"),
-        ({"epoch_unit": "min"}, "--epoch_unit 'min': allowed are s, ms, us, ns"),
-        ({"session_length_max": 1}, "--session_length_max 1: must be a whole number of at least 2"),
-        ({"session_length_max": 2.5}, "--session_length_max 2.5: must be a whole number"),
-        ({"session_gap_minutes": 0}, "--session_gap_minutes 0: must be a number of at least 1"),
-        ({"fit_days": "x"}, "--fit_days 'x': must be a whole number"),
-        ({"file_format": "xml"}, "--file_format 'xml': allowed are csv, json, parquet"),
-        ({"separator": 3}, "--separator 3: expected text"),
-        ({"split": "random"}, "--split 'random': allowed are days, leave_one_out, time, given"),
-        ({"split": "given"}, "--split given and --split_column"),
-        ({"split_column": "part"}, "--split given and --split_column"),
-        ({"split": "time", "valid_from": "2024-01-01"}, "--valid_from and --test_from go together"),
-        ({"valid_from": "2024-01-01", "test_from": "2024-01-02"}, "--valid_from and --test_from go together"),
-        ({"k_core": 5}, "--k_core counts the events of all days"),
-        ({"neg_samples": -1}, "--neg_samples -1: must be a whole number of at least 0"),
-        ({"neg_samples": 2, "neg_strategy": "random"}, "--neg_strategy 'random': allowed are uniform, recency"),
-        ({"neg_samples": 2, "neg_window_days": 0.5}, "--neg_window_days 0.5: must be a whole number of at least 1"),
-        ({"neg_samples": 2, "neg_decay": 0}, "--neg_decay 0: must be a number above 0 and up to 1"),
-        ({"neg_samples": 2, "neg_strategy": "recency", "neg_decay": 1.5}, "--neg_decay 1.5: must be a number above 0"),
-        ({"neg_strategy": "recency"}, "--neg_strategy is about negative columns; give --neg_samples"),
-        ({"neg_samples": 2, "split": "time"}, "--neg_samples draws from the days before a session's"),
-        ({"split": "time", "time_unit": "hour"}, "--split time makes no files of hours"),
-        ({"split": "time", "time_column": None, "order_column": "n"}, "--time_column is not given"),
+        ({"item_column": None}, "`item_column` is not given"),
+        ({"time_column": None}, "`time_column` is not given"),
+        ({"session_column": None}, "give `session_column`, or `user_column`"),
+        ({"item_column": 3}, "`item_column` 3: expected the name"),
+        ({"event_types": ["view"]}, "`event_types` needs `event_type_column`"),
+        ({"drop_repeats": "some"}, "`drop_repeats` 'some': allowed are consecutive, all, none"),
+        ({"time_unit": "week"}, "`time_unit` 'week': allowed are day, hour"),
+        ({"epoch_unit": "min"}, "`epoch_unit` 'min': allowed are s, ms, us, ns"),
+        ({"session_length_max": 1}, "`session_length_max` 1: must be a whole number of at least 2"),
+        ({"session_length_max": 2.5}, "`session_length_max` 2.5: must be a whole number"),
+        ({"session_gap_minutes": 0}, "`session_gap_minutes` 0: must be a number of at least 1"),
+        ({"fit_days": "x"}, "`fit_days` 'x': must be a whole number"),
+        ({"file_format": "xml"}, "`file_format` 'xml': allowed are csv, json, parquet"),
+        ({"separator": 3}, "`separator` 3: expected text"),
+        ({"split": "random"}, "`split` 'random': allowed are days, leave_one_out, time, given"),
+        ({"split": "given"}, "`split` given and `split_column`"),
+        ({"split_column": "part"}, "`split` given and `split_column`"),
+        ({"split": "time", "valid_from": "2024-01-01"}, "`valid_from` and `test_from` go together"),
+        ({"valid_from": "2024-01-01", "test_from": "2024-01-02"}, "`valid_from` and `test_from` go together"),
+        ({"k_core": 5}, "`k_core` counts the events of all days"),
+        ({"neg_samples": -1}, "`neg_samples` -1: must be a whole number of at least 0"),
+        ({"neg_samples": 2, "neg_strategy": "random"}, "`neg_strategy` 'random': allowed are uniform, recency"),
+        ({"neg_samples": 2, "neg_window_days": 0.5}, "`neg_window_days` 0.5: must be a whole number of at least 1"),
+        ({"neg_samples": 2, "neg_decay": 0}, "`neg_decay` 0: must be a number above 0 and up to 1"),
+        ({"neg_samples": 2, "neg_strategy": "recency", "neg_decay": 1.5}, "`neg_decay` 1.5: must be a number above 0"),
+        ({"neg_strategy": "recency"}, "`neg_strategy` is about negative columns; give `neg_samples`"),
+        ({"neg_samples": 2, "split": "time"}, "`neg_samples` draws from the days before a session's"),
+        ({"split": "time", "time_unit": "hour"}, "`split` time makes no files of hours"),
+        ({"split": "time", "time_column": None, "order_column": "n"}, "`time_column` is not given"),
         ({"names": {"item": "x"}}, "names: 'item' is not an output column; there are item_id"),
         ({"names": {"item_id": "event_time"}}, "two output columns are called 'event_time'"),
         ({"categorical_columns": ["event_time"]}, "column 'event_time': this name is taken"),
         ({"categorical_columns": ["category"], "category_column": "kind"}, "column 'category': this name is taken"),
+        ({"categorical_columns": ["../x"]}, "column '../x' cannot name a file of the output"),
+        ({"categorical_columns": ["a/b"]}, "give it another name by `names`, such as {'a/b': a_b}"),
+        ({"names": {"item_id": "..\\x"}}, "cannot name a file of the output"),
+        ({"names": {"item_id": ".hidden"}}, "cannot name a file of the output"),
+        ({"categorical_columns": ["brand", "Brand"]}, "two output columns are called 'brand'"),
+        ({"separator": "\n"}, "`separator` '.n': give one to four characters"),
+        ({"quote": "''"}, "`quote` \"''\": give one character, or none"),
+        ({"separator": '"', "quote": '"'}, "holds the `quote`"),
+        ({"encoding": "cp9999"}, "`encoding` 'cp9999' is unknown"),
+        ({"encoding": "hex"}, "`encoding` 'hex' is unknown"),
+        ({"decimal": ";"}, "`decimal` ';': allowed are ., ,"),
+        ({"bad_lines": "drop"}, "`bad_lines` 'drop': allowed are refuse, skip"),
+        ({"column_names": ["a", "A"]}, "`column_names`: 'a' is there twice"),
         ({"numeric_columns": ["_time"]}, "column '_time': this name is taken"),
     ],
 )
@@ -99,6 +112,20 @@ def test_a_file_that_cannot_be_used_is_an_error(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(InputError, match=message):
         read_recipe(path)
+
+
+def test_numbers_that_yaml_takes_for_text_are_numbers(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        "item_column: product\ntime_column: time\nsession_column: visit\nspare_ids: 1e-1\nseparator: '\\t'\n"
+    )
+    recipe = read_recipe(path)
+    assert (recipe.spare_ids, recipe.separator) == (0.1, "\t")
+
+
+def test_a_column_whose_name_leaves_the_folder_can_be_given_another(tmp_path):
+    recipe = Recipe(**LEAST, categorical_columns=["../x"], names={"../x": "x"})
+    assert recipe.output_name("../x") == "x"
 
 
 def test_a_file_that_is_not_there_is_an_error(tmp_path):

@@ -219,9 +219,12 @@ def test_events_after_the_last_midnight_do_not_come_twice(write_log, tmp_path, r
     assert preprocess(log, tmp_path / "days", chosen, **SMALL)["days"] == []
 
 
-def test_a_day_without_a_session_of_two_items_has_empty_files(write_log, day_file, tmp_path, recipe):
+def test_a_day_without_a_session_of_two_items_has_empty_files_if_that_is_allowed(write_log, day_file, tmp_path, recipe):
     rows = [("a", "01-06 10:00:00", 1), ("b", "01-05 10:00:00", 1), ("b", "01-05 10:01:00", 2)]
-    preprocess(write_log(rows), tmp_path / "days", recipe(), **SMALL)
+    with pytest.raises(InputError, match=r"the files of 2024-01-06 would be empty.*`allow_empty_days`"):
+        preprocess(write_log(rows), tmp_path / "days", recipe(), **SMALL)
+    assert not list((tmp_path / "days").glob("session*"))
+    preprocess(write_log(rows), tmp_path / "days", recipe(allow_empty_days=True), **SMALL)
     assert [len(day_file(day)) for day in ("2024-01-05", "2024-01-06")] == [1, 0]
 
 

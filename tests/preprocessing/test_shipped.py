@@ -152,7 +152,7 @@ def test_a_name_or_a_path_leads_to_the_file(tmp_path, monkeypatch):
 
 def test_an_unknown_name_is_an_error_that_lists_those_there_are():
     with pytest.raises(
-        InputError, match="--recipe yoochose: .* did you mean yoochoose.* adressa, .*diginetica, .*rees46"
+        InputError, match="`recipe` yoochose: .* did you mean yoochoose.* adressa, .*diginetica, .*rees46"
     ):
         read_recipe("yoochose")
 

@@ -55,7 +55,7 @@ def test_moves_that_a_killed_call_left_are_finished(tmp_path):
 
 def test_an_output_that_is_a_file_is_an_error(tmp_path):
     (tmp_path / "days").touch()
-    with pytest.raises(InputError, match="--output .*days: "), staging.staged(tmp_path / "days"):
+    with pytest.raises(InputError, match="`output` .*days: "), staging.staged(tmp_path / "days"):
         pass
 
 

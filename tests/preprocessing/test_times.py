@@ -14,7 +14,7 @@ MIDNIGHT = 1_570_060_800_000
 def read(database, table, values, kind=None, **settings):
     made = table({"time": kind} if kind else None, time=values)
     settings = {"time_format": None, "epoch_unit": None} | settings
-    column = times.milliseconds(made["time"], flag="--time_column time", **settings)
+    column = times.milliseconds(made["time"], where="`time_column` time", **settings)
     return [row["time"] for row in database.rows(made.select(time=column))]
 
 
@@ -51,6 +51,30 @@ def test_fractions_of_seconds_and_numbers_as_text(database, table):
     assert read(database, table, ["1570060800", "x"], epoch_unit="s") == [MIDNIGHT, None]
 
 
+@pytest.mark.parametrize("moment", ["00:00:07.277", "00:00:07.9995", "00:00:07.999999"])
+def test_one_time_is_one_number_whatever_its_type(database, table, moment):
+    time = dt.datetime.fromisoformat(f"2019-10-03T{moment}+00:00")
+    microseconds = (time - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1)
+    seconds = f"{microseconds // 10**6}.{microseconds % 10**6:06}"
+    found = [
+        read(database, table, [time.replace(tzinfo=None)]),
+        read(database, table, [time.isoformat()]),
+        read(database, table, [time.isoformat(" ")], time_format="%Y-%m-%d %H:%M:%S.%f%z"),
+        read(database, table, [float(seconds)], pa.float64()),
+        read(database, table, [seconds], epoch_unit="s"),
+        read(database, table, [f" {microseconds}"], epoch_unit="us"),
+        read(database, table, [f"{microseconds}000"], epoch_unit="ns"),
+        read(database, table, [microseconds * 1000], pa.int64(), epoch_unit="ns"),
+        read(database, table, [microseconds / 1000], pa.float64(), epoch_unit="ms"),
+    ]
+    assert found == [[microseconds // 1000]] * len(found)
+
+
+def test_a_number_too_large_for_a_time_is_none(database, table):
+    assert read(database, table, [2**62], pa.int64()) == [None]
+    assert read(database, table, [1e300, float("inf")], pa.float64()) == [None, None]
+
+
 @pytest.mark.parametrize("kind", [pa.timestamp("us"), pa.timestamp("ns"), pa.timestamp("s"), pa.timestamp("us", "UTC")])
 def test_timestamps(database, table, kind):
     moment = dt.datetime(2019, 10, 3, 0, 0, 7, tzinfo=dt.UTC if kind.tz else None)
@@ -73,9 +97,9 @@ def test_dates(database, table):
 @pytest.mark.parametrize(
     ("kind", "flags"),
     [
-        ("timestamp", ["--time_format %d", "--epoch_unit ms"]),
-        ("int64", ["--time_format %d"]),
-        ("string", ["--time_format %d"]),
+        ("timestamp", ["`time_format` %d", "`epoch_unit` ms"]),
+        ("int64", ["`time_format` %d"]),
+        ("string", ["`time_format` %d"]),
     ],
 )
 def test_settings_without_effect_are_named(kind, flags):
@@ -84,7 +108,7 @@ def test_settings_without_effect_are_named(kind, flags):
 
 
 def test_another_type_is_an_error(database, table):
-    with pytest.raises(InputError, match="--time_column time is of type boolean"):
+    with pytest.raises(InputError, match="`time_column` time is of type boolean"):
         read(database, table, [True])
 
 

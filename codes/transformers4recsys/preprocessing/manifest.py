@@ -14,7 +14,7 @@ from transformers4recsys.day_format import MANIFEST_FILE
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import times
 from transformers4recsys.preprocessing.engines.protocol import Database
-from transformers4recsys.preprocessing.recipe import Recipe
+from transformers4recsys.preprocessing.recipe import OF_A_CALL, Recipe
 from transformers4recsys.preprocessing.steps.features import Number, Standardizer, fitted
 
 # Names that older files have in the place of those of today.
@@ -55,7 +55,7 @@ class Manifest:
         """Take the first of the days; raise InputError if there are too few."""
         if len(days) < recipe.fit_days:
             raise InputError(
-                f"--fit_days {recipe.fit_days}: the first log must hold as many {recipe.time_unit}s, "
+                f"`fit_days` {recipe.fit_days}: the first log must hold as many {recipe.time_unit}s, "
                 f"it holds {len(days)}"
             )
         self.fitted_days = [times.label(day, recipe.time_unit) for day in days[: recipe.fit_days]]
@@ -86,18 +86,18 @@ def open_manifest(output: Path, recipe: Recipe) -> Manifest:
     try:
         manifest = Manifest(**_renamed(json.loads(path.read_text(encoding="utf-8"))))
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} cannot be read ({error}); give an --output of its own") from error
+        raise InputError(f"{path} cannot be read ({error}); give an `output` of its own") from error
     # A setting that is younger than the output had no effect there.
     before = json.loads(json.dumps(recipe.defaults())) | manifest.settings
     changed = [
         f"{name} was {before.get(name)!r}, is {value!r}"
         for name, value in settings.items()
-        if before.get(name) != value
+        if before.get(name) != value and name not in OF_A_CALL
     ]
     if changed:
         raise InputError(
-            f"--output {output} has days made with other settings: {'; '.join(changed)}; "
-            "give the same settings again, or another --output"
+            f"`output` {output} has days made with other settings: {'; '.join(changed)}; "
+            "give the same settings again, or another `output`"
         )
     return manifest
 

@@ -100,7 +100,7 @@ class Pipeline:
         check_plan(self.recipe)
 
     def add_days(self, events: ir.Table, num_events: int) -> Added:
-        """Turn clean events into the files of their days."""
+        """Turn clean events, which are kept as Kept.EVENTS, into the files of their days."""
         with progress_bar("reading, ids, sessions", total=3) as advance:
             found = self._identified(events, advance)
         added = Added()
@@ -144,8 +144,7 @@ class Pipeline:
         """Give each event the numbers of its values and of its session."""
         database, recipe = self.database, self.recipe
         if recipe.gap_minutes is not None:
-            events = sessions.with_start(events, recipe.gap_minutes)
-        events = database.keep(Kept.EVENTS, events)
+            events = database.keep(Kept.EVENTS, sessions.with_start(events, recipe.gap_minutes))
         if recipe.k_core:
             events = splits.in_core(events, database, recipe.k_core)
         if recipe.split_column:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -12,6 +13,8 @@ import yaml
 from transformers4recsys.day_format import TIME_UNITS
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import shipped
+from transformers4recsys.preprocessing.dialect import NO_QUOTE
+from transformers4recsys.preprocessing.text_files import is_encoding
 from transformers4recsys.settings import names_of, nearest, only_in_files, pick, setting
 
 CHOICES = {
@@ -21,6 +24,8 @@ CHOICES = {
     "file_format": ("csv", "json", "parquet"),
     "split": ("days", "leave_one_out", "time", "given"),
     "neg_strategy": ("uniform", "recency", "recent_popularity", "session_cooccurrence"),
+    "decimal": (".", ","),
+    "bad_lines": ("refuse", "skip"),
 }
 LEAST = {
     "session_gap_minutes": 1,
@@ -32,7 +37,12 @@ LEAST = {
     "neg_samples": 0,
     "neg_window_days": 1,
 }
-LISTS = ("column_names", "categorical_columns", "numeric_columns", "event_types")
+LISTS = ("column_names", "categorical_columns", "numeric_columns", "event_types", "missing_values")
+# How files are read, and what is let pass: they may change from call to call.
+OF_A_CALL = (
+    *("files", "file_format", "separator", "quote", "encoding", "decimal", "column_names", "bad_lines"),
+    *("allow_shared_sessions", "allow_long_sessions", "allow_outlying_times", "allow_empty_days"),
+)
 NEGATIVES = ("neg_strategy", "neg_window_days", "neg_decay")
 ITEM, CATEGORY, PRICE = "item_id", "category", "price"
 
@@ -49,6 +59,17 @@ class Recipe:
         None, "what the files are; without it, their names say so", choices=CHOICES["file_format"]
     )
     separator: str | None = setting(None, "what separates CSV columns; found out without it")
+    quote: str | None = setting(None, "what encloses CSV values, one character, or none; found out without it")
+    encoding: str | None = setting(
+        None, "encoding of CSV and JSON, such as cp1252 [that of the file's mark, else utf-8]"
+    )
+    decimal: str = setting(".", "decimal sign of numbers in text", choices=CHOICES["decimal"])
+    bad_lines: str = setting(
+        "refuse", "broken lines of CSV and JSON are refused, or skipped and counted", choices=CHOICES["bad_lines"]
+    )
+    missing_values: tuple[str, ...] = setting(
+        ("NULL", "\\N"), "text that stands for a missing value, as empty text always does"
+    )
     column_names: tuple[str, ...] = setting((), "names of the columns of CSV files that have no header")
     item_column: str | None = setting(None, "raw column of the item id")
     time_column: str | None = setting(None, "raw column of the time: timestamp, date, text, or a number since 1970")
@@ -108,72 +129,93 @@ class Recipe:
     )
     neg_window_days: int = setting(7, "days before the session's day that negatives are drawn from")
     neg_decay: float = setting(0.8, "what a click's weight is multiplied by a day later; says nothing to uniform")
+    allow_shared_sessions: bool = setting(False, "take session ids that several users have for one session each")
+    allow_long_sessions: bool = setting(False, "take sessions that last longer than a day")
+    allow_outlying_times: bool = setting(False, "take events later than now, and days far from all others")
+    allow_empty_days: bool = setting(False, "write days on which no session has two events")
     names: Mapping[str, str] = only_in_files(dict)
 
     def __post_init__(self) -> None:
         for name in LISTS:
             object.__setattr__(self, name, tuple(str(value) for value in getattr(self, name)))
+        if self.separator == r"\t":
+            object.__setattr__(self, "separator", "\t")
         self._check_columns()
+        self._check_text()
         self._check_values()
         self._check_split()
         self._check_negatives()
         self._check_names()
 
     def _check_columns(self) -> None:
-        for name in ("files", "separator"):
+        for name in ("files", "separator", "quote", "encoding"):
             value = getattr(self, name)
             if value is not None and (type(value) is not str or not value):
-                raise InputError(f"--{name} {value!r}: expected text")
+                raise InputError(f"`{name}` {value!r}: expected text")
         for item in fields(self):
             column = getattr(self, item.name)
             if item.name.endswith("_column") and column is not None and type(column) is not str:
-                raise InputError(f"--{item.name} {column!r}: expected the name of a raw column")
+                raise InputError(f"`{item.name}` {column!r}: expected the name of a raw column")
         may_lack_time = self.split in ("leave_one_out", "given") and self.order_column
         for name in ("item_column", *(() if may_lack_time else ("time_column",))):
             if not getattr(self, name):
-                raise InputError(f"--{name} is not given; name the raw column, by the flag or in the recipe")
+                raise InputError(f"`{name}` is not given; name the raw column, by the flag or in the recipe")
         if not self.session_column and not self.user_column:
-            raise InputError("give --session_column, or --user_column to cut sessions where a user pauses")
+            raise InputError("give `session_column`, or `user_column` to cut sessions where a user pauses")
         if self.event_types and not self.event_type_column:
-            raise InputError("--event_types needs --event_type_column, the raw column that holds the type")
+            raise InputError("`event_types` needs `event_type_column`, the raw column that holds the type")
+
+    def _check_text(self) -> None:
+        if self.quote is not None and len(self.quote) != 1 and self.quote != NO_QUOTE:
+            raise InputError(f"`quote` {self.quote!r}: give one character, or {NO_QUOTE}")
+        if self.separator is not None and (set(self.separator) & {"\n", "\r"} or len(self.separator) > 4):
+            raise InputError(f"`separator` {self.separator!r}: give one to four characters without a line end")
+        if self.separator is not None and self.quote is not None and self.quote in self.separator:
+            raise InputError(f"`separator` {self.separator!r} holds the `quote` {self.quote!r}; they must differ")
+        if self.encoding is not None and not is_encoding(self.encoding):
+            raise InputError(f"`encoding` {self.encoding!r} is unknown; allowed are utf-8, cp1252, utf-16 and the like")
+        names = [name.lower() for name in self.column_names]
+        twice = [name for name in self.column_names if names.count(name.lower()) > 1]
+        if twice:
+            raise InputError(f"`column_names`: {twice[0]!r} is there twice; give each column its own name")
 
     def _check_values(self) -> None:
         for name, allowed in CHOICES.items():
             value = getattr(self, name)
             if value not in (*allowed, getattr(Recipe, name)):
-                raise InputError(f"--{name} {value!r}: allowed are {', '.join(allowed)}")
+                raise InputError(f"`{name}` {value!r}: allowed are {', '.join(allowed)}")
         for name, least in LEAST.items():
             value, default = getattr(self, name), getattr(Recipe, name)
             kinds = (int,) if type(default) is int else (int, float)
             if value != default and not (type(value) in kinds and value >= least):
                 whole = "a whole number" if kinds == (int,) else "a number"
-                raise InputError(f"--{name} {value!r}: must be {whole} of at least {least}")
+                raise InputError(f"`{name}` {value!r}: must be {whole} of at least {least}")
 
     def _check_split(self) -> None:
         if self.split != "given" and self.split_column or self.split == "given" and not self.split_column:
             raise InputError(
-                "--split given and --split_column, the raw column that says train, valid or test, go together"
+                "`split` given and `split_column`, the raw column that says train, valid or test, go together"
             )
         if (
             self.split != "time"
             and (self.valid_from or self.test_from)
             or bool(self.valid_from) != bool(self.test_from)
         ):
-            raise InputError("--valid_from and --test_from go together, and with --split time")
+            raise InputError("`valid_from` and `test_from` go together, and with `split` time")
         if not self.is_split and self.k_core:
-            raise InputError("--k_core counts the events of all days, so it would look ahead; it needs another --split")
+            raise InputError("`k_core` counts the events of all days, so it would look ahead; it needs another `split`")
         if self.is_split and self.time_unit != "day":
-            raise InputError(f"--split {self.split} makes no files of hours; give --time_unit day")
+            raise InputError(f"`split` {self.split} makes no files of hours; give `time_unit` day")
 
     def _check_negatives(self) -> None:
         given = [name for name in NEGATIVES if getattr(self, name) != getattr(Recipe, name)]
         if given and not self.neg_samples:
-            raise InputError(f"--{given[0]} is about negative columns; give --neg_samples, how many a position, too")
+            raise InputError(f"`{given[0]}` is about negative columns; give `neg_samples`, how many a position, too")
         if not (type(self.neg_decay) in (int, float) and 0 < self.neg_decay <= 1):
-            raise InputError(f"--neg_decay {self.neg_decay!r}: must be a number above 0 and up to 1")
+            raise InputError(f"`neg_decay` {self.neg_decay!r}: must be a number above 0 and up to 1")
         if self.is_split and self.neg_samples:
             raise InputError(
-                f"--neg_samples draws from the days before a session's; --split {self.split} has no such days: leave "
+                f"`neg_samples` draws from the days before a session's; `split` {self.split} has no such days: leave "
                 "one of the two out"
             )
 
@@ -188,9 +230,16 @@ class Recipe:
             if name not in standard:
                 raise InputError(f"names: {name!r} is not an output column; there are {', '.join(standard)}")
         outputs = [self.output_name(name) for name in standard]
-        twice = [name for name in outputs if outputs.count(name) > 1]
+        lower = [str(name).lower() for name in outputs]
+        twice = [name for name in outputs if lower.count(str(name).lower()) > 1]
         if twice:
             raise InputError(f"names: two output columns are called {twice[0]!r}; give each its own name")
+        for name, output in zip(standard, outputs, strict=True):
+            if not is_safe_name(output):
+                raise InputError(
+                    f"column {output!r} cannot name a file of the output; give it another name by `names`, such as "
+                    f"{{{name!r}: {re.sub('[^0-9A-Za-z_-]+', '_', str(output)).strip('_') or 'column'}}}"
+                )
 
     @property
     def raw_columns(self) -> list[tuple[str, str]]:
@@ -244,6 +293,13 @@ class Recipe:
     def as_dict(self) -> dict[str, Any]:
         """Give every setting in the types of JSON."""
         return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+
+
+def is_safe_name(name: Any) -> bool:
+    """Whether a file can be called so, inside its folder."""
+    if type(name) is not str or not name.strip() or len(name.encode()) > 200 or name[0] == ".":
+        return False
+    return name.isprintable() and not set(name) & set("/\\")
 
 
 def read_recipe(path: str | Path | None = None, flags: Mapping[str, Any] | None = None) -> Recipe:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,17 @@ from ibis.expr import types as ir
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import raw_files as source
-from transformers4recsys.preprocessing import times
+from transformers4recsys.preprocessing import raw_log, times, told
+from transformers4recsys.preprocessing.engines.protocol import Unreadable
 from transformers4recsys.preprocessing.engines.table import DatabaseChoice
 from transformers4recsys.preprocessing.manifest import Manifest, open_manifest
 from transformers4recsys.preprocessing.pipeline import Added, Pipeline
+from transformers4recsys.preprocessing.raw_log import RawLog
 from transformers4recsys.preprocessing.recipe import Recipe
 from transformers4recsys.preprocessing.report import contents as report
 from transformers4recsys.preprocessing.staging import finish, only_call, scratch, staged
-from transformers4recsys.preprocessing.steps import events
-from transformers4recsys.terminal import counted
+from transformers4recsys.preprocessing.steps import audit, events, plausibility
+from transformers4recsys.preprocessing.tables import Kept
 
 log = logging.getLogger(__name__)
 
@@ -47,10 +50,10 @@ def preprocess(
     chosen = DatabaseChoice(engine, memory_limit=memory_limit, threads=threads, spark_master=spark_master)
     temp_directory = Path(temp_directory).expanduser() if temp_directory else None
     if temp_directory and not temp_directory.is_dir():
-        raise InputError(f"--temp_directory {temp_directory} is not a folder; make it, or leave the flag out")
+        raise InputError(f"`temp_directory` {temp_directory} is not a folder; make it, or leave the setting out")
     days = [
         times.day_number(day, recipe.time_unit, flag=flag) if day else None
-        for day, flag in ((start_date, "--start_date"), (end_date, "--end_date"))
+        for day, flag in ((start_date, "`start_date`"), (end_date, "`end_date`"))
     ]
     kind, files = source.raw_files(input, output=output, pattern=recipe.files, file_format=recipe.file_format)
     with only_call(output):
@@ -75,59 +78,60 @@ def _written(
     manifest = open_manifest(output, recipe)
     if recipe.is_split and manifest.days:
         raise InputError(
-            f"--output {output} holds a split already, and no day can be added to it; give another --output"
+            f"`output` {output} holds a split already, and no day can be added to it; give another `output`"
         )
     with staged(output) as folder, scratch(output, scratch_folder) as spill:
         database = chosen.open(spill)
         try:
             pipeline = Pipeline(database, recipe, manifest, output, folder)
-            return _add(pipeline, kind, files, first_day=days[0], last_day=days[1])
+            raw = raw_log.opened(kind, files, recipe, spill / "raw")
+            try:
+                return _add(pipeline, raw, first_day=days[0], last_day=days[1])
+            except Unreadable as error:
+                raise raw.explained(error) from error
         finally:
             database.close()
 
 
-def _add(
-    pipeline: Pipeline, kind: str, files: list[str], *, first_day: int | None, last_day: int | None
-) -> dict[str, Any]:
-    recipe, manifest = pipeline.recipe, pipeline.manifest
-    raw = _raw_table(pipeline, kind, files)
-    table = events.with_reason(
-        events.standard_columns(raw, recipe),
-        recipe,
-        written_before=manifest.written_before(recipe),
-        first_day=first_day,
-        last_day=last_day,
-    )
+def _add(pipeline: Pipeline, log_files: RawLog, *, first_day: int | None, last_day: int | None) -> dict[str, Any]:
+    recipe, manifest, database = pipeline.recipe, pipeline.manifest, pipeline.database
+    raw = log_files.table(database)
+    bounds = {"first_day": first_day, "last_day": last_day, "written_before": manifest.written_before(recipe)}
+    mark = partial(events.with_reason, recipe=recipe, **bounds)
     _warn_of_time_settings(raw, recipe)
-    audit = events.audit(pipeline.database, raw, recipe, table)
+    found = audit.audit(database, log_files, raw, recipe, mark)
     if not manifest.days:
-        _settle_time_of_day(manifest, recipe, has_time_of_day=audit.has_time_of_day)
-    added = pipeline.add_days(events.without_reason(table), audit.kept) if audit.kept else Added()
+        _settle_time_of_day(manifest, recipe, has_time_of_day=found.has_time_of_day)
+    added, checks = Added(), {}
+    if found.kept:
+        table = events.standard_columns(raw, recipe, parse_time=database.parse_time)
+        kept = database.keep(Kept.EVENTS, events.without_reason(mark(table)))
+        checks = plausibility.check(database, kept, recipe, _events_of_days(manifest))
+        added = pipeline.add_days(kept, found.kept)
     call = {
-        "input": files,
-        "events_read": audit.read,
-        "events_dropped": {reason: count for reason, count in (audit.dropped | added.dropped).items() if count},
+        "input": [file.name for file in log_files.files],
+        "events_read": found.read,
+        "events_dropped": {reason: count for reason, count in (found.dropped | added.dropped).items() if count},
         "events_written": sum(day["events"] for day in added.days.values()),
-        "events_without_price": audit.without_price,
+        "events_without_price": found.without_price,
+        "checks": checks,
         "days": sorted(added.days),
     }
     if not added.days:
-        log.info("nothing new: the %d events belong to days and sessions that are written already", audit.read)
+        log.info("nothing new: the %d events belong to days and sessions that are written already", found.read)
         return call
+    sessions_of_day = {day: counts["sessions"] for day, counts in added.days.items()}
+    plausibility.check_empty(sessions_of_day, recipe, told.dropped(call, recipe))
     manifest.days |= added.days
     manifest.calls.append(call)
-    manifest.last_time = max(manifest.last_time, audit.last_time)
+    manifest.last_time = max(manifest.last_time, found.last_time)
     manifest.write(pipeline.folder)
-    of_files = counted(len(added.days), recipe.time_unit)
-    log.info("%d of %s are in the sessions of %s", call["events_written"], counted(audit.read, "event"), of_files)
+    told.tell(call, recipe)
     return call
 
 
-def _raw_table(pipeline: Pipeline, kind: str, files: list[str]) -> ir.Table:
-    recipe = pipeline.recipe
-    of_json = sorted({column for _, column in recipe.raw_columns})
-    names = of_json if kind == "json" else recipe.column_names
-    return pipeline.database.read(kind, files, separator=recipe.separator, column_names=names)
+def _events_of_days(manifest: Manifest) -> dict[str, int]:
+    return {day: counts["events"] for day, counts in manifest.days.items()}
 
 
 def _warn_of_time_settings(raw: ir.Table, recipe: Recipe) -> None:
@@ -146,4 +150,4 @@ def _settle_time_of_day(manifest: Manifest, recipe: Recipe, *, has_time_of_day: 
             recipe.time_column,
         )
         if not recipe.order_column:
-            log.warning("without times of day and without --order_column, a session's events are ordered by item")
+            log.warning("without times of day and without `order_column`, a session's events are ordered by item")

@@ -33,4 +33,4 @@ def path_of(recipe: str | Path) -> Path:
     near = difflib.get_close_matches(path.name, names(), n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     there = ", ".join(names()) or f"none, as there is no folder {PACKAGE / 'datasets'}"
-    raise InputError(f"--recipe {recipe}: no recipe has this name; {hint}There are: {there}. Or give a YAML file")
+    raise InputError(f"`recipe` {recipe}: no recipe has this name; {hint}There are: {there}. Or give a YAML file")

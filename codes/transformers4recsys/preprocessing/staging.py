@@ -31,7 +31,7 @@ def only_call(output: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise InputError(f"--output {output}: another call is writing to it; wait until it has ended") from error
+            raise InputError(f"`output` {output}: another call is writing to it; wait until it has ended") from error
         yield
 
 
@@ -70,7 +70,7 @@ def scratch(output: Path, parent: Path) -> Iterator[Path]:
     try:
         folder.mkdir(mode=0o700)
     except OSError as error:
-        raise InputError(f"{folder} cannot be made: {error.strerror or error}; see --temp_directory") from error
+        raise InputError(f"{folder} cannot be made: {error.strerror or error}; see `temp_directory`") from error
     try:
         yield folder
     finally:
@@ -96,4 +96,4 @@ def finish(output: Path) -> None:
 
 
 def _no_folder(output: Path, error: OSError) -> InputError:
-    return InputError(f"--output {output}: {error.strerror or error}; give a folder that can be written to")
+    return InputError(f"`output` {output}: {error.strerror or error}; give a folder that can be written to")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import ibis
@@ -14,24 +15,53 @@ from transformers4recsys.errors import InputError
 MILLISECONDS = {name: unit.milliseconds for name, unit in TIME_UNITS.items()}
 # The first of January 2000, for logs that have an order and no time, and for the files of a split.
 NO_TIME = 946_684_800_000
-EPOCH_UNITS = {"s": 1000, "ms": 1, "us": 1 / 1000, "ns": 1 / 1_000_000}
+NANOSECONDS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
+ParseTime = Callable[[ir.StringColumn, str], ir.TimestampColumn]
 
 
-def milliseconds(column: ir.Column, *, flag: str, time_format: str | None, epoch_unit: str | None) -> ir.IntegerColumn:
-    """Read a raw time column of any type; null where a value is missing or does not parse."""
-    kind = column.type()
+def milliseconds(
+    column: ir.Column, *, where: str, time_format: str | None, epoch_unit: str | None, parse: ParseTime | None = None
+) -> ir.IntegerColumn:
+    """Read a raw time column of any type; null where a value is missing or does not parse.
+
+    One time is one number, whatever its type: what is finer than a millisecond is cut off. `parse` reads text of a
+    `time_format`; as Ibis does without it, which raises an error on other text.
+    """
+    kind, unit = column.type(), epoch_unit or "s"
     if kind.is_string() and epoch_unit:
-        column, kind = column.try_cast("int64"), dt.int64
+        # A whole number of nanoseconds has more digits than a float.
+        whole = column.re_search(r"^\s*[+-]?\d+\s*$")
+        of_whole = _of_whole(whole.ifelse(column, ibis.null("string")).try_cast("int64"), unit)
+        of_float = _of_float(whole.ifelse(ibis.null("string"), column).try_cast("float64"), unit)
+        return ibis.coalesce(of_whole, of_float)
+    if kind.is_string() and time_format:
+        return of_timestamp((parse or ir.StringColumn.as_timestamp)(column, time_format).cast("timestamp"))
     if kind.is_string():
-        column = column.as_timestamp(time_format) if time_format else column.try_cast("timestamp('UTC')")
-    if kind.is_string() or kind.is_date() or kind.is_timestamp():
+        return of_timestamp(column.try_cast("timestamp('UTC')").cast("timestamp"))
+    if kind.is_date() or kind.is_timestamp():
         return of_timestamp(column.cast("timestamp"))
     if kind.is_integer():
-        factor = EPOCH_UNITS[epoch_unit or "s"]
-        return column.cast("int64") * factor if factor >= 1 else column.cast("int64") // round(1 / factor)
-    if kind.is_floating():
-        return (column * EPOCH_UNITS[epoch_unit or "s"]).round().cast("int64")
-    raise InputError(f"{flag} is of type {kind}; allowed are timestamps, dates, text, or numbers since 1970")
+        return _of_whole(column.cast("int64"), unit)
+    if kind.is_floating() or kind.is_decimal():
+        return _of_float(column.cast("float64"), unit)
+    raise InputError(f"{where} is of type {kind}; allowed are timestamps, dates, text, or numbers since 1970")
+
+
+def _of_whole(column: ir.IntegerColumn, unit: str) -> ir.IntegerColumn:
+    per_millisecond = NANOSECONDS["ms"] // NANOSECONDS[unit]
+    if per_millisecond:
+        return column // per_millisecond
+    factor = NANOSECONDS[unit] // NANOSECONDS["ms"]
+    # A number too large for a time is none.
+    return column.between(-(2**62) // factor, 2**62 // factor).ifelse(column, ibis.null("int64")) * factor
+
+
+def _of_float(column: ir.FloatingColumn, unit: str) -> ir.IntegerColumn:
+    """Round to microseconds, as finely as a float has times of today, before the rest is cut off."""
+    factor = NANOSECONDS[unit] / NANOSECONDS["us"]
+    # A number too large for a time, infinity and NaN are none.
+    is_time = column.abs() * factor < 2.0**62
+    return (is_time.ifelse(column, ibis.null("float64")) * factor).round().cast("int64") // 1000
 
 
 def without_effect(kind: dt.DataType, *, time_format: str | None, epoch_unit: str | None) -> list[str]:
@@ -39,10 +69,10 @@ def without_effect(kind: dt.DataType, *, time_format: str | None, epoch_unit: st
     is_text = kind.is_string()
     has_effect = {
         "time_format": is_text and not epoch_unit,
-        "epoch_unit": is_text or kind.is_integer() or kind.is_floating(),
+        "epoch_unit": is_text or kind.is_numeric(),
     }
     given = {"time_format": time_format, "epoch_unit": epoch_unit}
-    return [f"--{name} {value}" for name, value in given.items() if value and not has_effect[name]]
+    return [f"`{name}` {value}" for name, value in given.items() if value and not has_effect[name]]
 
 
 def of_timestamp(column: ir.TimestampColumn) -> ir.IntegerColumn:

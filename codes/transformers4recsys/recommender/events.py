@@ -17,6 +17,7 @@ from ibis.expr import types as ir
 from transformers4recsys.data.parquet.ragged import read_ragged
 from transformers4recsys.day_format import HISTORY_PREFIX
 from transformers4recsys.errors import InputError
+from transformers4recsys.preprocessing import raw_log
 from transformers4recsys.preprocessing.engines.duckdb import DuckDB
 from transformers4recsys.preprocessing.engines.protocol import Database
 from transformers4recsys.preprocessing.manifest import Manifest
@@ -32,7 +33,7 @@ from transformers4recsys.recommender.run_steps import RunSteps
 SESSIONS_AT_A_TIME = 4_096
 # Orders events that neither times nor an order column of their own do.
 PLACE = "place in the file"
-OpenRaw = Callable[[Database, Recipe], ir.Table]
+OpenRaw = Callable[[Database, Recipe, Path], ir.Table]
 
 
 @dataclass(frozen=True)
@@ -71,17 +72,11 @@ class EventReader:
 
     def opened_table(self, events: pa.Table) -> AbstractContextManager[EventSessions]:
         """Read the events of a table."""
-        return self.opened(lambda database, recipe: database.keep("raw", ibis.memtable(events)))
+        return self.opened(lambda database, recipe, folder: database.keep("raw", ibis.memtable(events)))
 
     def opened_files(self, kind: str, files: Sequence[str]) -> AbstractContextManager[EventSessions]:
         """Read the events of files of one kind: parquet, csv, or json (lines)."""
-
-        def read(database: Database, recipe: Recipe) -> ir.Table:
-            of_json = sorted({column for _, column in recipe.raw_columns})
-            names = of_json if kind == "json" else recipe.column_names
-            return database.read(kind, files, separator=recipe.separator, column_names=names)
-
-        return self.opened(read)
+        return self.opened(lambda database, recipe, folder: raw_log.opened(kind, files, recipe, folder).table(database))
 
     @contextmanager
     def opened(self, open_raw: OpenRaw) -> Iterator[EventSessions]:
@@ -89,7 +84,7 @@ class EventReader:
         with TemporaryDirectory(prefix="transformers4recsys-") as folder:
             database = DuckDB(Path(folder), memory_limit=self._memory_limit, threads=self._threads)
             try:
-                yield self._sessions(database, open_raw(database, self._recipe))
+                yield self._sessions(database, open_raw(database, self._recipe, Path(folder) / "raw"))
             finally:
                 database.close()
 

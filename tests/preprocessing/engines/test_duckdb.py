@@ -7,14 +7,19 @@ import pyarrow.parquet as pq
 import pytest
 
 from transformers4recsys.errors import InputError
+from transformers4recsys.preprocessing.dialect import FILE, Dialect
 from transformers4recsys.preprocessing.engines import duckdb as duckdb_engine
 from transformers4recsys.preprocessing.engines.duckdb import DuckDB
-from transformers4recsys.preprocessing.engines.protocol import lists_by_sorting
+from transformers4recsys.preprocessing.engines.protocol import Unreadable, lists_by_sorting
+
+
+def csv_dialect(*columns, separator=",", has_header=True):
+    return Dialect(separator, '"', columns, has_header)
 
 
 def test_csv_ids_stay_text_and_empty_cells_are_missing(database, tmp_path):
     (tmp_path / "a.csv").write_text("visit,product\n007,\n7,é\n", encoding="utf-8")
-    read = database.read("csv", [str(tmp_path / "a.csv")])
+    read = database.read("csv", [str(tmp_path / "a.csv")], dialect=csv_dialect("visit", "product"))
     assert database.rows(read.order_by("visit")) == [{"visit": "007", "product": None}, {"visit": "7", "product": "é"}]
 
 
@@ -22,21 +27,23 @@ def test_csv_may_have_no_header_and_a_separator_of_its_own(database, tmp_path):
     for number in (1, 2):
         (tmp_path / f"{number}.dat").write_text(f"{number}::01::978300760\n")
     files = [str(tmp_path / f"{number}.dat") for number in (1, 2)]
-    read = database.read("csv", files, separator="::", column_names=["user", "movie", "time"])
+    dialect = csv_dialect("user", "movie", "time", separator="::", has_header=False)
+    read = database.read("csv", files, dialect=dialect, has_file=True)
     assert database.rows(read.order_by("user")) == [
-        {"user": str(number), "movie": "01", "time": "978300760"} for number in (1, 2)
+        {"user": str(number), "movie": "01", "time": "978300760", FILE: files[number - 1]} for number in (1, 2)
     ]
 
 
-def test_more_names_than_columns_are_an_error(database, tmp_path):
-    (tmp_path / "a.csv").write_text("1,2\n3,4\n")
-    with pytest.raises(InputError, match="check --separator and --column_names"):
-        database.rows(database.read("csv", [str(tmp_path / "a.csv")], separator="::", column_names=["a", "b", "c"]))
+def test_a_row_of_too_few_columns_is_an_error_with_file_and_line(database, tmp_path):
+    (tmp_path / "a.csv").write_text("1,2,3\n3,4\n")
+    read = database.read("csv", [str(tmp_path / "a.csv")], dialect=csv_dialect("a", "b", "c", has_header=False))
+    with pytest.raises(Unreadable, match=r"a\.csv.*Line: 2"):
+        database.rows(read.select("a"))
 
 
 def test_json_lines_give_the_columns_asked_for_as_text(database, tmp_path):
     (tmp_path / "a.jsonl").write_text('{"n": 12345678901234567890, "more": [1]}\n{"id": "x", "n": null}\n')
-    read = database.read("json", [str(tmp_path / "a.jsonl")], column_names=["id", "n"])
+    read = database.read("json", [str(tmp_path / "a.jsonl")], columns=["id", "n"])
     assert database.rows(read.order_by("id")) == [{"id": "x", "n": None}, {"id": None, "n": "12345678901234567890"}]
 
 
@@ -146,7 +153,7 @@ def test_a_file_that_is_no_parquet_is_named(database, tmp_path):
 
 
 def test_a_memory_limit_that_is_none_is_an_error(tmp_path):
-    with pytest.raises(InputError, match="--memory_limit 'much': expected a size"):
+    with pytest.raises(InputError, match="`memory_limit` 'much': expected a size"):
         DuckDB(tmp_path, memory_limit="much")
 
 

@@ -94,7 +94,7 @@ def test_pauses_make_sessions_and_there_is_no_past(tmp_path, shop, random_log, w
 @pytest.mark.parametrize("strategy", CHOICES["neg_strategy"])
 def test_negatives(tmp_path, recipe, random_log, write_events, strategy):
     log = [row for seed in range(3) for row in random_log(seed)]
-    drawing = recipe(neg_samples=3, neg_strategy=strategy, neg_window_days=2)
+    drawing = recipe(neg_samples=3, neg_strategy=strategy, neg_window_days=2, allow_long_sessions=True)
     both(tmp_path, write_events(log, tmp_path / "logs" / "a.parquet"), drawing)
     rows = contents(tmp_path / "spark")["session_start_date=2024-01-07-train.parquet"].to_pylist()
     assert all(any(row["_neg_item_id"]) for row in rows)
@@ -223,7 +223,7 @@ print([spark._session.conf.get(name) for name in names])
 
 def test_what_spark_submit_says_stays(tmp_path):
     submit = "--master local[1] --conf spark.sql.shuffle.partitions=3 pyspark-shell"
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "codes"), "PYSPARK_SUBMIT_ARGS": submit}
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3] / "codes"), "PYSPARK_SUBMIT_ARGS": submit}
     command = [sys.executable, "-c", STARTED, str(tmp_path)]
     ended = subprocess.run(command, env=env, check=True, capture_output=True, text=True)
     assert ended.stdout.strip() == "['local[1]', '3', 'false']"

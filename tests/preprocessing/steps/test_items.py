@@ -92,7 +92,7 @@ def test_items_that_an_older_version_did_not_write_down_have_their_ids_alone(tmp
     preprocess(first_day, tmp_path / "days", recipe(**SETTINGS), **SMALL)
     (tmp_path / "days" / "items.parquet").unlink()
     log = write_log([("c", f"01-06 10:0{i}:00", "mug", "bar", 7.0, "BARN", 1.0) for i in (1, 2)], *COLUMNS)
-    preprocess(log, tmp_path / "days", recipe(**SETTINGS), **SMALL)
+    preprocess(log, tmp_path / "days", recipe(**SETTINGS, allow_empty_days=True), **SMALL)
     mug = {"raw": "mug", "id": 2, "group": "bar", "brand": "BARN", "eur": 7.0, "weight": 1.0}
     assert rows(tmp_path) == [CUP | {"group": None, "brand": None, "eur": None}, mug]
 

@@ -45,7 +45,17 @@ def drawn(write_log, recipe, tmp_path, day_file):
 def test_negatives_are_different_items_of_the_window_and_none_of_the_session(
     tmp_path, shop, random_log, write_events, day_file, strategy
 ):
-    chosen = read_recipe(None, vars(shop) | {"neg_samples": 3, "neg_strategy": strategy, "neg_window_days": 2})
+    chosen = read_recipe(
+        None,
+        vars(shop)
+        | {
+            "neg_samples": 3,
+            "neg_strategy": strategy,
+            "neg_window_days": 2,
+            "allow_shared_sessions": True,
+            "allow_long_sessions": True,
+        },
+    )
     log = [row for seed in range(4) for row in random_log(seed)]
     preprocess(write_events(log, tmp_path / "logs" / "log.parquet"), tmp_path / "days", chosen, **SMALL)
     num_late = 0

@@ -139,7 +139,9 @@ def test_without_published_validation_a_sixteenth_of_the_training_sequences_is_t
 
 def test_a_part_of_another_name_is_an_error(split):
     columns = {"part": ["train", "dev"], "session": [1, 1], "order": [0, 1], "item": [1, 2]}
-    with pytest.raises(InputError, match="column part holds 'dev'; allowed are train, valid, test"):
+    with pytest.raises(
+        InputError, match="row 2: column part holds 'dev', which is not a split; allowed are train, valid, test"
+    ):
         split(columns, session_column="session", order_column="order", split="given", split_column="part")
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ import ibis
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from ibis.expr import datatypes as dt
 from ibis.expr import types as ir
 
 from transformers4recsys.day_format import TRAIN
 from transformers4recsys.errors import InputError
-from transformers4recsys.preprocessing.engines.protocol import parts, split_lists
+from transformers4recsys.preprocessing.dialect import FILE, Dialect
+from transformers4recsys.preprocessing.engines.protocol import Unreadable, parts, split_lists
 from transformers4recsys.preprocessing.steps import sessions
 
 BATCH_SIZE = 500_000
@@ -33,15 +36,22 @@ FAILURES = (
 )
 
 
+@ibis.udf.scalar.builtin
+def try_strptime(text: str, time_format: str) -> dt.timestamp:  # type: ignore[empty-body]
+    """Read text as a time of a format, with null where it is none, by the database's own function."""
+
+
 class DuckDB:
     """An `protocol.Database` on DuckDB."""
 
     keeps_order = True
     events_at_a_time = 2_000_000
+    parse_time = staticmethod(lambda text, time_format: try_strptime(text, time_format))
 
     def __init__(self, folder: Path, *, memory_limit: str = "3GB", threads: int = 0) -> None:
         """Open a database in `folder`, which also takes what does not fit in memory; threads 0: one a core."""
         self._kept: dict[str, ir.Table] = {}
+        self._numbers = count()
         with _explained():
             # A database in memory spills to the disk as well, and spends no time on compression as one in a file does.
             self._ibis = ibis.duckdb.connect(temp_directory=str(folder / "spill"))
@@ -60,26 +70,34 @@ class DuckDB:
             try:
                 self._ibis.con.execute(f"SET memory_limit = '{memory_limit}'")
             except duckdb.Error as error:
-                raise InputError(f"--memory_limit {memory_limit!r}: expected a size such as 3GB or 500MB") from error
+                raise InputError(f"`memory_limit` {memory_limit!r}: expected a size such as 3GB or 500MB") from error
 
     def read(
-        self, kind: str, files: Sequence[str], *, separator: str | None = None, column_names: Sequence[str] = ()
+        self,
+        kind: str,
+        files: Sequence[str],
+        *,
+        columns: Sequence[str] = (),
+        dialect: Dialect | None = None,
+        has_file: bool = False,
     ) -> ir.Table:
-        """Open raw files as one table; values of CSV and JSON stay text, so that 007 stays an id of its own.
-
-        `column_names` are those of CSV files without a header, or those to read from JSON lines.
-        """
-        names = list(column_names)
-        header = {"header": False, "names": names} if names else {"header": True, "union_by_name": True}
-        of_csv = {"all_varchar": True, **header, **({"delim": separator} if separator else {})}
-        of_json = {"columns": dict.fromkeys(names, "VARCHAR"), "format": "newline_delimited"}
-        readers = {
-            "csv": partial(self._ibis.read_csv, **of_csv),
-            "json": partial(self._ibis.read_json, **of_json),
-            "parquet": partial(self._ibis.read_parquet, union_by_name=True),
-        }
+        """Open files as one table; values of CSV and JSON stay text, so that 007 stays an id of its own."""
+        names, what = "*", []
+        if dialect:
+            names, what = _of_csv(dialect)
+            names += f", {FILE}" if has_file else ""
+        elif kind == "json":
+            kinds = ", ".join(f"{_quoted(name)}: 'VARCHAR'" for name in columns)
+            what = [f"columns = {{{kinds}}}", "format = 'newline_delimited'"]
+        elif kind == "parquet":
+            what = ["union_by_name = true"]
+        what += [f"filename = '{FILE}'"] if has_file else []
+        paths = ", ".join(map(_quoted, parts(files) if kind == "parquet" else files))
+        view = f"read {next(self._numbers)}"
+        query = f"SELECT {names} FROM read_{kind}({', '.join([f'[{paths}]', *what])})"
         with _explained():
-            return readers[kind](parts(files) if kind == "parquet" else list(files))
+            self._ibis.con.execute(f'CREATE VIEW "{view}" AS {query}')
+            return self._ibis.table(view)
 
     def keep(self, name: str, table: ir.Table) -> ir.Table:
         """Compute a table now, and keep it under `name` until the end or until it is kept anew."""
@@ -175,6 +193,23 @@ def _concatenated(*batches: pa.RecordBatch) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([column.combine_chunks() for column in table.columns], schema=table.schema)
 
 
+def _of_csv(dialect: Dialect) -> tuple[str, list[str]]:
+    """Give the columns to select, and how a file of this dialect is read, with nothing left to be found out."""
+    # Numbered, as DuckDB takes names that differ in capitals for the same.
+    kinds = ", ".join(f"'c{number}': 'VARCHAR'" for number in range(len(dialect.columns)))
+    names = ", ".join(f"c{number} AS {_name(name)}" for number, name in enumerate(dialect.columns))
+    what = {
+        "auto_detect": "false",
+        "header": str(dialect.has_header).lower(),
+        "columns": f"{{{kinds}}}",
+        "delim": _quoted(dialect.separator),
+        "quote": _quoted(dialect.quote),
+        "escape": _quoted(dialect.quote),
+        "strict_mode": "true",
+    }
+    return names, [f"{name} = {value}" for name, value in what.items()]
+
+
 @contextmanager
 def _explained() -> Iterator[None]:
     try:
@@ -182,17 +217,22 @@ def _explained() -> Iterator[None]:
     except FAILURES as error:
         line = _first_line(error)
         if "Out of Memory" in line:
-            raise InputError(f"out of memory: {line}; raise --memory_limit, or free space on the disk") from error
-        hint = "; check --separator and --column_names" if "sniffing" in line else ""
-        raise InputError(f"a file cannot be read or written: {line}{hint}") from error
+            raise InputError(f"out of memory: {line}; raise `memory_limit`, or free space on the disk") from error
+        file = re.search(r"^ *file = (.*)$", str(error), re.MULTILINE)
+        where = f" {file[1]}" if file else ""
+        raise Unreadable(f"a file cannot be read or written:{where} {line}") from error
+
+
+def _quoted(text: str | Path) -> str:
+    return "'" + str(text).replace("'", "''") + "'"
+
+
+def _name(column: str) -> str:
+    return '"' + column.replace('"', '""') + '"'
 
 
 def _copy(cursor: duckdb.DuckDBPyConnection, path: Path, query: str) -> None:
     cursor.execute(f"COPY ({query}) TO {_quoted(path)} (FORMAT PARQUET)")
-
-
-def _quoted(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
 
 
 def _first_line(error: Exception) -> str:

@@ -10,7 +10,14 @@ import ibis
 from ibis.expr import types as ir
 
 from transformers4recsys.day_format import HISTORY_PREFIX
+from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing.columns import AT, LENGTH, ROW, Expression, column
+from transformers4recsys.preprocessing.dialect import Dialect
+from transformers4recsys.preprocessing.times import ParseTime
+
+
+class Unreadable(InputError):
+    """A file that a database cannot read; the text is the database's own."""
 
 
 class Database(Protocol):
@@ -20,13 +27,22 @@ class Database(Protocol):
     keeps_order: bool
     # Days are processed together up to about this number of events.
     events_at_a_time: int
+    # Reads text as a time of a format, null where it is none; None where the database has no such function.
+    parse_time: ParseTime | None
 
     def read(
-        self, kind: str, files: Sequence[str], *, separator: str | None = None, column_names: Sequence[str] = ()
+        self,
+        kind: str,
+        files: Sequence[str],
+        *,
+        columns: Sequence[str] = (),
+        dialect: Dialect | None = None,
+        has_file: bool = False,
     ) -> ir.Table:
-        """Open raw files (or folders of parquet parts) as one table; values of CSV and JSON stay text.
+        """Open files (or folders of parquet parts) as one table; values of CSV and JSON stay text.
 
-        `column_names` are those of CSV files without a header, or those to read from JSON lines.
+        CSV files, in UTF-8, are all of one dialect; `columns` are those to read of JSON lines. With `has_file`, FILE
+        says which file a row is from. A row that is not as all others is an Unreadable, at the latest when it is read.
         """
         ...
 

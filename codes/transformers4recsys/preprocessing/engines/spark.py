@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial, reduce
+from functools import reduce
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from ibis.expr import types as ir
 from transformers4recsys.day_format import TRAIN
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing.columns import HALF, ROW
-from transformers4recsys.preprocessing.engines.protocol import lists_by_sorting, parts
+from transformers4recsys.preprocessing.dialect import FILE, Dialect
+from transformers4recsys.preprocessing.engines.protocol import Unreadable, lists_by_sorting, parts
 from transformers4recsys.preprocessing.steps import sessions
 
 INSTALL = "pip install 'transformers4recsys[spark]', and Java 17 (apt-get install openjdk-17-jre-headless)"
@@ -27,7 +28,6 @@ DEFAULTS = {
     # Files that jobs exchange are deleted only after Java collects its garbage.
     "spark.cleaner.periodicGC.interval": "5min",
 }
-SEPARATORS = ",\t;|"
 # Conditions of Spark's errors that are about the input, and what to do about them.
 OF_INPUT = {
     "FAILED_READ_FILE": "",
@@ -35,7 +35,7 @@ OF_INPUT = {
     "CANNOT_READ": "",
     "UNABLE_TO_INFER_SCHEMA": "",
     "CAST_INVALID_INPUT": "",
-    "MALFORMED_": "; mend the row, or check --separator and --column_names",
+    "MALFORMED_": "",
     "CANNOT_MERGE": "; write the column with one type in all files",
     "PARQUET_TYPE_ILLEGAL": "; write the column with a type that Spark reads (times in microseconds)",
 }
@@ -47,6 +47,7 @@ class Spark:
     keeps_order = False
     # Few large jobs: Spark goes to the disk by itself where memory ends.
     events_at_a_time = 20_000_000
+    parse_time = None
 
     def __init__(self, folder: Path, *, master: str | None = None) -> None:
         """Start Spark on `master`, or where spark-submit says; an active session is taken as it is, and left so."""
@@ -56,7 +57,7 @@ class Spark:
             active = SparkSession.getActiveSession()
             self._session, self._is_own = (active or _started(SparkSession.builder, master)), not active
         except ImportError as error:
-            raise InputError(f"--engine spark: pyspark is not installed; {INSTALL}") from error
+            raise InputError(f"`engine` spark: pyspark is not installed; {INSTALL}") from error
         # A session of its own on the same Spark: settings and views do not show outside.
         self._session = self._session.newSession()
         self._session.conf.set("spark.sql.parquet.inferTimestampNTZ.enabled", "false")
@@ -68,21 +69,29 @@ class Spark:
         self._tables: dict[str, ir.Table] = {}
 
     def read(
-        self, kind: str, files: Sequence[str], *, separator: str | None = None, column_names: Sequence[str] = ()
+        self,
+        kind: str,
+        files: Sequence[str],
+        *,
+        columns: Sequence[str] = (),
+        dialect: Dialect | None = None,
+        has_file: bool = False,
     ) -> ir.Table:
-        """Open raw files as one table; values of CSV and JSON stay text, so that 007 stays an id of its own."""
-        names = list(column_names)
+        """Open files as one table; values of CSV and JSON stay text, so that 007 stays an id of its own."""
         readers = {
-            "csv": partial(_csv, self._session, separator=separator, names=names),
-            "json": partial(
-                self._session.read.schema(", ".join(f"`{name}` STRING" for name in names) or "none STRING").json,
-                mode="FAILFAST",
-            ),
-            "parquet": lambda paths: self._session.read.option("mergeSchema", True).parquet(*paths),
+            "csv": lambda path: _csv(self._session, path, dialect),
+            "json": lambda path: self._session.read.schema(_text_columns(columns)).json(path, mode="FAILFAST"),
+            "parquet": lambda *paths: self._session.read.option("mergeSchema", True).parquet(*paths),
         }
-        paths = [_uri(file) for file in (parts(files) if kind == "parquet" else files)]
+        paths = parts(files) if kind == "parquet" else list(files)
         with _explained():
-            return _view(self._ibis, readers[kind](paths), next(self._numbers))
+            if has_file:
+                frame = _one_by_one(readers[kind], paths)
+            elif kind == "parquet":
+                frame = readers[kind](*map(_uri, paths))
+            else:
+                frame = _one_by_one(readers[kind], paths).drop(FILE)
+            return _view(self._ibis, frame, next(self._numbers))
 
     def keep(self, name: str, table: ir.Table) -> ir.Table:
         """Compute a table now, and keep it under `name` until the end or until it is kept anew."""
@@ -173,30 +182,33 @@ def _uri(path: str | Path) -> str:
     return f"file://{Path(path).absolute()}"
 
 
-def _csv(session, files: list[str], *, separator: str | None, names: list[str]):
-    """Read each file by its own header; missing columns are null, as they are on DuckDB."""
-    frames = [
-        session.read.csv(
-            file,
-            sep=separator or _separator(session, file),
-            header=not names,
-            quote='"',
-            escape='"',
-            multiLine=True,
-            mode="FAILFAST",
-        )
-        for file in files
-    ]
-    if names and any(len(frame.columns) != len(names) for frame in frames):
-        raise InputError(f"--input: the files do not have {len(names)} columns; check --separator and --column_names")
-    frames = [frame.toDF(*names) if names else frame for frame in frames]
+def _one_by_one(reader: Callable[[str], Any], paths: Sequence[str]):
+    """Read each file by itself, so that FILE can say where a row is from; columns go by name."""
+    from pyspark.sql.functions import lit
+
+    frames = [reader(_uri(path)).withColumn(FILE, lit(path)) for path in paths]
     return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), frames)
 
 
-def _separator(session, file: str) -> str:
-    """Find what separates the columns of the first line most often."""
-    first = session.read.text(file).first()
-    return max(SEPARATORS, key=(first[0] if first else "").count)
+def _csv(session, file: str, dialect: Dialect | None):
+    """Read a file of a dialect, with nothing left to be found out."""
+    assert dialect is not None, "CSV is read by its dialect"
+    return session.read.schema(_text_columns(dialect.columns)).csv(
+        file,
+        sep=dialect.separator,
+        header=dialect.has_header,
+        quote=dialect.quote,
+        escape=dialect.quote or "\0",
+        multiLine=True,
+        mode="FAILFAST",
+        enforceSchema=True,
+    )
+
+
+def _text_columns(names: Sequence[str]):
+    from pyspark.sql.types import StringType, StructField, StructType
+
+    return StructType([StructField(name, StringType()) for name in names])
 
 
 def _started(builder, master: str | None):
@@ -216,9 +228,9 @@ def _started(builder, master: str | None):
         return session
     except (PySparkException, Py4JError) as error:
         if "JAVA_GATEWAY" in str(error):
-            raise InputError(f"--engine spark: Java does not start; {INSTALL}") from error
+            raise InputError(f"`engine` spark: Java does not start; {INSTALL}") from error
         raise InputError(
-            f"--spark_master {master or 'of spark-submit'}: {_first_line(error)}; give local[2] or a master's address"
+            f"`spark_master` {master or 'of spark-submit'}: {_first_line(error)}; give local[2] or a master's address"
         ) from error
 
 
@@ -257,7 +269,7 @@ def _explained() -> Iterator[None]:
             raise
         hint = next((hint for name, hint in OF_INPUT.items() if causes[-1][0].startswith(name)), "")
         lines = dict.fromkeys((causes[0][1].strip(), causes[-1][1].strip()))
-        raise InputError(f"a file cannot be read: {' '.join(lines)}{hint}") from error
+        raise Unreadable(f"a file cannot be read: {' '.join(lines)}{hint}") from error
 
 
 def _first_line(error: Exception) -> str:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import ibis
 from ibis.expr import types as ir
 
-from transformers4recsys.day_format import SPLITS
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import times
-from transformers4recsys.preprocessing.engines.protocol import Database
+from transformers4recsys.preprocessing.dialect import FILE
 from transformers4recsys.preprocessing.recipe import PRICE, Recipe
 
-YEAR_MILLISECONDS = 365.2425 * times.MILLISECONDS["day"]
 REASONS = (
     "other_event_type",
     "no_item",
@@ -27,42 +23,41 @@ REASONS = (
 )
 
 
-@dataclass(frozen=True)
-class Audit:
-    """What one pass over the raw rows found; `dropped` has a count a reason, `kept` is the rest."""
+def standard_columns(
+    raw: ir.Table,
+    recipe: Recipe,
+    *,
+    parse_time: times.ParseTime | None = None,
+    more: Mapping[str, ir.Value] | None = None,
+) -> ir.Table:
+    """Select the columns that the recipe names, times and numbers read, ids as they are, missing values null.
 
-    read: int
-    kept: int
-    dropped: Mapping[str, int]
-    has_time_of_day: bool
-    without_price: int
-    last_time: int
-
-
-def standard_columns(raw: ir.Table, recipe: Recipe) -> ir.Table:
-    """Select the columns that the recipe names, times and numbers read, ids as they are."""
+    `parse_time` reads times of a `time_format`, see `times.milliseconds`; `more` are columns to add.
+    """
     _check_columns(raw, recipe)
     session, user = recipe.session_column, recipe.user_column
     columns: dict[str, ir.Value] = {
-        "_time": _time(raw, recipe) if recipe.time_column else ibis.literal(times.NO_TIME, type="int64"),
-        "_key": _id(raw[session or user]),
+        "_time": (
+            time_of(raw, recipe, parse_time) if recipe.time_column else ibis.literal(times.NO_TIME, type="int64")
+        ),
+        "_key": _id(raw, session or user, recipe),
     }
     if recipe.split_column:
         # A session id may come in two parts, as another session.
-        columns["_part"] = raw[recipe.split_column].cast("string")
+        columns["_part"] = known(raw, recipe.split_column, recipe).cast("string")
         columns["_key"] = columns["_part"] + "-" + columns["_key"].cast("string")
     if user:
-        columns["_user"] = _id(raw[user])
+        columns["_user"] = _id(raw, user, recipe)
     if recipe.order_column:
-        order = raw[recipe.order_column]
-        columns["_order"] = _number(order) if order.type().is_string() else order
+        order = known(raw, recipe.order_column, recipe)
+        columns["_order"] = number_of(order, recipe) if order.type().is_string() else order
     if recipe.event_type_column:
-        columns["_type"] = raw[recipe.event_type_column].cast("string")
-    columns |= {name: _id(raw[column]) for name, column in recipe.categorical.items()}
-    columns |= {name: _number(raw[column]) for name, column in _numbers(recipe).items()}
+        columns["_type"] = known(raw, recipe.event_type_column, recipe).cast("string")
+    columns |= {name: _id(raw, column, recipe) for name, column in recipe.categorical.items()}
+    columns |= {name: number_of(known(raw, column, recipe), recipe) for name, column in numbers(recipe).items()}
     if PRICE in columns:
         columns[PRICE] = (columns[PRICE] >= 0).ifelse(columns[PRICE], ibis.null("float64"))
-    return raw.select(**columns)
+    return raw.select(**columns, **(more or {}))
 
 
 def with_reason(
@@ -95,107 +90,78 @@ def without_reason(table: ir.Table) -> ir.Table:
     return table.filter(table["_reason"].isnull()).drop("_reason", *({"_type"} & set(table.columns)))
 
 
-def audit(database: Database, raw: ir.Table, recipe: Recipe, table: ir.Table) -> Audit:
-    """Count the rows by reason; raise InputError on values that cannot be read and on an empty result."""
-    _check_readable(database, raw, recipe)
-    _check_parts(database, raw, recipe)
-    is_midnight = table["_time"] % times.MILLISECONDS["day"] == 0
-    groups = database.rows(
-        table.group_by("_reason").agg(
-            count=ibis._.count(),
-            first=table["_time"].min(),
-            last=table["_time"].max(),
-            timed=(~is_midnight).sum(),
-            without_price=table[PRICE].isnull().sum() if recipe.price_column else ibis.literal(0),
-        )
-    )
-    by_reason = {group["_reason"]: group for group in groups}
-    kept = by_reason.pop(None, None)
-    dropped = {reason: by_reason[reason]["count"] for reason in REASONS if reason in by_reason}
-    read = sum(group["count"] for group in groups)
-    if kept is None:
-        if "already_written" in dropped:
-            return Audit(read, 0, dropped, False, 0, 0)
-        causes = ", ".join(f"{reason} {count}" for reason, count in dropped.items()) or "there are no rows"
-        raise InputError(f"--input has no event that can be used ({read} rows read): {causes}")
-    _check_years(kept, recipe)
-    return Audit(read, kept["count"], dropped, bool(kept["timed"]), kept["without_price"], kept["last"])
-
-
 def check_type(name: str, new: ir.Column, old: ir.Column, path: str | Path) -> None:
     """Raise InputError if raw ids are of another type than on the days before."""
     kind, before = (column.type().copy(nullable=True) for column in (new, old))
     if kind != before:
-        raise InputError(f"--input: {name} is of type {kind}, but {before} on the days before ({path}); give one")
+        raise InputError(f"`input`: {name} is of type {kind}, but {before} on the days before ({path}); give one")
 
 
-def _check_columns(raw: ir.Table, recipe: Recipe) -> None:
-    missing = [f"--{name} {column}" for name, column in recipe.raw_columns if column not in raw.columns]
-    if missing:
-        raise InputError(f"--input has no such column: {', '.join(missing)}; there are {', '.join(raw.columns)}")
+def known(raw: ir.Table, column: str, recipe: Recipe) -> ir.Column:
+    """Give a raw column with null for what stands for a missing value: empty text, and the recipe's words."""
+    values = raw[column]
+    if not values.type().is_string():
+        return values
+    return values.strip().isin(["", *recipe.missing_values]).ifelse(ibis.null("string"), values)
 
 
-def _check_readable(database: Database, raw: ir.Table, recipe: Recipe) -> None:
-    """Raise InputError if a text value of the time column or of a number does not parse."""
-    names = [recipe.time_column, *_numbers(recipe).values(), recipe.order_column]
-    for name in filter(None, names):
-        column, is_time = raw[name], name == recipe.time_column
-        if not column.type().is_string():
-            continue
-        parsed = _time(raw, recipe) if is_time else _number(column)
-        bad = database.rows(raw.filter(column.notnull() & parsed.isnull()).select(value=column).limit(1))
-        if bad:
-            expected = "a time; give --time_format or --epoch_unit if it is one" if is_time else "a number"
-            raise InputError(f"--input: column {name} holds {bad[0]['value']!r}, which is not {expected}")
-
-
-def _check_parts(database: Database, raw: ir.Table, recipe: Recipe) -> None:
-    if not recipe.split_column:
-        return
-    part = raw[recipe.split_column].cast("string")
-    other = database.rows(raw.filter(~part.isin(SPLITS)).select(value=part).limit(1))
-    if other:
-        raise InputError(
-            f"--input: column {recipe.split_column} holds {other[0]['value']!r}; allowed are {', '.join(SPLITS)}"
-        )
-
-
-def _check_years(kept: Mapping[str, Any], recipe: Recipe) -> None:
-    first, last = (1970 + round(kept[name] / YEAR_MILLISECONDS) for name in ("first", "last"))
-    if first < 1980 or last > 2200:
-        raise InputError(
-            f"--time_column {recipe.time_column}: times reach from the year {first} to {last}; check --epoch_unit "
-            f"({recipe.epoch_unit or 's'}), or leave wrong rows out by --start_date and --end_date"
-        )
-
-
-def _time(raw: ir.Table, recipe: Recipe) -> ir.IntegerColumn:
+def time_of(raw: ir.Table, recipe: Recipe, parse: times.ParseTime | None = None) -> ir.IntegerColumn:
+    """Read the time column, as milliseconds."""
     return times.milliseconds(
-        raw[recipe.time_column],
-        flag=f"--time_column {recipe.time_column}",
+        known(raw, recipe.time_column or "", recipe),
+        where=f"`time_column` {recipe.time_column}",
         time_format=recipe.time_format,
         epoch_unit=recipe.epoch_unit,
+        parse=parse,
     )
 
 
-def _numbers(recipe: Recipe) -> dict[str, str]:
+def numbers(recipe: Recipe) -> dict[str, str]:
+    """Give the columns of numbers, by standard name."""
     price = {PRICE: recipe.price_column} if recipe.price_column else {}
     return price | {name: name for name in recipe.numeric_columns}
 
 
-def _id(column: ir.Column) -> ir.Column:
-    """Keep a raw id as it is, whole numbers at one width, a UUID as text; NaN, a missing one of pandas, is null."""
-    kind = column.type()
-    if kind.is_uuid():
-        # Day files hold it as text, with which later calls compare.
-        return column.cast("string")
-    if kind.is_floating():
-        return column.isnan().ifelse(ibis.null(kind), column)
-    return column.cast("int64") if kind.is_integer() and not kind.is_uint64() else column
-
-
-def _number(column: ir.Column) -> ir.FloatingColumn:
-    """Read a number as a double; null where it is missing, NaN or infinite."""
-    number = column.try_cast("float64") if column.type().is_string() else column.cast("float64")
+def number_of(column: ir.Column, recipe: Recipe) -> ir.FloatingColumn:
+    """Read a number as a double; null where it is missing, NaN or infinite, and where text is not a number."""
+    number = text_as_number(column, recipe) if column.type().is_string() else column.cast("float64")
     is_finite = ~(number.isnan() | number.isinf())
     return is_finite.ifelse(number, ibis.null("float64"))
+
+
+def text_as_number(column: ir.StringColumn, recipe: Recipe) -> ir.FloatingColumn:
+    """Read text as a double; null where it is none."""
+    # With a decimal comma, a point would be one between thousands: it is refused, not guessed.
+    text = column.replace(".", "?").replace(",", ".") if recipe.decimal == "," else column
+    return text.try_cast("float64")
+
+
+def ids(recipe: Recipe) -> dict[str, str]:
+    """Give the raw columns of ids, each once, and the setting that names it."""
+    names = ("session_column", "user_column", "item_column", "category_column", "categorical_columns")
+    return {column: setting for setting, column in reversed(recipe.raw_columns) if setting in names}
+
+
+def _check_columns(raw: ir.Table, recipe: Recipe) -> None:
+    missing = [f"`{name}` {column}" for name, column in recipe.raw_columns if column not in raw.columns]
+    if missing:
+        there = ", ".join(name for name in raw.columns if name != FILE)
+        hint = "" if recipe.column_names else "; a CSV file without a header needs `column_names`"
+        raise InputError(f"`input` has no such column: {', '.join(missing)}; there are {there}{hint}")
+
+
+def _id(raw: ir.Table, column: str, recipe: Recipe) -> ir.Column:
+    """Keep a raw id as it is, whole numbers at one width, a UUID as text; a float is refused."""
+    values = known(raw, column, recipe)
+    kind = values.type()
+    if kind.is_uuid():
+        # Day files hold it as text, with which later calls compare.
+        return values.cast("string")
+    if kind.is_floating() or kind.is_decimal() and kind.scale:
+        raise InputError(
+            f"`{ids(recipe)[column]}` {column} is of type {kind}, and an id is text or a whole number: floats merge "
+            "large ids; write whole numbers (in pandas, .astype('Int64') keeps gaps) or text"
+        )
+    if kind.is_decimal():
+        return values.cast("int64") if (kind.precision or 99) <= 18 else values.cast("string")
+    return values.cast("int64") if kind.is_integer() and not kind.is_uint64() else values

@@ -1,0 +1,55 @@
+"""What a call says of the events it has read: how many it kept, why it left out the others, and what it checked."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from transformers4recsys.preprocessing.recipe import Recipe
+from transformers4recsys.terminal import counted
+
+log = logging.getLogger(__name__)
+
+REASONS = {
+    "broken_line": "broken lines (`bad_lines` skip)",
+    "other_event_type": "of other event types (`event_types`)",
+    "no_item": "without an item",
+    "no_time": "without a time",
+    "no_session_or_user": "without a session or user",
+    "outside_start_and_end_date": "outside `start_date` and `end_date`",
+    "already_written": "of days written already",
+    "of_a_session_already_written": "of sessions written already",
+    "outside_the_core": "of rare items and users (`k_core`)",
+    "repeated_item": "that repeat {repeats} (`drop_repeats` none keeps them)",
+    "in_a_short_session": "in sessions of a single event",
+    "before_the_last_n": "before the last {longest} of their session (`session_length_max`)",
+}
+REPEATS = {"consecutive": "the item just before", "all": "an item of their session", "none": ""}
+
+
+def tell(call: Mapping[str, Any], recipe: Recipe) -> None:
+    """Say on the console what a call has done."""
+    read, written = call["events_read"], call["events_written"]
+    of_files = counted(len(call["days"]), recipe.time_unit)
+    log.info("%d of %s are in the sessions of %s", written, counted(read, "event"), of_files)
+    if call["events_dropped"]:
+        log.info("left out: %s", dropped(call, recipe))
+    checks = call["checks"]
+    if "sessions" in checks:
+        log.info(
+            "checked: of %d session ids, %d have several users, %d last longer than a day",
+            *(checks[name] for name in ("sessions", "sessions_with_several_users", "sessions_longer_than_a_day")),
+        )
+    if "first_time" in checks:
+        log.info(
+            "checked: times from %s to %s, %d events later than now, %d days far from all others",
+            *(checks[name] for name in ("first_time", "last_time", "events_later_than_now", "days_far_from_others")),
+        )
+
+
+def dropped(call: Mapping[str, Any], recipe: Recipe) -> str:
+    """List the reasons why events were left out, most events first."""
+    words = {"repeats": REPEATS[recipe.drop_repeats], "longest": recipe.session_length_max}
+    by_count = sorted(call["events_dropped"].items(), key=lambda reason: -reason[1])
+    return ", ".join(f"{count} {REASONS[reason].format(**words)}" for reason, count in by_count) or "none was left out"
