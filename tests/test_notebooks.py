@@ -26,7 +26,6 @@ def test_every_notebook_is_run_here():
     assert names == {"own_log_to_recommendations.ipynb", "new_encoder.ipynb"}
 
 
-@pytest.mark.xfail(reason="runs do not hold the recipe of their days yet")
 def test_own_log_to_recommendations(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = run("own_log_to_recommendations.ipynb")

@@ -23,7 +23,6 @@ WEIGHTS, CONFIG, SCHEMA, PROGRESS = "model.safetensors", "config.json", "schema.
 # Copied out of the folder of the day files, where `preprocess` made them.
 VOCABULARY, PREPROCESSING, ITEMS = VOCABULARY_FOLDER, MANIFEST_FILE, ITEMS_FILE
 COPIED = (PREPROCESSING, ITEMS, CATEGORY_PRICES_FILE)
-CATEGORY_PRICES = "category_prices.parquet"
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,9 @@ class RunFolder:
                 vocabularies={Path(n).stem: _read_table(snapshot, n) for n in snapshot.names_in(VOCABULARY)},
                 preprocessing=_read_json(snapshot, PREPROCESSING) if PREPROCESSING in snapshot else None,
                 item_table=_read_table(snapshot, ITEMS) if ITEMS in snapshot else None,
-                category_prices=_read_table(snapshot, CATEGORY_PRICES) if CATEGORY_PRICES in snapshot else None,
+                category_prices=_read_table(snapshot, CATEGORY_PRICES_FILE)
+                if CATEGORY_PRICES_FILE in snapshot
+                else None,
             )
         except (TypeError, KeyError, AttributeError) as error:
             raise InputError(f"{path} was written by another version of this program: {error}") from error
@@ -117,7 +118,7 @@ def schema_as_json(schema: Schema) -> dict[str, Any]:
 def copied_contents(data_path: str | Path) -> dict[str, Content]:
     """Collect what `preprocess` put beside the day files and using the model needs; nothing for other day files."""
     folder = Path(data_path).expanduser()
-    files = [folder / name for name in (PREPROCESSING, ITEMS, CATEGORY_PRICES)]
+    files = [folder / name for name in COPIED]
     files += sorted((folder / VOCABULARY).glob("*.parquet"))
     return {file.relative_to(folder).as_posix(): _bytes_of(file) for file in files if file.exists()}
 

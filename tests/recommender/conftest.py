@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import shutil
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -80,9 +79,6 @@ def train_on_shop(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         settings |= flags
         line = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
         assert cli.main(["train", *line]) == 0
-        shutil.copytree(days / "vocabulary", output / "vocabulary", dirs_exist_ok=True)
-        for name in ("preprocessing.json", "category_prices.parquet", "items.parquet"):
-            shutil.copy(days / name, output / name)
         return output
 
     return train

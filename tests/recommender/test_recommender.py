@@ -184,7 +184,7 @@ def test_a_session_that_is_not_a_list_is_refused(recommender):
 
 
 def test_what_cannot_be_loaded_is_said(tmp_path):
-    with pytest.raises(InputError, match="config.json"):
+    with pytest.raises(InputError, match="holds no finished day of a run"):
         Recommender.load(tmp_path)
 
 

@@ -1,11 +1,12 @@
-import json
+import shutil
+from dataclasses import replace
 
 import pytest
 import torch
 
 from transformers4recsys.errors import InputError
-from transformers4recsys.recommender.opened_run import RunFolder
 from transformers4recsys.recommender.saved_model import saved_model
+from transformers4recsys.run_folder import RunFolder
 
 
 def test_the_model_of_a_run_has_its_weights(run_train):
@@ -17,9 +18,15 @@ def test_the_model_of_a_run_has_its_weights(run_train):
 
 
 def test_weights_of_another_size_are_refused(run_train):
-    output = run_train(end_date="2019-10-02")
-    settings = json.loads((output / "config.json").read_text())
-    settings["model"]["d_model"] = 8
-    (output / "config.json").write_text(json.dumps(settings))
+    run = RunFolder.open(run_train(end_date="2019-10-02"))
+    settings = {**run.settings, "model": {**run.settings["model"], "d_model": 8}}
     with pytest.raises(InputError, match="do not fit"):
-        saved_model(RunFolder.open(output))
+        saved_model(replace(run, settings=settings))
+
+
+def test_a_run_that_began_with_another_one_needs_it_no_more(run_train, tmp_path):
+    first = run_train("first", end_date="2019-10-02")
+    second = run_train("second", end_date="2019-10-02", model_name_or_path=first)
+    shutil.rmtree(first)
+    run = RunFolder.open(second)
+    assert all(torch.equal(value, run.weights()[name]) for name, value in saved_model(run).state_dict().items())

@@ -24,6 +24,7 @@ from transformers4recsys.data.readers.protocol import Reader
 from transformers4recsys.data.readers.pyarrow import DayReader
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.build import ModelSettings, build_model, unused_encoder_settings
+from transformers4recsys.model.features import with_table_widths
 from transformers4recsys.model.growth import GrowthSettings
 from transformers4recsys.model.next_item import NextItemModel
 from transformers4recsys.reporting import wandb_runs
@@ -127,7 +128,6 @@ def _train_in(
 ) -> None:
     training, output_dir = settings.training, _output_dir(arguments)
     days, checked = _checked_days(settings, schema, does_train=arguments.do_train)
-    model = _model_of(settings, schema, arguments)
     of_run = {
         "settings": _sections(settings, arguments, schema),
         "schema": schema,
@@ -135,6 +135,10 @@ def _train_in(
     }
     to_train = days.present[:-1] if arguments.do_train else []
     resumed = open_resumed(arguments.resume_from_checkpoint, output_dir, days_to_train=to_train, **of_run)
+    start = _run_to_start_from(settings)
+    earlier = resumed.run if resumed else start
+    of_run["schema"] = schema = with_table_widths(schema, earlier.schema if earlier else None)
+    model = _model_of(settings, schema, arguments, start)
     described = _all_settings(settings, arguments) | {"days_skipped": [days.unit.name(day) for day in days.missing]}
     bar, stop = TrainingProgress(), StopRequest()
     first_step = resumed.run.progress.num_steps if resumed else 0
@@ -192,13 +196,18 @@ def _checked_days(
     return days, checked
 
 
-def _model_of(settings: TrainSettings, schema: Schema, arguments: TrainingArguments) -> NextItemModel:
-    """Build the model: fresh weights drawn from `seed`, or those of `model_name_or_path`."""
-    choice, wants_attentions = settings.model.choice, settings.training.attention.log_attention_weights
-    run_to_start_from = choice.model_name_or_path if checkpoint.is_saved_run(choice.model_name_or_path) else None
-    of_model = settings.model
-    if run_to_start_from:
-        of_model = replace(of_model, choice=replace(choice, model_name_or_path=None))
+def _run_to_start_from(settings: TrainSettings) -> RunFolder | None:
+    name = settings.model.choice.model_name_or_path
+    return RunFolder.open(name) if name and checkpoint.is_saved_run(name) else None
+
+
+def _model_of(
+    settings: TrainSettings, schema: Schema, arguments: TrainingArguments, start: RunFolder | None
+) -> NextItemModel:
+    """Build the model: fresh weights drawn from `seed`, or those of the run to start from."""
+    wants_attentions, of_model = settings.training.attention.log_attention_weights, settings.model
+    if start:
+        of_model = replace(of_model, choice=replace(of_model.choice, model_name_or_path=None))
     model = build_model(
         schema,
         of_model,
@@ -209,9 +218,8 @@ def _model_of(settings: TrainSettings, schema: Schema, arguments: TrainingArgume
     )
     for name in unused_encoder_settings(model.encoder, of_model, wants_attentions=wants_attentions):
         log.warning("`%s` has no effect here: the encoder %s does not use it", name, of_model.choice.name)
-    if run_to_start_from:
-        data_path = settings.data.days.data_path or ""
-        load_grown(model, RunFolder.open(run_to_start_from), settings.training.growth, data_path=data_path)
+    if start:
+        load_grown(model, start, settings.training.growth, data_path=settings.data.days.data_path or "")
     choose_gradients(model, settings.training.item_updates, arguments)
     return model
 
@@ -347,9 +355,13 @@ def _without_credentials(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _sections(settings: TrainSettings, arguments: TrainingArguments, schema: Schema) -> dict[str, Any]:
+    of_model = as_values(settings.model)
+    if checkpoint.is_saved_run(of_model["model_name_or_path"]):
+        # Its weights are part of this run, which needs the other one no more.
+        of_model["model_name_or_path"] = None
     return {
         "data": _without_credentials(as_values(settings.data)),
-        "model": _without_credentials(as_values(settings.model)),
+        "model": _without_credentials(of_model),
         "training": _without_credentials(as_values(settings.training) | arguments.to_sanitized_dict()),
         "features": schema.to_entries(),
     }

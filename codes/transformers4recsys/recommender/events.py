@@ -26,9 +26,9 @@ from transformers4recsys.preprocessing.steps import day_files, sessions, vocabul
 from transformers4recsys.preprocessing.steps import events as raw_events
 from transformers4recsys.recommender.inference import Sessions, inputs_of
 from transformers4recsys.recommender.item_table import with_item_columns
-from transformers4recsys.recommender.opened_run import RunFolder
 from transformers4recsys.recommender.requests import Request
 from transformers4recsys.recommender.run_steps import RunSteps
+from transformers4recsys.run_folder import RunFolder
 
 SESSIONS_AT_A_TIME = 4_096
 # Orders events that neither times nor an order column of their own do.

@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -15,16 +16,17 @@ import pyarrow as pa
 import pyarrow.csv
 import torch
 
+from transformers4recsys.day_format import TIME_UNITS
 from transformers4recsys.errors import InputError
 from transformers4recsys.recommender.filters import Filters, ItemLists, RawIds
 from transformers4recsys.recommender.inference import Inference
 from transformers4recsys.recommender.item_ids import ItemIds
 from transformers4recsys.recommender.item_inputs import ItemInputs
 from transformers4recsys.recommender.lists import ListMaker
-from transformers4recsys.recommender.opened_run import RunFolder
 from transformers4recsys.recommender.requests import Request, lists_of_ids, of_lists
 from transformers4recsys.recommender.saved_model import saved_model
 from transformers4recsys.reporting.result_files import DAYS_CSV
+from transformers4recsys.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from transformers4recsys.recommender.events import EventReader
@@ -74,7 +76,8 @@ class Recommender:
     @property
     def last_day(self) -> str:
         """The last day that the model was trained on."""
-        return str(self._run.progress["last_day"])
+        unit = TIME_UNITS[self._run.settings["data"]["time_unit"]]
+        return unit.name(datetime.fromisoformat(self._run.progress.last_day))
 
     @property
     def encoder_name(self) -> str:

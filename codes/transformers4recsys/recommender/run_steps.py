@@ -16,7 +16,7 @@ from transformers4recsys.preprocessing.recipe import ITEM, PRICE, Recipe
 from transformers4recsys.preprocessing.steps import category_prices, features, history, vocabulary
 from transformers4recsys.preprocessing.steps.vocabulary import Vocabulary
 from transformers4recsys.preprocessing.tables import Kept
-from transformers4recsys.recommender.opened_run import RunFolder
+from transformers4recsys.run_folder import RunFolder
 
 
 @dataclass(frozen=True)

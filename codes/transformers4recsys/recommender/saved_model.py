@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.build import ModelSettings, build_model
 from transformers4recsys.model.next_item import NextItemModel
-from transformers4recsys.recommender.opened_run import WEIGHTS, RunFolder
+from transformers4recsys.run_folder import RunFolder
 from transformers4recsys.schema import SessionSettings
 from transformers4recsys.settings import pick
 
@@ -18,8 +17,7 @@ def saved_model(run: RunFolder) -> NextItemModel:
     model, sessions = pick(ModelSettings, run.settings["model"]), pick(SessionSettings, run.settings["data"])
     if model.choice.model_name_or_path:
         # Its weights are in the folder; of a library model, only the architecture is needed.
-        is_library_model = not (Path(model.choice.model_name_or_path).expanduser() / WEIGHTS).is_file()
-        config_name = model.choice.config_name or (model.choice.model_name_or_path if is_library_model else None)
+        config_name = model.choice.config_name or model.choice.model_name_or_path
         model = replace(model, choice=replace(model.choice, model_name_or_path=None, config_name=config_name))
     built = build_model(run.schema, model, max_length=sessions.max_length)
     try:

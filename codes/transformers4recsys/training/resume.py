@@ -249,7 +249,8 @@ def _schema_changes(before: Schema, now: Schema) -> list[str]:
 
 
 def _what_counts(feature: Feature) -> str:
-    values = {name: value for name, value in asdict(feature).items() if name not in ("name", "is_metadata") and value}
+    other = ("name", "is_metadata", "width")
+    values = {name: value for name, value in asdict(feature).items() if name not in other and value}
     return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
