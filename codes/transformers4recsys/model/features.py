@@ -20,7 +20,7 @@ def table_width(cardinality: int) -> int:
 
 
 def with_table_widths(schema: Schema, earlier: Schema | None = None) -> Schema:
-    """Settle the width of each table, those of an `earlier` schema first: a table that grows stays as wide as it was."""
+    """Settle the width of each table, as in an `earlier` schema: what grows stays as wide as it was."""
     known = {feature.table: feature for feature in earlier.columns} if earlier else {}
 
     def settled(feature: Feature) -> Feature:
@@ -188,7 +188,9 @@ class FeatureEmbedder(nn.Module):
 
     @staticmethod
     def _table(feature: Feature, width: int | None, initializer_range: float) -> nn.Embedding:
-        table = nn.Embedding(feature.cardinality, width or feature.width or table_width(feature.cardinality), padding_idx=0)
+        table = nn.Embedding(
+            feature.cardinality, width or feature.width or table_width(feature.cardinality), padding_idx=0
+        )
         nn.init.normal_(table.weight, std=initializer_range)
         with torch.no_grad():
             table.weight[0].zero_()
