@@ -50,9 +50,10 @@ def test_another_feature_config_is_refused_column_by_column(run_train, toy_days,
     folder = run_train(end_date="2019-10-02")
     before = contents(folder)
     features = (toy_days / "features.yaml").read_text()
-    (toy_days / "other.yaml").write_text(features.replace("cardinality: 31", "cardinality: 40"))
+    other = features.replace("price: {dtype: float}", "").replace("dtype: float", "dtype: long")
+    (toy_days / "other.yaml").write_text(other)
     run_train(exit_code=2, resume_from_checkpoint="true", feature_config=toy_days / "other.yaml", **END)
-    assert "column item_id: dtype categorical, cardinality 31" in capsys.readouterr().err
+    assert "column price: dtype float -> dtype long" in capsys.readouterr().err
     assert contents(folder) == before
 
 
