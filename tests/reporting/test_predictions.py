@@ -1,13 +1,17 @@
 """Predictions in parquet: every value as it was, and a file only when the day has ended."""
 
+import dataclasses
+
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 
+from transformers4recsys.errors import InputError
 from transformers4recsys.outputs import Predictions, Report
 from transformers4recsys.reporting import predictions as module
-from transformers4recsys.reporting.predictions import PredictionFiles, as_table
+from transformers4recsys.reporting.predictions import PredictionFiles, as_table, raw_item_ids
 
 DAY = "2019-10-02"
 ENDS_DAY = Report(DAY, "eval", {"eval_loss": 1.0})
@@ -98,3 +102,22 @@ def test_days_do_not_mix(tmp_path):
         files.predictions(predictions_of(3), "2019-10-03")
     with pytest.raises(AssertionError, match="no eval numbers"):
         files.close()
+
+
+def test_raw_ids_stand_beside_ids(tmp_path):
+    (tmp_path / "vocabulary").mkdir()
+    # In any order; the id 2 belongs to no item, 4 to a missing value, and 5 to an item that has not come yet.
+    vocabulary = pa.table({"raw": ["sku-3", "sku-1", None], "id": [3, 1, 4]})
+    pq.write_table(vocabulary, tmp_path / "vocabulary" / "item_id.parquet")
+    raw_ids = raw_item_ids(str(tmp_path), "item_id")
+    assert raw_ids.to_pylist() == [None, "sku-1", None, "sku-3", None]
+    ids = torch.tensor([[3, 1], [2, 5]])
+    predictions = dataclasses.replace(predictions_of(2), labels=torch.tensor([1, 3]), item_ids=ids)
+    rows = as_table(predictions, raw_ids)
+    assert rows["relevant_raw_item_ids"].to_pylist() == [["sku-1"], ["sku-3"]]
+    assert rows["rec_raw_item_ids"].to_pylist() == [["sku-3", "sku-1"], [None, None]]
+
+
+def test_raw_ids_need_a_vocabulary(tmp_path):
+    with pytest.raises(InputError, match="item_id.parquet cannot be read.*preprocess"):
+        raw_item_ids(str(tmp_path), "item_id")

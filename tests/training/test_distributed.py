@@ -268,7 +268,7 @@ def assert_near(tensors: dict[str, torch.Tensor], expected: dict[str, torch.Tens
     """Compare tensors, each by its size: moments of small gradients are small numbers."""
     assert tensors.keys() == expected.keys()
     for name, value in expected.items():
-        error, size = (torch.linalg.vector_norm(x.double()) for x in (tensors[name] - value, value))
+        error, size = (torch.linalg.vector_norm(x) for x in (tensors[name].double() - value.double(), value.double()))
         assert error <= 1e-4 * size, name
 
 

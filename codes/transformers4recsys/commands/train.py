@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -31,8 +31,9 @@ from transformers4recsys.reporting import wandb_runs
 from transformers4recsys.reporting.attention import AttentionFiles, AttentionSettings
 from transformers4recsys.reporting.loggers import LoggerSettings, chosen_loggers, open_loggers
 from transformers4recsys.reporting.output_folder import OutputFolder, OutputSettings, claimed
-from transformers4recsys.reporting.predictions import PredictionSettings
+from transformers4recsys.reporting.predictions import PredictionFiles, PredictionSettings, raw_item_ids
 from transformers4recsys.reporting.reporter import SINKS, Reporter
+from transformers4recsys.reporting.sink import Sink
 from transformers4recsys.run_folder import RunFolder
 from transformers4recsys.schema import Schema, SessionSettings
 from transformers4recsys.settings import as_values, converted, from_values, part, required, unused
@@ -140,6 +141,7 @@ def _train_in(
     of_run["schema"] = schema = with_table_widths(schema, earlier.schema if earlier else None)
     model = _model_of(settings, schema, arguments, start)
     described = _all_settings(settings, arguments) | {"days_skipped": [days.unit.name(day) for day in days.missing]}
+    sinks = _sinks_of(training.predictions, of_run["data_path"], schema)
     bar, stop = TrainingProgress(), StopRequest()
     first_step = resumed.run.progress.num_steps if resumed else 0
     loggers = _loggers_of(arguments, training.loggers, described, first_step=first_step)
@@ -154,7 +156,7 @@ def _train_in(
     run = Incremental(
         trainer=trainer,
         readers=_readers_of(settings, arguments, schema, days, checked),
-        reporter=Reporter([make(output_dir) for make in SINKS.values()], described),
+        reporter=Reporter([make(output_dir) for make in sinks.values()], described),
         progress=bar,
         writer=writer_of(output_dir, resumed=resumed, num_checkpoints=arguments.save_total_limit, **of_run),
         name_of=days.unit.name,
@@ -293,6 +295,13 @@ def _start(output: OutputFolder | None, arguments: TrainingArguments) -> None:
     elif output:
         output.start()
     distributed.barrier()
+
+
+def _sinks_of(settings: PredictionSettings, data_path: str, schema: Schema) -> Mapping[str, Callable[[Path], Sink]]:
+    if not (settings.log_predictions and settings.log_raw_item_ids):
+        return SINKS
+    raw_ids = raw_item_ids(data_path, schema.item_id.name)
+    return {**SINKS, "predictions": partial(PredictionFiles, raw_ids=raw_ids)}
 
 
 def _loggers_of(

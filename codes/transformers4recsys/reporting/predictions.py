@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from transformers4recsys import distributed
+from transformers4recsys.day_format import VOCABULARY_FOLDER
 from transformers4recsys.errors import InputError
 from transformers4recsys.outputs import Predictions, Report
 from transformers4recsys.reporting.sink import Sink
@@ -25,6 +26,12 @@ class PredictionSettings:
     """Predictions: whether they are kept"""
 
     log_predictions: bool = setting(False, "write each prediction to pred_logs/")
+    log_raw_item_ids: bool = setting(
+        False,
+        "write the raw item ids of the log beside the ids, where `preprocess` made the day files",
+        used_if=lambda own: own.log_predictions,
+        unused_because="`log_predictions` is off",
+    )
 
 
 # Rows wait until they make a row group worth writing.
@@ -39,8 +46,8 @@ class PredictionFiles(Sink):
 
     is_on_every_rank = True
 
-    def __init__(self, output_dir: Path):
-        self._folder = output_dir / "pred_logs"
+    def __init__(self, output_dir: Path, raw_ids: pa.Array | None = None):
+        self._folder, self._raw_ids = output_dir / "pred_logs", raw_ids
         self._open: _Part | None = None
 
     def predictions(self, predictions: Predictions, day: str) -> None:
@@ -49,7 +56,7 @@ class PredictionFiles(Sink):
             self._folder.mkdir(parents=True, exist_ok=True)
             self._open = _Part(path)
         assert self._open.path == path, f"the day of {self._open.path} has not ended"
-        self._open.add(as_table(predictions))
+        self._open.add(as_table(predictions, self._raw_ids))
 
     def numbers(self, report: Report) -> None:
         if report.split != "eval":
@@ -72,13 +79,34 @@ class PredictionFiles(Sink):
         return self._folder / f".preds_date_{day}.parquet.part{rank}"
 
 
-def as_table(predictions: Predictions) -> pa.Table:
-    """Make P rows; scores are float32, whatever the precision of the model."""
+def raw_item_ids(data_path: str, item_column: str) -> pa.Array:
+    """Give the raw item ids by id, null where there is none; raise InputError if no vocabulary lies with the days."""
+    path = Path(data_path).expanduser() / VOCABULARY_FOLDER / f"{item_column}.parquet"
+    try:
+        vocabulary = pq.read_table(path, columns=["raw", "id"])
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(
+            f"`log_raw_item_ids`: {path} cannot be read ({error}); `preprocess` writes it beside the day files. "
+            "Leave the setting out where ids are their own raw ids"
+        ) from error
+    ids = vocabulary["id"].to_numpy()
+    places = np.full(int(ids.max(initial=0)) + 1, -1)
+    places[ids] = np.arange(len(ids))
+    return vocabulary["raw"].combine_chunks().take(pa.array(places, mask=places < 0))
+
+
+def as_table(predictions: Predictions, raw_ids: pa.Array | None = None) -> pa.Table:
+    """Make P rows; scores are float32, whatever the precision of the model. With `raw_ids`, by id, items have both."""
+    raw = {}
+    if raw_ids is not None:
+        raw["relevant_raw_item_ids"] = _raw_lists(predictions.labels[:, None], raw_ids)
+        raw["rec_raw_item_ids"] = _raw_lists(predictions.item_ids, raw_ids)
     return pa.table(
         {
             "relevant_item_ids": _lists(predictions.labels[:, None]),
             "rec_item_ids": _lists(predictions.item_ids),
             "rec_item_scores": _lists(predictions.scores.float()),
+            **raw,
             "position": _numpy(predictions.positions),
             "length": _numpy(predictions.lengths),
             **{f"metadata_{name}": _numpy(values) for name, values in predictions.metadata.items()},
@@ -141,6 +169,14 @@ def _lists(values_PK: Tensor) -> pa.ListArray:
     num_rows, width = values_PK.shape
     offsets = np.arange(num_rows + 1, dtype=np.int32) * width
     return pa.ListArray.from_arrays(offsets, _numpy(values_PK.flatten()))
+
+
+def _raw_lists(ids_PK: Tensor, raw_ids: pa.Array) -> pa.ListArray:
+    num_rows, width = ids_PK.shape
+    ids = _numpy(ids_PK.flatten())
+    # A catalogue may have room for items that have not come yet.
+    known = pa.array(ids, mask=ids >= len(raw_ids))
+    return pa.ListArray.from_arrays(np.arange(num_rows + 1, dtype=np.int32) * width, raw_ids.take(known))
 
 
 def _numpy(values: Tensor) -> np.ndarray:
