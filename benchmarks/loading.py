@@ -82,7 +82,7 @@ def open_reader(path: str, memory_bytes: int, workers_count: int = 2, library: L
         shuffle=True,
         day=datetime(2026, 1, 1),
         library=library,
-        reading=Reading(workers_count),
+        reading=Reading(workers_count=workers_count),
         memory_bytes=memory_bytes,
     )
 

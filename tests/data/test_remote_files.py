@@ -75,7 +75,7 @@ def test_files_and_parts_behind_a_uri_read_as_local_ones(remote_days: str, toy_d
     expected = items_of(local, days_schema)
     assert len(expected) > 400
     for memory_bytes in (10**9, 10_000, 300):
-        assert items_of(parts, days_schema, memory_bytes=memory_bytes, reading=Reading(3)) == expected
+        assert items_of(parts, days_schema, memory_bytes=memory_bytes, reading=Reading(workers_count=3)) == expected
 
 
 def test_a_day_that_is_missing_behind_a_uri_is_named(remote_days: str):

@@ -27,7 +27,7 @@ from transformers4recsys.data.readers.pyarrow import DayReader
 from transformers4recsys.model.encoders import encoder_of
 from transformers4recsys.model.encoders.settings import EncoderSettings
 from transformers4recsys.model.features import FeatureEmbedder
-from transformers4recsys.model.next_item import MANY_ITEMS, NextItemModel
+from transformers4recsys.model.next_item import NextItemModel
 from transformers4recsys.model.objectives import LossSettings, make_objective
 from transformers4recsys.model.objectives.inputs import LossSetup
 from transformers4recsys.model.scoring import ItemScorer, ScorerSettings
@@ -36,6 +36,11 @@ from transformers4recsys.schema import Schema
 from transformers4recsys.settings import pick
 from transformers4recsys.training.evaluation import Evaluation
 from transformers4recsys.training.memory import keep_freed_memory
+from transformers4recsys.training.sparse_gradients import (
+    ItemUpdates,
+    choose_gradients,
+    reasons_against_sparse_gradients,
+)
 from transformers4recsys.training.trainer import RecSysTrainer, Schedule
 
 SHARE_TO_TRAIN = 0.9
@@ -101,7 +106,6 @@ def measure(set_up: SetUp) -> dict[str, Any]:
         # Items are counted as the program counts them, before it trains.
         trainer.accelerator.unwrap_model(trainer.model).observe(reader.batches(0))
         trainer.train_reader = reader
-        trainer.model.observe(reader.batches(0))
         trainer.train()
         evaluated = [timed(lambda: trainer.measure(eval_reader, split="eval", description="evaluate"))]
         end_to_end = time.perf_counter() - started
@@ -172,10 +176,6 @@ def build_trainer(set_up: SetUp, schema: Schema, folder: str) -> tuple[RecSysTra
         training_targets=CausalTargets(),
         evaluation_targets=CausalLastTarget(),
     )
-    # As the program does, but for the sampled losses: they are measured with --sparse_item_updates.
-    is_lazy = not model.objective.reads_all_items
-    if set_up.precision != "fp16" and (is_lazy or num_items > MANY_ITEMS and set_up.device == "cpu"):
-        model.make_gradients_sparse()
     arguments = TrainingArguments(
         folder,
         max_steps=set_up.num_steps + set_up.num_warmup_steps,
@@ -189,6 +189,9 @@ def build_trainer(set_up: SetUp, schema: Schema, folder: str) -> tuple[RecSysTra
         bf16=set_up.precision == "bf16",
         fp16=set_up.precision == "fp16",
     )
+    # Sampled losses are measured with sparse_item_updates, where they can be.
+    is_lazy = not (model.objective.reads_all_items or reasons_against_sparse_gradients(arguments))
+    choose_gradients(model, ItemUpdates(is_lazy), arguments)
     times = StepTimes()
     trainer = RecSysTrainer(
         model,

@@ -26,7 +26,9 @@ TIMES = pa.array([datetime(1970, 1, 1, 0, 0, second) for second in range(5)])
 
 def opened(files, read_tables, **settings):
     defaults = {"schema": SCHEMA, "batch_size": 2, "session_length_max": 2, "day": datetime(2019, 10, 1)}
-    return DayReader(files, library=Library("made_up", read_tables, package=""), **defaults | settings)
+    return DayReader(
+        files, library=Library("made_up", read_tables, package="", used_settings=()), **defaults | settings
+    )
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ def test_what_the_library_does_not_give_is_read_with_pyarrow(path):
             yield together, pa.concat_tables([group.read(["item"]) for group in together])
 
     for at_once in (1, 2, 3):
-        reader = opened([path], read_items, reading=Reading(at_once))
+        reader = opened([path], read_items, reading=Reading(workers_count=at_once))
         assert (reader.num_rows, len(reader)) == (3, 2)
         first, second = reader.batches(0)
         assert first.columns["item"].values.tolist() == [2, 3, 5, 6]

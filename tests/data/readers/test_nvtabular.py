@@ -10,7 +10,7 @@ from merlin.io import Dataset
 @pytest.mark.parametrize("part_mem_fraction", [0.1, 1e-9])
 @pytest.mark.parametrize("row_group_size", [None, 7])
 def test_batches_are_those_of_pyarrow(compare, ragged, row_group_size, part_mem_fraction):
-    compare("nvtabular", ragged(60, 0), row_group_size=row_group_size, part_mem_fraction=part_mem_fraction)
+    compare("nvtabular", ragged(60, 0), row_group_size=row_group_size, nvt_part_mem_fraction=part_mem_fraction)
 
 
 def test_a_first_day_without_any_past_can_be_read(compare, ragged):
@@ -32,5 +32,5 @@ def test_the_share_of_memory_decides_how_much_is_read_at_once(
         return opened[-1]
 
     monkeypatch.setattr("merlin.io.Dataset", open_dataset)
-    compare("nvtabular", ragged(60, 0), row_group_size=7, part_mem_fraction=part_mem_fraction)
+    compare("nvtabular", ragged(60, 0), row_group_size=7, nvt_part_mem_fraction=part_mem_fraction)
     assert opened[0].npartitions == num_partitions

@@ -22,11 +22,17 @@ def compare(compare):
 @pytest.mark.parametrize("workers_count", [0, 1, 3, 50])
 @pytest.mark.parametrize("row_group_size", [None, 7])
 def test_batches_are_those_of_pyarrow(compare, ragged, row_group_size, workers_count, pool_type):
-    compare("petastorm", ragged(60, 0), row_group_size=row_group_size, workers_count=workers_count, pool_type=pool_type)
+    compare(
+        "petastorm",
+        ragged(60, 0),
+        row_group_size=row_group_size,
+        workers_count=workers_count,
+        petastorm_reader_pool_type=pool_type,
+    )
 
 
 def test_processes_read_the_same(compare, ragged):
-    compare("petastorm", ragged(60, 0), row_group_size=20, workers_count=2, pool_type="process")
+    compare("petastorm", ragged(60, 0), row_group_size=20, workers_count=2, petastorm_reader_pool_type="process")
 
 
 def test_a_first_day_without_any_past_can_be_read(compare, ragged):
@@ -52,6 +58,8 @@ def test_single_times_with_a_zone_are_left_to_pyarrow(write, monkeypatch):
 
     monkeypatch.setattr(petastorm_reader, "_open_reader", open_stand_in)
     groups = row_groups([path], schema)
-    ((read, table),) = petastorm_reader.read_tables(groups, ["item", "times", "begin", "local"], Reading())
+    ((read, table),) = petastorm_reader.read_tables(
+        groups, ["item", "times", "begin", "local"], Reading(workers_count=0)
+    )
     assert asked == table.column_names == ["item", "times", "local"]
     assert read == groups and table["item"].to_pylist() == [[0, 1], [2]]

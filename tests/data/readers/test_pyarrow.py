@@ -115,7 +115,7 @@ def opened(write: Callable[..., str]) -> Callable[..., DayReader]:
 def test_rows_equal_the_plain_twin(opened, session_length_max: int, row_group_size: int | None, workers_count: int):
     sessions = random_sessions(60)
     lengths = {"session_length_max": session_length_max, "past_length_max": 3}
-    reader = opened(sessions, row_group_size=row_group_size, reading=Reading(workers_count), **lengths)
+    reader = opened(sessions, row_group_size=row_group_size, reading=Reading(workers_count=workers_count), **lengths)
     expected = plain_twin(sessions, **lengths)
     assert read_all(reader) == expected
     assert reader.num_rows == len(expected) < 60 and len(reader) == -(-len(expected) // 4)
@@ -203,7 +203,7 @@ def test_ranks_read_each_row_once_in_the_order_of_one_process(opened, world_size
     settings = {"shuffle": True, "row_group_size": 9}
     alone = opened(sessions, batch_size=4 * world_size, **settings)
     ranks = [
-        opened(sessions, rank=rank, world_size=world_size, reading=Reading(workers_count), **settings)
+        opened(sessions, rank=rank, world_size=world_size, reading=Reading(workers_count=workers_count), **settings)
         for rank in range(world_size)
     ]
     assert alone.num_rows % (4 * world_size) >= world_size
@@ -280,7 +280,7 @@ MEMORIES = [20, 500, 20_000, 60_000]
 def test_streamed_rows_come_as_the_held_ones_do(three_files, memory_bytes: int, workers_count: int, drop_last: bool):
     paths, files = three_files
     held = open_paths(paths, 10**9, drop_last=drop_last)
-    streamed = open_paths(paths, memory_bytes, reading=Reading(workers_count), drop_last=drop_last)
+    streamed = open_paths(paths, memory_bytes, reading=Reading(workers_count=workers_count), drop_last=drop_last)
     assert (streamed.num_rows, len(streamed)) == (held.num_rows, len(held))
     batches = [as_lists(batch) for batch in streamed.batches(0)]
     assert batches == [as_lists(batch) for batch in held.batches(0)]
@@ -373,7 +373,7 @@ def test_ranks_stream_each_row_once_in_the_order_of_one_process(
 ):
     paths, _ = three_files
     alone = open_paths(paths, memory_bytes, batch_size=7 * world_size, shuffle=True)
-    settings = {"world_size": world_size, "reading": Reading(workers_count), "shuffle": True}
+    settings = {"world_size": world_size, "reading": Reading(workers_count=workers_count), "shuffle": True}
     ranks = [open_paths(paths, memory_bytes, rank=rank, **settings) for rank in range(world_size)]
     assert alone.num_rows % (7 * world_size) >= world_size
     assert {len(rank) for rank in ranks} == {len(alone)}
@@ -384,7 +384,7 @@ def test_ranks_stream_each_row_once_in_the_order_of_one_process(
 def test_streaming_may_stop_in_the_middle_of_an_epoch(three_files):
     paths, _ = three_files
     num_threads = threading.active_count()
-    batches = open_paths(paths, 20_000, reading=Reading(4)).batches(0)
+    batches = open_paths(paths, 20_000, reading=Reading(workers_count=4)).batches(0)
     next(batches)
     assert threading.active_count() > num_threads
     batches.close()
@@ -394,7 +394,7 @@ def test_streaming_may_stop_in_the_middle_of_an_epoch(three_files):
 @pytest.mark.parametrize("workers_count", [0, 2])
 def test_a_file_cut_short_while_it_is_streamed_is_named(three_files, workers_count: int):
     paths, _ = three_files
-    reader = open_paths(paths, 500, reading=Reading(workers_count))
+    reader = open_paths(paths, 500, reading=Reading(workers_count=workers_count))
     Path(paths[1]).write_bytes(Path(paths[1]).read_bytes()[:100])
     with pytest.raises(InputError, match="1.parquet cannot be read as parquet"):
         read_all(reader)

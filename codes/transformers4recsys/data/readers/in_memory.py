@@ -27,7 +27,7 @@ class InMemoryReader:
             raise InputError(f"`columns` lacks {', '.join(lacking)}, which the schema names")
         lists = {feature: columns[feature.name] for feature in schema.inputs}
         num_sessions = len(columns[schema.item_id.name])
-        batches = []
+        batches: list[Batch] = []
         for start in range(0, num_sessions, batch_size):
             rows = slice(start, start + batch_size)
             batches.append(

@@ -33,7 +33,7 @@ class Reading:
     )
     loader_memory: str = setting(
         "4GB",
-        "memory to read in, a process; what takes more is streamed by pyarrow, refused by the other engines",
+        "memory to read in, a process; what takes more is streamed by pyarrow, refused by the other readers",
         is_bytes=True,
     )
 
