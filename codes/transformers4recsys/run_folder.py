@@ -35,8 +35,8 @@ class Progress:
 
     last_day: str
     num_steps: int
-    days: list[dict[str, Any]] = field(default_factory=list)
-    best: dict[str, dict[str, Any]] = field(default_factory=dict)
+    days: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    best: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,21 @@ SMALL = {
 }
 
 
-@pytest.mark.parametrize("loss_type", ["cross_entropy", "sampled_softmax"])
-def test_measures_a_small_set_up_in_a_process_of_its_own(loss_type):
-    line = json.dumps(SMALL | {"loss_type": loss_type, "model_type": "gru"})
-    command = [sys.executable, "-m", "transformers4recsys.benchmarking.measure", line]
+def in_a_process_of_its_own(set_up):
+    command = [sys.executable, "-m", "transformers4recsys.benchmarking.measure", json.dumps(set_up)]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
-    row = json.loads(result.stdout.splitlines()[-1])
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def in_this_process(set_up):
+    return measure(SetUp(**set_up))
+
+
+@pytest.mark.parametrize(
+    ("run", "loss_type"), [(in_a_process_of_its_own, "cross_entropy"), (in_this_process, "sampled_softmax")]
+)
+def test_measures_a_small_set_up(run, loss_type):
+    row = run(SMALL | {"loss_type": loss_type, "model_type": "gru"})
     assert row["num_items"] == 40 and row["loss_type"] == loss_type
     for name in ("train_sessions_per_s", "eval_sessions_per_s", "load_events_per_s", "peak_memory_mb"):
         assert row[name] > 0

@@ -1,10 +1,12 @@
 """Which set-ups are measured, what a line holds, and what medians are of."""
 
 import csv
+import json
 
 import pytest
 
-from transformers4recsys.benchmarking.measure import SetUp
+from transformers4recsys.benchmarking import sweep as sweeping
+from transformers4recsys.benchmarking.measure import SetUp, measure
 from transformers4recsys.benchmarking.sweep import append, medians, run_all, sweep
 from transformers4recsys.errors import InputError
 
@@ -22,6 +24,17 @@ print(json.dumps({"peer": "plain", "train_sessions_per_s_medstep": 2.0, "eval_se
 """
 
 
+@pytest.fixture
+def measured_here(monkeypatch):
+    """Measure in this process, which has its libraries already; baselines keep a process of their own."""
+    run = sweeping._measured
+
+    def measured(command):
+        return measure(SetUp(**json.loads(command[-1]))) if "-m" in command else run(command)
+
+    monkeypatch.setattr(sweeping, "_measured", measured)
+
+
 def test_one_size_varies_at_a_time():
     variants = [{"precision": "fp32"}, {"precision": "bf16"}]
     found = sweep(SMALL, items=[10, 20], lengths=[5.0, 9.0], sessions=[100], variants=variants)
@@ -32,7 +45,7 @@ def test_one_size_varies_at_a_time():
     ]
 
 
-def test_runs_beside_a_baseline_are_compared_with_it(tmp_path):
+def test_runs_beside_a_baseline_are_compared_with_it(measured_here, tmp_path):
     (tmp_path / "plain.py").write_text(BASELINE)
     done = []
     options = {"repeats": 2, "baseline": tmp_path / "plain.py", "on_run": lambda: done.append(1)}
@@ -46,7 +59,7 @@ def test_runs_beside_a_baseline_are_compared_with_it(tmp_path):
         assert float(line["memory_ratio"]) == pytest.approx(float(line["peak_memory_mb"]) / 100)
 
 
-def test_a_baseline_that_fails_says_why(tmp_path):
+def test_a_baseline_that_fails_says_why(measured_here, tmp_path):
     (tmp_path / "plain.py").write_text("raise SystemExit('no such column')")
     with pytest.raises(InputError, match="plain.py --workload failed: no such column"):
         run_all([SMALL], tmp_path, repeats=1, baseline=tmp_path / "plain.py", on_run=lambda: None)

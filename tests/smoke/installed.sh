@@ -17,6 +17,7 @@ run=("$place/venv/bin/transformers4recsys")
 "${run[@]}" preprocess --input log --output days --recipe ecommerce-large
 "${run[@]}" train --data_path days --feature_config days/features.yaml --start_date 2019-10-01 --end_date 2019-10-03 \
     --output_dir results --do_train --do_eval --model_type gpt2 --n_layer 1 --n_head 2 --d_model 16 \
-    --per_device_train_batch_size 64 --per_device_eval_batch_size 64 --learning_rate 0.001 --report_to none
-"${run[@]}" recommend --run results --items 1 2 --k 3
+    --per_device_train_batch_size 64 --per_device_eval_batch_size 64 --learning_rate 0.001 --report_to tensorboard
+"${run[@]}" recommend --run results --input log --output recommendations.csv --k 3
+grep --quiet '^.*,3,' recommendations.csv
 echo "installed and run: $("$place/venv/bin/pip" freeze | grep -i -E '^(torch|transformers|numpy|pyarrow|duckdb|ibis-framework|sqlglot)==' | tr '\n' ' ')"

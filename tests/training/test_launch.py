@@ -96,21 +96,29 @@ def test_processes_do_not_outlive_their_launcher(tmp_path):
     wait_for(lambda: not any(map(is_alive, pids)), seconds=15)
 
 
-def test_an_error_that_all_have_is_told_once_however_far_apart_they_start(tmp_path):
+TELLING = """
+import sys, time
+time.sleep(float(sys.argv[1]))
+from transformers4recsys.distributed import say_once
+say_once("error: d_model")
+sys.exit(2)
+"""
+
+
+@pytest.mark.parametrize("delays", [(0, 6), (6, 0)])
+def test_an_error_that_all_have_is_told_once_however_far_apart_they_start(delays):
     """Stand in for two machines by two processes without a launcher: nothing but the store joins them."""
-    words = [sys.executable, "-m", "transformers4recsys.cli", "train", "--do_train", "--d_model", "0"]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
-    for delays in ((0, 6), (6, 0)):
-        processes = []
-        for rank, delay in enumerate(delays):
-            own = {"RANK": str(rank), "LOCAL_RANK": str(rank), **meeting}
-            shell = ["sh", "-c", f'sleep {delay}; exec "$@"', "sh", *words]
-            processes.append(subprocess.Popen(shell, env=environment() | own, stderr=subprocess.PIPE, text=True))
-        said = [process.communicate(timeout=90)[1] for process in processes]
-        assert [process.returncode for process in processes] == [2, 2]
-        assert "".join(said).count("error: ") == 1 and "d_model" in "".join(said)
+    processes = []
+    for rank, delay in enumerate(delays):
+        own = environment() | {"RANK": str(rank), "LOCAL_RANK": str(rank), **meeting}
+        words = [sys.executable, "-c", TELLING, str(delay)]
+        processes.append(subprocess.Popen(words, env=own, stderr=subprocess.PIPE, text=True))
+    said = [process.communicate(timeout=90)[1] for process in processes]
+    assert [process.returncode for process in processes] == [2, 2]
+    assert "".join(said).count("error: ") == 1 and "d_model" in "".join(said)
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch.distributed
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, get_error_handler
-from torch.distributed.launcher import LaunchConfig, elastic_launch
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from transformers4recsys import distributed
 from transformers4recsys.errors import InputError
