@@ -136,7 +136,8 @@ def _train_in(
     }
     to_train = days.present[:-1] if arguments.do_train else []
     resumed = open_resumed(arguments.resume_from_checkpoint, output_dir, days_to_train=to_train, **of_run)
-    start = _run_to_start_from(settings)
+    name = settings.model.choice.model_name_or_path
+    start = RunFolder.open(name) if name and checkpoint.is_saved_run(name) else None
     earlier = resumed.run if resumed else start
     of_run["schema"] = schema = with_table_widths(schema, earlier.schema if earlier else None)
     model = _model_of(settings, schema, arguments, start)
@@ -196,11 +197,6 @@ def _checked_days(
         together = days.read_together(protocol.training_time_window_size if does_train else 1)
         library.check_readable(together, schema, data.reader.reading.memory_bytes)
     return days, checked
-
-
-def _run_to_start_from(settings: TrainSettings) -> RunFolder | None:
-    name = settings.model.choice.model_name_or_path
-    return RunFolder.open(name) if name and checkpoint.is_saved_run(name) else None
 
 
 def _model_of(
@@ -381,8 +377,8 @@ def _require(settings: TrainSettings) -> None:
     required(settings.data.days, "data_path", "start_date", "end_date")
     required(settings.data.sessions, "feature_config")
     required(library, "output_dir")
-    does_train, does_evaluate = _is_on(library, "do_train"), _is_on(library, "do_eval")
-    if not (does_train or does_evaluate):
+    does_train = _is_on(library, "do_train")
+    if not (does_train or _is_on(library, "do_eval")):
         raise InputError("nothing to do: give `do_train`, `do_eval` or both")
     if does_train or library.resume_from_checkpoint:
         return
