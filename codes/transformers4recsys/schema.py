@@ -20,7 +20,10 @@ KEYS = ("dtype", "cardinality", "emb_table", "is_label", "log_with_preds_as_meta
 
 @dataclass(frozen=True)
 class Feature:
-    """One column; a categorical one has ids below `cardinality` and an embedding table of the name `table`."""
+    """One column; a categorical one has ids below `cardinality` and an embedding table of the name `table`.
+
+    `width` is that of the table in a model which was built once; 0 leaves the choice to the next one that is built.
+    """
 
     name: str
     dtype: str
@@ -29,6 +32,7 @@ class Feature:
     is_label: bool = False
     is_metadata: bool = False
     is_control: bool = False
+    width: int = 0
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ from transformers4recsys.data.readers.protocol import Reader
 from transformers4recsys.data.readers.pyarrow import DayReader
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.build import ModelSettings, build_model, unused_encoder_settings
+from transformers4recsys.model.features import with_table_widths
+from transformers4recsys.model.growth import GrowthSettings
 from transformers4recsys.model.next_item import NextItemModel
 from transformers4recsys.reporting import wandb_runs
 from transformers4recsys.reporting.attention import AttentionFiles, AttentionSettings
@@ -49,7 +51,7 @@ from transformers4recsys.training.incremental import DayReaders, Incremental, Pr
 from transformers4recsys.training.inside_day import StopRequest
 from transformers4recsys.training.launch import LaunchSettings
 from transformers4recsys.training.memory import keep_freed_memory
-from transformers4recsys.training.resume import goes_on_in_place, load, open_resumed, writer_of
+from transformers4recsys.training.resume import goes_on_in_place, load, load_grown, open_resumed, writer_of
 from transformers4recsys.training.sharding import shard
 from transformers4recsys.training.sparse_gradients import ItemUpdates, choose_gradients
 from transformers4recsys.training.trainer import RecSysTrainer, Schedule
@@ -76,6 +78,7 @@ class TrainingSettings:
     protocol: Protocol = part(Protocol)
     evaluation: Evaluation = part(Evaluation)
     item_updates: ItemUpdates = part(ItemUpdates)
+    growth: GrowthSettings = part(GrowthSettings)
     launch: LaunchSettings = part(LaunchSettings)
     output: OutputSettings = part(OutputSettings)
     predictions: PredictionSettings = part(PredictionSettings)
@@ -126,7 +129,6 @@ def _train_in(
 ) -> None:
     training, output_dir = settings.training, _output_dir(arguments)
     days, checked = _checked_days(settings, schema, does_train=arguments.do_train)
-    model = _model_of(settings, schema, arguments)
     of_run = {
         "settings": _sections(settings, arguments, schema),
         "schema": schema,
@@ -134,6 +136,11 @@ def _train_in(
     }
     to_train = days.present[:-1] if arguments.do_train else []
     resumed = open_resumed(arguments.resume_from_checkpoint, output_dir, days_to_train=to_train, **of_run)
+    name = settings.model.choice.model_name_or_path
+    start = RunFolder.open(name) if name and checkpoint.is_saved_run(name) else None
+    earlier = resumed.run if resumed else start
+    of_run["schema"] = schema = with_table_widths(schema, earlier.schema if earlier else None)
+    model = _model_of(settings, schema, arguments, start)
     described = _all_settings(settings, arguments) | {"days_skipped": [days.unit.name(day) for day in days.missing]}
     sinks = _sinks_of(training.predictions, of_run["data_path"], schema)
     bar, stop = TrainingProgress(), StopRequest()
@@ -142,7 +149,7 @@ def _train_in(
     callbacks = [bar, *loggers, *_optional_callbacks(training, output_dir), stop]
     trainer = _trainer_of(model, arguments, training, callbacks)
     if resumed:
-        load(trainer, resumed)
+        load(trainer, resumed, training.growth, data_path=settings.data.days.data_path or "")
     elif arguments.do_train:
         trainer.create_optimizer()
     # From here on an earlier run is touched: all that can fail was tried.
@@ -192,13 +199,13 @@ def _checked_days(
     return days, checked
 
 
-def _model_of(settings: TrainSettings, schema: Schema, arguments: TrainingArguments) -> NextItemModel:
-    """Build the model: fresh weights drawn from `seed`, or those of `model_name_or_path`."""
-    choice, wants_attentions = settings.model.choice, settings.training.attention.log_attention_weights
-    run_to_start_from = choice.model_name_or_path if checkpoint.is_saved_run(choice.model_name_or_path) else None
-    of_model = settings.model
-    if run_to_start_from:
-        of_model = replace(of_model, choice=replace(choice, model_name_or_path=None))
+def _model_of(
+    settings: TrainSettings, schema: Schema, arguments: TrainingArguments, start: RunFolder | None
+) -> NextItemModel:
+    """Build the model: fresh weights drawn from `seed`, or those of the run to start from."""
+    wants_attentions, of_model = settings.training.attention.log_attention_weights, settings.model
+    if start:
+        of_model = replace(of_model, choice=replace(of_model.choice, model_name_or_path=None))
     model = build_model(
         schema,
         of_model,
@@ -209,9 +216,8 @@ def _model_of(settings: TrainSettings, schema: Schema, arguments: TrainingArgume
     )
     for name in unused_encoder_settings(model.encoder, of_model, wants_attentions=wants_attentions):
         log.warning("`%s` has no effect here: the encoder %s does not use it", name, of_model.choice.name)
-    if run_to_start_from:
-        saved = RunFolder.open(run_to_start_from)
-        checkpoint.load_weights(model, saved.weights(), where=saved.path)
+    if start:
+        load_grown(model, start, settings.training.growth, data_path=settings.data.days.data_path or "")
     choose_gradients(model, settings.training.item_updates, arguments)
     return model
 
@@ -371,8 +377,8 @@ def _require(settings: TrainSettings) -> None:
     required(settings.data.days, "data_path", "start_date", "end_date")
     required(settings.data.sessions, "feature_config")
     required(library, "output_dir")
-    does_train, does_evaluate = _is_on(library, "do_train"), _is_on(library, "do_eval")
-    if not (does_train or does_evaluate):
+    does_train = _is_on(library, "do_train")
+    if not (does_train or _is_on(library, "do_eval")):
         raise InputError("nothing to do: give `do_train`, `do_eval` or both")
     if does_train or library.resume_from_checkpoint:
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,24 @@ from transformers4recsys.settings import check, choose, setting
 def table_width(cardinality: int) -> int:
     """Width of an embedding table nobody chose a width for: ceil(2 x cardinality^0.25)."""
     return math.ceil(2 * cardinality**0.25)
+
+
+def with_table_widths(schema: Schema, earlier: Schema | None = None) -> Schema:
+    """Settle the width of each table, as in an `earlier` schema: what grows stays as wide as it was."""
+    known = {feature.table: feature for feature in earlier.columns} if earlier else {}
+
+    def settled(feature: Feature) -> Feature:
+        if not feature.table:
+            return feature
+        before = known.get(feature.table, feature)
+        return replace(feature, width=before.width or table_width(before.cardinality))
+
+    return replace(
+        schema,
+        features=tuple(map(settled, schema.features)),
+        past={name: settled(feature) for name, feature in schema.past.items()},
+        negatives={name: settled(feature) for name, feature in schema.negatives.items()},
+    )
 
 
 class MlpMerge(nn.Module):
@@ -170,7 +188,9 @@ class FeatureEmbedder(nn.Module):
 
     @staticmethod
     def _table(feature: Feature, width: int | None, initializer_range: float) -> nn.Embedding:
-        table = nn.Embedding(feature.cardinality, width or table_width(feature.cardinality), padding_idx=0)
+        table = nn.Embedding(
+            feature.cardinality, width or feature.width or table_width(feature.cardinality), padding_idx=0
+        )
         nn.init.normal_(table.weight, std=initializer_range)
         with torch.no_grad():
             table.weight[0].zero_()

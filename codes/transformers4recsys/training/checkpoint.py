@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from transformers4recsys import distributed
 from transformers4recsys.errors import InputError
+from transformers4recsys.model.growth import grown_weights, has_more_rows, with_zero_rows
 from transformers4recsys.model.negatives import NegativeStore
 from transformers4recsys.model.next_item import NextItemModel
 from transformers4recsys.run_files import MANIFEST, OLD_STATE, Content
@@ -87,9 +88,16 @@ def is_saved_run(name: str | None) -> bool:
     return bool(name) and ((folder / MANIFEST).is_file() or (folder / OLD_STATE).is_file())
 
 
-def load_weights(model: nn.Module, weights: Mapping[str, Tensor], *, where: Path) -> None:
-    """Put whole weights into `model`; those of another loss stay out, any others that do not fit are an InputError."""
+def load_weights(
+    model: nn.Module, weights: Mapping[str, Tensor], *, where: Path, policy: str = "mean", groups: Sequence[Tensor] = ()
+) -> None:
+    """Put whole weights into `model`; those of another loss stay out, any others that do not fit are an InputError.
+
+    Tables of ids that have more rows in `model` grow, as `policy` and `groups` say (see `growth.grown_weights`).
+    """
     own = model.state_dict()
+    larger = {name: own[name] for name in weights.keys() & own.keys() if has_more_rows(name, own[name], weights[name])}
+    weights = grown_weights(weights, sharding.whole(larger), policy=policy, groups=groups) if larger else weights
     fitting = {
         name: value for name, value in weights.items() if not name.startswith(OF_LOSS) or _fits(value, own, name)
     }
@@ -127,13 +135,21 @@ def load_optimizer(trainer: RecSysTrainer, state: TrainingState) -> bool:
         found = {key.removeprefix(prefix): value for key, value in state.tensors.items() if key.startswith(prefix)}
         found |= state.optimizer["numbers"].get(names[weight], {})
         if found:
-            values[number] = {key: sharding.part(value, weight) for key, value in found.items()}
+            values[number] = {
+                key: sharding.part(_with_new_rows(names[weight], value, weight), weight) for key, value in found.items()
+            }
     groups = [
         group | {key: value for key, value in saved.items() if key not in HYPERPARAMETERS}
         for group, saved in zip(own["param_groups"], state.optimizer["groups"], strict=False)
     ]
     optimizer.load_state_dict({"state": values, "param_groups": groups})
     return True
+
+
+def _with_new_rows(name: str, value: Any, weight: Tensor) -> Any:
+    """Give what an optimizer keeps of a table as many rows as the table has now; those of new ids are 0."""
+    is_of_rows = isinstance(value, Tensor) and value.ndim == weight.ndim and has_more_rows(name, weight, value)
+    return with_zero_rows(value, weight.shape[0]) if is_of_rows else value
 
 
 def random_states() -> dict[str, Tensor]:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from torch import Tensor
 
 from transformers4recsys.errors import InputError
+from transformers4recsys.model.growth import GrowthSettings, groups_of
+from transformers4recsys.model.next_item import NextItemModel
 from transformers4recsys.run_files import MANIFEST, Content
 from transformers4recsys.run_folder import (
     CONFIG,
     COPIED,
+    ITEMS,
     SCHEMA,
     VOCABULARY,
     Progress,
@@ -137,12 +141,26 @@ def open_resumed(
     return resumed
 
 
-def load(trainer: RecSysTrainer, resumed: Resumed) -> None:
-    """Put weights and the state of the optimizer into a trainer."""
+def load(trainer: RecSysTrainer, resumed: Resumed, growth: GrowthSettings, *, data_path: str) -> None:
+    """Put weights and the state of the optimizer into a trainer; tables grow where the vocabulary has grown."""
     model = trainer.accelerator.unwrap_model(trainer.model)
-    checkpoint.load_weights(model, resumed.run.weights(), where=resumed.run.path)
+    load_grown(model, resumed.run, growth, data_path=data_path)
     if not checkpoint.load_optimizer(trainer, resumed.state):
         log.warning("`optim` is another one than before: its state starts anew")
+
+
+def load_grown(model: NextItemModel, run: RunFolder, growth: GrowthSettings, *, data_path: str) -> None:
+    """Put the weights of a run into a model; tables grow where the vocabulary has grown, as `growth` says."""
+    before, num_items = run.schema.item_id.cardinality, model.schema.item_id.cardinality
+    groups: list[Tensor] = []
+    if num_items > before:
+        log.info("%d new item ids begin by `new_items` %s", num_items - before, growth.new_items)
+        items = copied_contents(data_path).get(ITEMS) if growth.new_items == "features" else None
+        if isinstance(items, bytes):
+            groups = groups_of(pq.read_table(pa.BufferReader(items)), num_items)
+        elif growth.new_items == "features":
+            log.warning("`new_items` features needs the %s of `preprocess`; the mean of all items is taken", ITEMS)
+    checkpoint.load_weights(model, run.weights(), where=run.path, policy=growth.new_items, groups=groups)
 
 
 def writer_of(
@@ -214,7 +232,14 @@ def require_same_ids(run: RunFolder, contents: Mapping[str, Content]) -> None:
 
 
 def _schema_changes(before: Schema, now: Schema) -> list[str]:
-    old, new = ({feature.name: _what_counts(feature) for feature in schema.columns} for schema in (before, now))
+    sizes = {feature.name: feature.cardinality for feature in before.columns}
+    # A vocabulary may grow; ids never move, as require_same_ids() checks.
+    now_as_before = [
+        replace(feature, cardinality=min(feature.cardinality, sizes.get(feature.name, feature.cardinality)))
+        for feature in now.columns
+    ]
+    old = {feature.name: _what_counts(feature) for feature in before.columns}
+    new = {feature.name: _what_counts(feature) for feature in now_as_before}
     names = dict.fromkeys([*old, *new])
     return [
         f"column {name}: {old.get(name, 'not there')} -> {new.get(name, 'not there')}"
@@ -224,7 +249,8 @@ def _schema_changes(before: Schema, now: Schema) -> list[str]:
 
 
 def _what_counts(feature: Feature) -> str:
-    values = {name: value for name, value in asdict(feature).items() if name not in ("name", "is_metadata") and value}
+    other = ("name", "is_metadata", "width")
+    values = {name: value for name, value in asdict(feature).items() if name not in other and value}
     return ", ".join(f"{name} {value}" for name, value in values.items())
 
 

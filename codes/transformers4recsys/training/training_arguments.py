@@ -14,7 +14,7 @@ import transformers
 
 from transformers4recsys import distributed
 from transformers4recsys.errors import InputError, in_one_line
-from transformers4recsys.settings import check, converted, setting
+from transformers4recsys.settings import FALSE, TRUE, check, converted, setting
 from transformers4recsys.training.precision import bf16_note
 
 WORKS, OTHER_MEANING, NO_EFFECT, REFUSED = "works", "another meaning here", "no effect here", "refused"
@@ -254,6 +254,10 @@ def library_arguments(settings: Any) -> tuple[transformers.TrainingArguments, li
         for name, verdict in VERDICTS.items()
         if verdict.kind != NO_EFFECT and getattr(settings, name) is not None
     }
+    # YAML's true and false, which are words here, stand beside the names of folders.
+    asked = str(given.get("resume_from_checkpoint", "")).lower()
+    if asked in TRUE + FALSE:
+        given["resume_from_checkpoint"] = "true" if asked in TRUE else None
     _check_bounds(given)
     notes: list[str] = []
     if given["save_steps"] == 0:
