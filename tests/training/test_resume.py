@@ -4,10 +4,10 @@ import json
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
 import pytest
 import safetensors.torch
 import torch
+import yaml
 
 from transformers4recsys.training.resume import changes
 from transformers4recsys.training.trainer import RecSysTrainer
