@@ -79,7 +79,7 @@ class Filters:
         """List what each session must not be recommended; None where nothing is excluded."""
         if self.exclude is None and not self.exclude_seen:
             return None
-        lists = self.exclude.of_sessions(names) if self.exclude else [()] * len(names)
-        if self.exclude_seen:
-            lists = [[*of, *own] for of, own in zip(lists, seen, strict=True)]
-        return lists
+        lists: list[Sequence[int]] = self.exclude.of_sessions(names) if self.exclude else [() for _ in names]
+        if not self.exclude_seen:
+            return lists
+        return [[*of, *own] for of, own in zip(lists, seen, strict=True)]

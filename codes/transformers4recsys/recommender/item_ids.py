@@ -72,7 +72,8 @@ def as_number(value: Any) -> int | None:
         value = int(value) if WHOLE_NUMBER.fullmatch(value) else None
     if not isinstance(value, Integral) or isinstance(value, bool):
         return None
-    return int(value) if SMALLEST <= value <= LARGEST else None
+    number = int(value)
+    return number if SMALLEST <= number <= LARGEST else None
 
 
 def is_nested(ids: Sequence[Any]) -> bool:

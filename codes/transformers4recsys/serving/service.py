@@ -22,7 +22,8 @@ class Model(Protocol):
     @property
     def item_table(self) -> pa.Table | None: ...
 
-    def recommend(self, sessions: Any, k: int = 10, **options: Any) -> pa.Table: ...
+    @property
+    def recommend(self) -> Callable[..., pa.Table]: ...
 
 
 class Service:

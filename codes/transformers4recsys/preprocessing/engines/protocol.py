@@ -27,8 +27,11 @@ class Database(Protocol):
     keeps_order: bool
     # Days are processed together up to about this number of events.
     events_at_a_time: int
-    # Reads text as a time of a format, null where it is none; None where the database has no such function.
-    parse_time: ParseTime | None
+
+    @property
+    def parse_time(self) -> ParseTime | None:
+        """Reads text as a time of a format, null where it is none; None where the database has no such function."""
+        ...
 
     def read(
         self,

@@ -1,0 +1,4 @@
+"""Expressions."""
+
+from ibis.expr import datatypes as datatypes
+from ibis.expr import types as types

@@ -1,0 +1,7 @@
+"""Types of columns."""
+
+from typing import Any, TypeAlias
+
+DataType: TypeAlias = Any
+
+def __getattr__(name: str) -> Any: ...
