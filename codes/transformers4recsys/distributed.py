@@ -47,7 +47,7 @@ def join(*, uses_cpu: bool, timeout: timedelta, backend: str | None = None) -> N
         return
     torch.distributed.init_process_group(
         "gloo" if uses_cpu else backend or "nccl",
-        store=torch.distributed.PrefixStore("transformers4recsys", _store()),
+        store=torch.distributed.PrefixStore("transformers4recsys", _store()),  # pyright: ignore[reportPrivateImportUsage]
         rank=int(os.environ["RANK"]),
         world_size=num_launched(),
         timeout=timeout,
@@ -94,10 +94,11 @@ def barrier() -> None:
 
 
 @cache
-def _store() -> torch.distributed.Store:
+def _store() -> torch.distributed.Store:  # pyright: ignore[reportPrivateImportUsage]
     """Open what the processes of a launch share before they have joined."""
     try:
-        store, _, _ = next(iter(torch.distributed.rendezvous("env://", timeout=START_TIMEOUT)))
+        meeting = torch.distributed.rendezvous("env://", timeout=START_TIMEOUT)  # pyright: ignore[reportPrivateImportUsage]
+        store, _, _ = next(iter(meeting))
     except (ValueError, RuntimeError) as error:
         raise InputError(
             f"WORLD_SIZE={num_launched()} announces several processes, which cannot meet ({error}); "

@@ -111,7 +111,7 @@ def _add(pipeline: Pipeline, log_files: RawLog, *, first_day: int | None, last_d
     call = {
         "input": [file.name for file in log_files.files],
         "events_read": found.read,
-        "events_dropped": {reason: count for reason, count in (found.dropped | added.dropped).items() if count},
+        "events_dropped": {reason: count for reason, count in {**found.dropped, **added.dropped}.items() if count},
         "events_written": sum(day["events"] for day in added.days.values()),
         "events_without_price": found.without_price,
         "checks": checks,

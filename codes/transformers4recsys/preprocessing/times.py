@@ -35,7 +35,9 @@ def milliseconds(
         of_float = _of_float(whole.ifelse(ibis.null("string"), column).try_cast("float64"), unit)
         return ibis.coalesce(of_whole, of_float)
     if kind.is_string() and time_format:
-        return of_timestamp((parse or ir.StringColumn.as_timestamp)(column, time_format).cast("timestamp"))
+        return of_timestamp(
+            (parse(column, time_format) if parse else column.as_timestamp(time_format)).cast("timestamp")
+        )
     if kind.is_string():
         return of_timestamp(column.try_cast("timestamp('UTC')").cast("timestamp"))
     if kind.is_date() or kind.is_timestamp():

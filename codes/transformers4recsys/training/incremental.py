@@ -140,7 +140,11 @@ class Incremental:
         with self._start_of(inside):
             self.trainer.train()
         # Before the day is evaluated: scores of weights that are not numbers are none either.
-        self.trainer.watch.check_model(self.trainer.model, self.trainer.optimizer, self.trainer.state.global_step)
+        model, optimizer = self.trainer.model, self.trainer.optimizer
+        assert isinstance(model, torch.nn.Module) and (
+            optimizer is None or isinstance(optimizer, torch.optim.Optimizer)
+        )
+        self.trainer.watch.check_model(model, optimizer, self.trainer.state.global_step)
 
     @contextmanager
     def _start_of(self, inside: Resumed | None) -> Iterator[None]:

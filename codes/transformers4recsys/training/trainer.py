@@ -185,7 +185,7 @@ class RecSysTrainer(Trainer):
 
     def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> Any:
         # The last place where a step can be stopped before it moves the weights.
-        norm = super()._get_grad_norm(model, grad_norm)
+        norm: Any = super()._get_grad_norm(model, grad_norm)
         # With a scaler, gradients overflow now and then, and such a step is left out.
         self.watch.see(self.state.global_step + 1, self._tr_loss, None if self.accelerator.scaler else norm)
         return norm

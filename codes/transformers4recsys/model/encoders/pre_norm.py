@@ -174,7 +174,7 @@ def _sees_earlier(packing: Packing) -> Tensor:
 
 
 def _initialise(module: nn.Module, std: float) -> None:
-    if type(module) in (nn.Linear, nn.Embedding):
+    if type(module) is nn.Linear or type(module) is nn.Embedding:
         nn.init.normal_(module.weight, std=std)
     if type(module) is nn.Linear and module.bias is not None:
         nn.init.zeros_(module.bias)

@@ -184,7 +184,7 @@ def _uri(path: str | Path) -> str:
 
 def _one_by_one(reader: Callable[[str], Any], paths: Sequence[str]):
     """Read each file by itself, so that FILE can say where a row is from; columns go by name."""
-    from pyspark.sql.functions import lit
+    from pyspark.sql.functions import lit  # pyright: ignore[reportMissingImports]
 
     frames = [reader(_uri(path)).withColumn(FILE, lit(path)) for path in paths]
     return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), frames)
@@ -206,9 +206,9 @@ def _csv(session, file: str, dialect: Dialect | None):
 
 
 def _text_columns(names: Sequence[str]):
-    from pyspark.sql.types import StringType, StructField, StructType
+    from pyspark.sql import types  # pyright: ignore[reportMissingImports]
 
-    return StructType([StructField(name, StringType()) for name in names])
+    return types.StructType([types.StructField(name, types.StringType()) for name in names])
 
 
 def _started(builder, master: str | None):

@@ -36,11 +36,13 @@ def standard_columns(
     """
     _check_columns(raw, recipe)
     session, user = recipe.session_column, recipe.user_column
+    key = session or user
+    assert key is not None, "a recipe names a session or a user"
     columns: dict[str, ir.Value] = {
         "_time": (
             time_of(raw, recipe, parse_time) if recipe.time_column else ibis.literal(times.NO_TIME, type="int64")
         ),
-        "_key": _id(raw, session or user, recipe),
+        "_key": _id(raw, key, recipe),
     }
     if recipe.split_column:
         # A session id may come in two parts, as another session.
