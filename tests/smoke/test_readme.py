@@ -14,7 +14,10 @@ from transformers4recsys.data.readers import READERS
 from transformers4recsys.errors import InputError
 
 ROOT = Path(__file__).parent.parent.parent
-BLOCKS = re.findall(r"^```\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+FENCES = re.findall(
+    r"^```(\w*)\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+)
+BLOCKS = [text for language, text in FENCES if not language]
 pytestmark = pytest.mark.smoke
 
 
