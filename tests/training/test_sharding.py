@@ -21,7 +21,7 @@ def test_an_unsharded_model_is_whole_and_stays_as_it_is():
         ({"fsdp": "full_shard"}, "--fsdp shares the model out among processes, and here is one"),
         ({"fsdp": "shard_grad_op"}, "--fsdp shard_grad_op: give full_shard"),
         ({"fsdp": "full_shard", "torch_compile": True}, "--fsdp does not go with --torch_compile"),
-        ({"fsdp": "full_shard", "fsdp_config": "fsdp.json"}, "--fsdp does not go with --fsdp_config"),
+        ({"fsdp": "full_shard", "fsdp_config": "fsdp.json"}, "--fsdp full_shard takes no further configuration"),
     ],
 )
 def test_what_sharding_does_not_go_with_is_refused(flags, words, run_train, capsys):

@@ -97,12 +97,6 @@ def test_optimizer_and_weights_carry_over(make_trainer):
     assert not torch.equal(weight, after_one)
 
 
-def test_checkpoints_hold_weights_and_no_pickled_arguments(make_trainer, tmp_path):
-    trainer, _ = make_trainer()
-    trainer.save_model(str(tmp_path / "saved"))
-    assert [path.name for path in (tmp_path / "saved").iterdir()] == ["model.safetensors"]
-
-
 @pytest.mark.parametrize("name", ENCODERS)
 def test_a_dummy_batch_goes_through_every_weight_and_teaches_nothing(name, schema, make_model):
     model = make_model(schema, name, is_causal=False, attn_type="bi").train()

@@ -28,7 +28,7 @@ class PredictionSettings:
     log_predictions: bool = setting(False, "write each prediction to pred_logs/")
     log_raw_item_ids: bool = setting(
         False,
-        "write the raw item ids of the log beside the ids, where `preprocess` made the day files",
+        "write the raw item ids of the log beside the ids, where the day files were made by preprocess",
         used_if=lambda own: own.log_predictions,
         unused_because="`log_predictions` is off",
     )

@@ -241,9 +241,10 @@ def test_scores_that_would_not_learn_are_warned_of(caplog):
     assert not caplog.records
     objective_of("cross_entropy_neg", **only_negatives, similarity_type="multi_mlp")
     (record,) = caplog.records
-    message = record.getMessage()
-    assert message.startswith("`all_rescale_factor` 0 with `similarity_type` multi_mlp: items are ranked by an inner")
-    assert "choose `similarity_type` cosine, or `all_rescale_factor` 1" in message
+    # What a command has shown before names settings as flags.
+    message = record.getMessage().replace("`", "").replace("--", "")
+    assert message.startswith("all_rescale_factor 0 with similarity_type multi_mlp: items are ranked by an inner")
+    assert "choose similarity_type cosine, or all_rescale_factor 1" in message
 
 
 def test_gbce_starts_at_the_odds_of_a_label_among_the_drawn_items():

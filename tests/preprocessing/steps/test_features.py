@@ -79,5 +79,5 @@ def test_nothing_to_standardise_is_nothing_to_fit(database, events, recipe):
 def test_a_fit_of_no_events_is_an_error(database, table, recipe):
     events = table(_time=[0], _first_seen=[0], a=[1.0])
     numbers = features.numbers_of(recipe(numeric_columns=["a"]), has_time_of_day=False)
-    with pytest.raises(InputError, match="no session of two items in the first days"):
+    with pytest.raises(InputError, match="the first days have no session of two items"):
         features.fitted(database, events.filter(events["a"] > 1), numbers)

@@ -91,10 +91,14 @@ def test_calls_day_by_day_end_where_one_call_does(tmp_path, first_day, write_log
 def test_items_that_an_older_version_did_not_write_down_have_their_ids_alone(tmp_path, first_day, write_log, recipe):
     preprocess(first_day, tmp_path / "days", recipe(**SETTINGS), **SMALL)
     (tmp_path / "days" / "items.parquet").unlink()
-    log = write_log([("c", f"01-06 10:0{i}:00", "mug", "bar", 7.0, "BARN", 1.0) for i in (1, 2)], *COLUMNS)
-    preprocess(log, tmp_path / "days", recipe(**SETTINGS, allow_empty_days=True), **SMALL)
+    visit = [
+        ("c", "01-06 10:01:00", "mug", "bar", 7.0, "BARN", 1.0),
+        ("c", "01-06 10:02:00", "pot", "bar", 9.0, "BARN", 2.0),
+    ]
+    preprocess(write_log(visit, *COLUMNS), tmp_path / "days", recipe(**SETTINGS), **SMALL)
     mug = {"raw": "mug", "id": 2, "group": "bar", "brand": "BARN", "eur": 7.0, "weight": 1.0}
-    assert rows(tmp_path) == [CUP | {"group": None, "brand": None, "eur": None}, mug]
+    pot = {"raw": "pot", "id": 3, "group": "bar", "brand": "BARN", "eur": 9.0, "weight": 2.0}
+    assert rows(tmp_path) == [CUP | {"group": None, "brand": None, "eur": None}, mug, pot]
 
 
 def test_without_own_columns_there_are_the_ids(tmp_path, first_day, recipe):
