@@ -125,14 +125,18 @@ def scaled(values: list[float], *, means: list[float], stds: list[float]) -> lis
 
 def test_a_column_far_from_the_unit_is_standardised_by_itself():
     assert scaled([4000.0, 5000.0, 7000.0], means=[5000.0], stds=[2000.0]) == pytest.approx([-0.5, 0.0, 1.0])
-    assert scaled([2e-6, 6e-6], means=[4e-6], stds=[2e-6]) == pytest.approx([-1.0, 1.0])
     assert scaled([3e38, -3e38], means=[-1e38], stds=[2e38]) == pytest.approx([2.0, -1.0])
 
 
 def test_a_column_near_the_unit_is_taken_as_it_is():
     values = [0.1, -1.7, 2.9]
-    for mean, std in ((0.0, 1.0), (-1.5, 0.9), (3.0, 0.1)):
+    for mean, std in ((0.0, 1.0), (-1.5, 0.9), (3.0, 0.1), (0.5, 3.0)):
         assert scaled(values, means=[mean], stds=[std]) == torch.tensor(values).tolist()
+
+
+def test_a_column_that_hardly_varies_on_the_first_day_is_not_blown_up():
+    # The sine of a weekday on a day with a few sessions past midnight: the next day is another weekday.
+    assert scaled([0.78, 0.97], means=[0.78], stds=[0.01]) == pytest.approx([0.78, 0.97])
 
 
 def test_the_scale_is_that_of_the_first_day_on_which_the_column_varies():

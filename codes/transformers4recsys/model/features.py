@@ -78,8 +78,9 @@ class NumericScale(nn.Module):
     training day on which it varies. A column that comes near enough to both already is taken as it is.
     """
 
-    # Means up to this one, and deviations in this range, need no scale.
-    LARGEST_MEAN, LEAST_STD, LARGEST_STD = 3.0, 0.1, 3.0
+    # Means and deviations up to these need no scale. Small ones are not enlarged: a column that hardly varies on the
+    # first day, such as the day of the week, would be far out of its scale on the next one.
+    LARGEST_MEAN, LARGEST_STD = 3.0, 3.0
     # Deviations below this share of the mean are rounding of 32 bits.
     ROUNDING = 1e-6
 
@@ -98,7 +99,7 @@ class NumericScale(nn.Module):
             if self.is_fitted_C[column]:
                 continue
             is_constant = std <= self.ROUNDING * abs(mean)
-            is_near = abs(mean) <= self.LARGEST_MEAN and self.LEAST_STD <= std <= self.LARGEST_STD
+            is_near = abs(mean) <= self.LARGEST_MEAN and std <= self.LARGEST_STD
             self.mean_C[column] = 0.0 if is_near else mean
             # Of a column that does not vary so far the size is known, until it varies.
             self.std_C[column] = 1.0 if is_near else (abs(mean) or 1.0) if is_constant else std
