@@ -53,6 +53,8 @@ class RunWriter:
         if distributed.is_main():
             num_steps = self.progress.num_steps
             publish(self.folder, contents | self._rest(trainer, self.log_history, num_steps))
+            for older in inside_checkpoints(self.folder):
+                _remove(older)
             shutil.rmtree(self.folder / CHECKPOINTS, ignore_errors=True)
 
     def save_step(self, trainer: RecSysTrainer, day: str) -> None:
@@ -66,7 +68,7 @@ class RunWriter:
         num_steps = self.progress.num_steps + position.step
         publish(self.folder / CHECKPOINTS / name, contents | self._rest(trainer, history, num_steps))
         for older in inside_checkpoints(self.folder)[: -self.num_checkpoints]:
-            shutil.rmtree(older, ignore_errors=True)
+            _remove(older)
 
     def _whole_history(self, trainer: RecSysTrainer, day: str) -> list[dict[str, Any]]:
         """Add what was logged on the day, with steps that go on over the days."""
@@ -101,6 +103,12 @@ def best_of(days: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
             if value is not None and (name not in best or value > best[name]["value"]):
                 best[name] = {"value": value, "day": day["day"], "num_steps": num_steps}
     return best
+
+
+def _remove(run: Path) -> None:
+    """Remove a checkpoint, its manifest first: one that is half gone after a kill is no checkpoint any more."""
+    (run / MANIFEST).unlink(missing_ok=True)
+    shutil.rmtree(run, ignore_errors=True)
 
 
 def inside_checkpoints(folder: Path) -> list[Path]:

@@ -39,8 +39,12 @@ def gathered(model: nn.Module) -> Iterator[None]:
 
 
 def whole(tensors: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Give the sharded values whole to the first process, empty to the others; all call it, in the same order."""
-    return {name: _whole(value) if type(value) is DTensor else value for name, value in tensors.items()}
+    """Give the sharded values whole to the first process, empty to the others; all call it, in the same order.
+
+    Names are sorted: what was read from a file comes in another order in each process, and parts would be mixed up.
+    """
+    in_order = sorted(tensors.items(), key=lambda item: str(item[0]))
+    return {name: _whole(value) if type(value) is DTensor else value for name, value in in_order}
 
 
 def _whole(part: DTensor) -> Tensor:
