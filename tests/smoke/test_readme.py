@@ -78,3 +78,6 @@ def test_the_commands_for_an_own_log(run, tmp_path):
     run(train)
     again = shlex.join([*shlex.split(train), "--resume_from_checkpoint", "true"])
     assert "2026-01-04" in run(again)
+    assert run(block_with("--items sku-7")).startswith('"session","rank","item","score"')
+    (program,) = [text for language, text in FENCES if language == "python"]
+    run(f"{shlex.quote(sys.executable)} -c {shlex.quote(program)}")

@@ -1,11 +1,12 @@
 """Files of a run speak of all its days; a checkpoint inside a day holds as much as the folder of a run."""
 
 import json
+import shutil
 
 import pytest
 
 from transformers4recsys.run_folder import RunFolder
-from transformers4recsys.training.run_writer import RunWriter, best_of
+from transformers4recsys.training.run_writer import RunWriter, best_of, inside_checkpoints
 
 
 def test_the_best_day_of_each_number_is_known():
@@ -57,3 +58,20 @@ def test_checkpoints_inside_a_day_are_whole_runs_and_go_with_the_day(limit, kept
     assert seen[1][-1].progress.last_day == "2019-10-01T00:00:00"
     assert seen[1][-1].settings == RunFolder.open(folder).settings
     assert not (folder / "checkpoints").exists()
+
+
+def test_a_checkpoint_whose_removal_was_stopped_is_none_any_more(run_train, monkeypatch):
+    remove = shutil.rmtree
+    monkeypatch.setattr(shutil, "rmtree", lambda path, **how: "step" in str(path) or remove(path, **how))
+    seen, save_day = [], RunWriter.save_day
+
+    def look_and_save(self, *arguments):
+        folders = sorted(path.name[-8:] for path in (self.folder / "checkpoints").iterdir())
+        seen.append((folders, [path.name[-8:] for path in inside_checkpoints(self.folder)]))
+        save_day(self, *arguments)
+
+    monkeypatch.setattr(RunWriter, "save_day", look_and_save)
+    run_train(save_steps=1, end_date="2019-10-02")
+    (folders, checkpoints) = seen[0]
+    assert len(folders) > 1
+    assert checkpoints == folders[-1:]

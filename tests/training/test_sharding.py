@@ -28,3 +28,8 @@ def test_what_sharding_does_not_go_with_is_refused(flags, words, run_train, caps
     folder = run_train(exit_code=2, **flags)
     assert words in " ".join(capsys.readouterr().err.split())
     assert not folder.exists()
+
+
+def test_parts_are_gathered_by_name_whatever_order_they_are_in():
+    # Files of tensors come in another order in each process, which would then exchange parts of different tensors.
+    assert list(sharding.whole({"step": 1, "exp_avg_sq": 2, "exp_avg": 3})) == ["exp_avg", "exp_avg_sq", "step"]

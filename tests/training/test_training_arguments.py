@@ -72,3 +72,9 @@ def test_values_that_cannot_be_are_refused(values, words):
     with pytest.raises(InputError) as error:
         made(**values)
     assert words in str(error.value)
+
+
+@pytest.mark.parametrize(("given", "taken"), [("yes", "true"), ("true", "true"), ("no", None), ("run/of", "run/of")])
+def test_resuming_takes_yaml_words_beside_folders(given, taken, tmp_path):
+    settings = from_values(LibrarySettings, {"output_dir": str(tmp_path), "resume_from_checkpoint": given})
+    assert library_arguments(settings)[0].resume_from_checkpoint == taken

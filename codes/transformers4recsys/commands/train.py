@@ -129,8 +129,9 @@ def _train_in(
 ) -> None:
     training, output_dir = settings.training, _output_dir(arguments)
     days, checked = _checked_days(settings, schema, does_train=arguments.do_train)
+    sections = _sections(settings, arguments, schema)
     of_run = {
-        "settings": _sections(settings, arguments, schema),
+        "settings": sections,
         "schema": schema,
         "data_path": settings.data.days.data_path or "",
     }
@@ -141,7 +142,8 @@ def _train_in(
     earlier = resumed.run if resumed else start
     of_run["schema"] = schema = with_table_widths(schema, earlier.schema if earlier else None)
     model = _model_of(settings, schema, arguments, start)
-    described = _all_settings(settings, arguments) | {"days_skipped": [days.unit.name(day) for day in days.missing]}
+    described = {name: value for section in ("data", "model", "training") for name, value in sections[section].items()}
+    described["days_skipped"] = [days.unit.name(day) for day in days.missing]
     sinks = _sinks_of(training.predictions, of_run["data_path"], schema)
     bar, stop = TrainingProgress(), StopRequest()
     first_step = resumed.run.progress.num_steps if resumed else 0
@@ -349,10 +351,6 @@ def _for_the_trainer(given: TrainingArguments) -> TrainingArguments:
     # Encoders freeze what gets no gradient; a search for it would make Reformer's nested backward passes fail.
     arguments.ddp_find_unused_parameters = bool(given.ddp_find_unused_parameters)
     return arguments
-
-
-def _all_settings(settings: TrainSettings, arguments: TrainingArguments) -> dict[str, Any]:
-    return _without_credentials(as_values(settings) | arguments.to_sanitized_dict())
 
 
 def _without_credentials(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -41,7 +41,6 @@ class ModelSource(Generic[Model]):
         self._manifest, self._load = manifest, load
         self._stamp = Stamp.of(manifest)
         self.current: Model = load()
-        self.num_reloads, self.num_failures = 0, 0
 
     def take_over(self) -> bool:
         """Load the model of a new day if there is one; a folder that cannot be read leaves the current one in place."""
@@ -51,10 +50,9 @@ class ModelSource(Generic[Model]):
         try:
             self.current = self._load()
         except Exception as error:
-            self.num_failures += 1
             log.warning("the new model could not be loaded, the earlier one goes on answering: %s", error)
             return False
-        self._stamp, self.num_reloads = stamp, self.num_reloads + 1
+        self._stamp = stamp
         return True
 
     async def watch(
