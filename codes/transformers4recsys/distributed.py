@@ -54,6 +54,12 @@ def join(*, uses_cpu: bool, timeout: timedelta, backend: str | None = None) -> N
     )
 
 
+def leave() -> None:
+    """Part from the other processes, if this one had joined them."""
+    if _is_on():
+        torch.distributed.destroy_process_group()
+
+
 def say_once(text: str) -> None:
     """Write `text`, which all processes may want to say, to stderr: the first one to come here does, the others wait.
 

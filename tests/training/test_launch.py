@@ -1,11 +1,13 @@
 """Processes without a launcher; one that fails ends all, and its error is what is read first."""
 
+import atexit
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import torch
 
 from transformers4recsys import cli
 from transformers4recsys.training import launch
-from transformers4recsys.training.launch import is_lost_connection, processes_to_start, run_processes
+from transformers4recsys.training.launch import failing_together, is_lost_connection, processes_to_start, run_processes
 
 CODES, FAILING = Path(__file__).parents[2] / "codes", Path(__file__).with_name("failing.py")
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
@@ -94,6 +96,20 @@ def test_processes_do_not_outlive_their_launcher(tmp_path):
     launcher.kill()
     launcher.wait()
     wait_for(lambda: not any(map(is_alive, pids)), seconds=15)
+
+
+def test_nothing_of_the_connection_is_left_when_a_run_went_well(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    threads = set(threading.enumerate())
+    at_exit = []
+    monkeypatch.setattr(atexit, "register", at_exit.append)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'meet'}", rank=0, world_size=1)
+    with failing_together():
+        assert len(set(threading.enumerate()) - threads) == 1
+    for leave in at_exit:
+        leave()
+    assert not torch.distributed.is_initialized()
+    assert set(threading.enumerate()) <= threads
 
 
 TELLING = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import signal
@@ -98,10 +99,14 @@ def failing_together() -> Iterator[None]:
     A process that lost another one gives the launcher time to end it, and then says so in place of a stack. What is
     an error of all is said by `distributed.say_once`. All else goes on up at once; the launcher shows it again.
     """
+    is_over = threading.Event()
+    watch = threading.Thread(target=_end_with_the_launcher, args=[os.getppid(), is_over], daemon=True)
     if "TORCHELASTIC_RUN_ID" in os.environ:
-        threading.Thread(target=_end_with_the_launcher, args=[os.getppid()], daemon=True).start()
+        watch.start()
     try:
         yield
+        # Threads of the connection that outlive Python's end can abort a process whose run went well.
+        atexit.register(distributed.leave)
     except Exception as error:
         if distributed.num_launched() == 1:
             raise
@@ -113,14 +118,20 @@ def failing_together() -> Iterator[None]:
         if not isinstance(error, InputError):
             get_error_handler().record_exception(error)
         raise
+    finally:
+        is_over.set()
+        if watch.is_alive():
+            watch.join()
 
 
-def _end_with_the_launcher(launcher: int) -> None:
-    """Ask this process to end when its launcher is gone, and make it when it does not."""
+def _end_with_the_launcher(launcher: int, is_over: threading.Event) -> None:
+    """Ask this process to end when its launcher is gone, and make it when it does not; stop when the run is over."""
     while os.getppid() == launcher:
-        time.sleep(LOOK_SECONDS)
+        if is_over.wait(LOOK_SECONDS):
+            return
     os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(END_SECONDS)
+    if is_over.wait(END_SECONDS):
+        return
     # It waits for another process, and Python's signal handlers do not run.
     os._exit(128 + signal.SIGTERM)
 
