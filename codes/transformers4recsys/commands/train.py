@@ -172,7 +172,6 @@ def _train_in(
         on_day=output.keep if output else lambda: None,
     )
     run.run(days.present, resumed=resumed)
-    run.reporter.close()
     for logger in loggers:
         logger.close(trainer.args, trainer.state, trainer.control)
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from transformers4recsys.settings import check, setting
 from transformers4recsys.terminal import counted
 from transformers4recsys.training import checkpoint
 from transformers4recsys.training.callbacks import TrainingProgress
-from transformers4recsys.training.inside_day import StopRequest, starting_at
+from transformers4recsys.training.inside_day import StoppableReader, StoppedError, StopRequest, starting_at
 from transformers4recsys.training.resume import Resumed
 from transformers4recsys.training.run_writer import RunWriter
 from transformers4recsys.training.trainer import RecSysTrainer, drop_none, format_metrics
@@ -85,7 +86,10 @@ class Incremental:
     on_day: Callable[[], None] = lambda: None
 
     def run(self, days: Sequence[datetime], *, resumed: Resumed | None = None) -> None:
-        """Go through each pair of neighbours in `days`, from where `resumed` stopped; SystemExit after a signal."""
+        """Go through each pair of neighbours in `days`, from where `resumed` stopped, and close the reporter.
+
+        SystemExit after a signal.
+        """
         with self.stop.listening():
             for day, next_day in zip(days, days[1:], strict=False):
                 if day.isoformat() <= self.writer.progress.last_day:
@@ -94,25 +98,37 @@ class Incremental:
                     self._end(f"before {self.name_of(day)}")
                 inside = resumed if resumed and resumed.inside_day == day.isoformat() else None
                 self._run_day(day, next_day, inside)
+            self.reporter.close()
+            if self.stop.agreed():
+                self._end("when all days were finished", advice="")
 
     def _run_day(self, day: datetime, next_day: datetime, inside: Resumed | None) -> None:
         self._seed(day)
         if self.does_train:
             self._train(day, next_day, inside)
-            if self.stop.agreed():
-                self._end(f"after step {self.trainer.state.global_step} of {self.name_of(day)}, which is saved")
-        numbers = self._evaluate(day, next_day) if self.does_evaluate else {}
+        try:
+            self.stop.require_none()
+            numbers = self._evaluate(day, next_day) if self.does_evaluate else {}
+        except StoppedError:
+            self._end_inside(day)
         if self.does_train:
             self.writer.save_day(self.trainer, day.isoformat(), numbers)
         distributed.barrier()
         self.on_day()
 
-    def _end(self, when: str) -> None:
+    def _end_inside(self, day: datetime) -> NoReturn:
+        """Save the last step of a day unless it is saved, and end the program."""
+        step = self.trainer.state.global_step
+        if not (self.does_train and step):
+            self._end(f"in the evaluation of {self.name_of(day)}")
+        self.writer.save_step(self.trainer, day.isoformat())
+        self._end(f"after step {step} of {self.name_of(day)}, which is saved")
+
+    def _end(self, when: str, advice: str = "; go on with --resume_from_checkpoint true") -> NoReturn:
         """End the program as the signal asks, with one line of explanation."""
         number = self.stop.signal
         assert number is not None
-        name = signal.Signals(number).name
-        log.warning("stopped by %s %s; go on with --resume_from_checkpoint true", name, when)
+        log.warning("stopped by %s %s%s", signal.Signals(number).name, when, advice)
         raise SystemExit(128 + number)
 
     def _seed(self, day: datetime) -> None:
@@ -169,20 +185,23 @@ class Incremental:
             model.features.scale.fit([each.mean for each in moments], [each.std for each in moments])
         model.add_counts(torch.from_numpy(self.readers.item_counts(day)))
 
+    def _stoppable(self, reader: Reader) -> Reader:
+        return StoppableReader(reader, self.stop, self.trainer.args.device)
+
     def _evaluate(self, day: datetime, next_day: datetime) -> dict[str, float | None]:
         name = self.name_of(next_day)
         # What validated inside the day holds the same rows.
         reader = self.trainer.eval_reader or self.readers.to_evaluate(next_day, self.protocol.eval_split)
         self.trainer.eval_reader = None
         eval_numbers = self.trainer.measure(
-            reader,
+            self._stoppable(reader),
             split="eval",
             description=f"evaluate {name}",
             on_predictions=(lambda p: self.reporter.predictions(p, name)) if self.logs_predictions else None,
             on_attentions=partial(self.attention_files.write, name) if self.attention_files else None,
         )
         train_numbers = self.trainer.measure(
-            self.readers.to_evaluate(day, "train"),
+            self._stoppable(self.readers.to_evaluate(day, "train")),
             split="train",
             description=f"evaluate {self.name_of(day)} train",
             max_batches=self.protocol.eval_steps_on_train_set,

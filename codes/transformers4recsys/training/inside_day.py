@@ -17,12 +17,12 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from transformers4recsys import distributed
+from transformers4recsys.batch import Batch
+from transformers4recsys.data.readers.protocol import Reader
 from transformers4recsys.training.trainer import RecSysTrainer
 
 # A launcher passes on a signal that has come from the terminal already.
 REPEATED_WITHIN_SECONDS = 2.0
-# To ask the other processes at each step would make GPUs wait for each other.
-STEPS_BETWEEN_QUESTIONS = {"cpu": 1}
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,15 @@ def move_schedule(scheduler: LambdaLR, num_steps: int) -> None:
     scheduler._last_lr = rates
 
 
+def steps_between_questions(device: torch.device) -> int:
+    """Say how often the processes ask each other for a signal: at each step, GPUs would wait for each other."""
+    return 1 if device.type == "cpu" else 10
+
+
+class StoppedError(Exception):
+    """A signal asks the run to end; every process raises it at the same place."""
+
+
 class StopRequest(TrainerCallback):
     """Takes note of SIGTERM and SIGINT: the step is finished and saved, then train() returns; `signal` says which came.
 
@@ -165,8 +174,13 @@ class StopRequest(TrainerCallback):
             self.signal = int(distributed.sum_over_ranks(numbers).max()) or None
         return self.signal is not None
 
+    def require_none(self) -> None:
+        """Raise StoppedError in all processes if any of them is to stop."""
+        if self.agreed():
+            raise StoppedError
+
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any) -> None:
-        if state.global_step % STEPS_BETWEEN_QUESTIONS.get(args.device.type, 10) == 0 and self.agreed():
+        if state.global_step % steps_between_questions(args.device) == 0 and self.agreed():
             control.should_save = control.should_training_stop = True
 
     def on_epoch_end(
@@ -174,3 +188,34 @@ class StopRequest(TrainerCallback):
     ) -> None:
         if self.signal is not None and control.should_training_stop:
             control.should_evaluate = False
+
+
+class StoppableReader:
+    """Gives the batches of a reader to an evaluation; StoppedError in all processes when a signal has come.
+
+    Every process asks as often as the one with most batches has some, whether or not it has as many.
+    """
+
+    def __init__(self, reader: Reader, stop: StopRequest, device: torch.device):
+        self.reader, self.stop = reader, stop
+        self.steps_between_questions = steps_between_questions(device)
+
+    def __len__(self) -> int:
+        return len(self.reader)
+
+    @property
+    def num_rows(self) -> int:
+        return self.reader.num_rows
+
+    @property
+    def num_steps(self) -> int:
+        return self.reader.num_steps
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        batches = self.reader.batches(epoch)
+        for step in range(self.num_steps):
+            if step % self.steps_between_questions == 0:
+                self.stop.require_none()
+            batch = next(batches, None)
+            if batch is not None:
+                yield batch

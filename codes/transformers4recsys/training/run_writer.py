@@ -41,6 +41,7 @@ class RunWriter:
         self.folder, self.unchanging, self.progress = folder, dict(unchanging), progress
         self.log_history = list(log_history or [])
         self.num_checkpoints = num_checkpoints
+        self._last_saved: Position | None = None
 
     def save_day(self, trainer: RecSysTrainer, day: str, numbers: Mapping[str, float | None]) -> None:
         """Put a finished day in the place of the one before."""
@@ -58,8 +59,11 @@ class RunWriter:
             shutil.rmtree(self.folder / CHECKPOINTS, ignore_errors=True)
 
     def save_step(self, trainer: RecSysTrainer, day: str) -> None:
-        """Save the state inside a day beside that of the last finished one."""
+        """Save the state inside a day beside that of the last finished one, unless that step is saved."""
         position = Position.of(trainer, day)
+        if position == self._last_saved:
+            return
+        self._last_saved = position
         contents = checkpoint.contents(trainer, position)
         if not distributed.is_main():
             return
