@@ -142,8 +142,10 @@ ONE_HOT_ITEM = "one-hot item"
 class FeatureSettings:
     """Features: from the columns of a position to one vector"""
 
-    inp_merge: str = setting("mlp", "how concatenated features become d_model", choices=lambda: MERGES)
-    use_ohe_item_ids_inputs: bool = setting(False, "one-hot item ids as input")
+    inp_merge: str = setting(
+        "mlp", "how concatenated features become d_model", choices=lambda: MERGES, if_changed="refuse"
+    )
+    use_ohe_item_ids_inputs: bool = setting(False, "one-hot item ids as input", if_changed="refuse")
 
     def __post_init__(self) -> None:
         check(self)

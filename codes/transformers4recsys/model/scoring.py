@@ -18,9 +18,15 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "tanh": nn.T
 class ScorerSettings:
     """Scores: from hidden states to a score for every item"""
 
-    tf_out_activation: str = setting("relu", "after the output projection", choices=lambda: ACTIVATIONS)
-    constrained_embeddings: bool = setting(False, "one d_model wide table for item inputs and output weights")
-    mf_constrained_embeddings: bool = setting(False, "score by the item input table, at its own width, plus a bias")
+    tf_out_activation: str = setting(
+        "relu", "after the output projection", choices=lambda: ACTIVATIONS, if_changed="refuse"
+    )
+    constrained_embeddings: bool = setting(
+        False, "one d_model wide table for item inputs and output weights", if_changed="refuse"
+    )
+    mf_constrained_embeddings: bool = setting(
+        False, "score by the item input table, at its own width, plus a bias", if_changed="refuse"
+    )
 
     def __post_init__(self) -> None:
         check(self)
