@@ -77,7 +77,7 @@ def test_the_check_for_leaks_is_in_it(found):
 def test_a_file_with_the_sessions_of_a_later_day_breaks_the_rule(found, tmp_path):
     first, second = (tmp_path / "days" / f"session_start_date=2024-01-{day}-train.parquet" for day in ("05", "06"))
     shutil.copy(second, first)
-    report.write(tmp_path / "days", Recipe(**found["settings"]), temp_directory=None, **SMALL)
+    report.write(tmp_path / "days", Recipe(**found["settings"]), SMALL)
     leaks = json.loads((tmp_path / "days" / "report.json").read_text())["leaks"]
     assert not leaks["is_ok"] and [pair["rows_later"] for pair in leaks["pairs"]] == [1]
 
@@ -109,7 +109,7 @@ def test_parts_of_a_folder_are_read_as_its_file(found, tmp_path):
     path.mkdir()
     for number in range(rows.num_rows):
         pq.write_table(rows.slice(number, 1), path / f"part-{number}.parquet")
-    report.write(tmp_path / "days", Recipe(**found["settings"]), temp_directory=None, **SMALL)
+    report.write(tmp_path / "days", Recipe(**found["settings"]), SMALL)
     assert json.loads((tmp_path / "days" / "report.json").read_text()) == found
 
 
@@ -122,7 +122,7 @@ def test_without_users_none_are_counted(write_log, tmp_path):
 
 def test_an_empty_folder_is_an_error(tmp_path, recipe):
     with pytest.raises(InputError, match="has no day files to report on"):
-        report.write(tmp_path, recipe(), temp_directory=None, **SMALL)
+        report.write(tmp_path, recipe(), SMALL)
 
 
 def test_popularity_of_known_counts():
