@@ -29,7 +29,7 @@ class StreamingMetrics:
         self._count_1 = torch.zeros_like(self._sums_M[:1])
 
     def update(self, ranks: Ranks, is_miss_P: Tensor | None = None, *, is_counted_P: Tensor | None = None) -> None:
-        """Add P targets, or those with `is_counted_P` alone; those with `is_miss_P` count with 0, whatever their rank."""
+        """Add P targets, or `is_counted_P` of them; those with `is_miss_P` count with 0, whatever their rank."""
         values_PM = self._values(ranks, is_miss_P)
         if is_counted_P is None:
             self._sums_M += values_PM.sum(0)
