@@ -95,9 +95,7 @@ def test_holm_by_hand():
 
 def simulated(rng, difference, num_days, num_sessions=40):
     """Paired scores whose difference varies by day and by session, as heavy in one tail as those of rankings."""
-    return [
-        day(difference + rng.normal(0, 0.02) + rng.exponential(0.3, num_sessions) - 0.3) for _ in range(num_days)
-    ]
+    return [day(difference + rng.normal(0, 0.02) + rng.exponential(0.3, num_sessions) - 0.3) for _ in range(num_days)]
 
 
 @pytest.mark.parametrize("num_days", [8, 30])

@@ -6,7 +6,9 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+from rich.table import Table
 
 from transformers4recsys.comparison.attention import attended_sessions
 from transformers4recsys.comparison.contents import Comparison, compare
@@ -25,7 +27,9 @@ log = logging.getLogger(__name__)
 class ReportSettings:
     """Report: runs side by side, as one page without outside resources"""
 
-    runs: tuple[str, ...] = setting((), "output folders of train; the first is the one compared with", leads=True)
+    leading: ClassVar[str] = "runs"
+
+    runs: tuple[str, ...] = setting((), "output folders of train; the others are compared with the first")
     output: str = setting("report.html", "the page; .json, .csv and _differences.csv are written beside it")
     metrics: tuple[str, ...] = setting(("ndcg@20", "recall@20"), "metrics to compare, with their cut-offs")
     seed: int = setting(0, "of the resampling", at_least=0)
@@ -67,6 +71,25 @@ def run(values: Mapping[str, Any]) -> None:
         log.warning("%s", doubt)
     show_result(_table(comparison))
     log.info("the page is %s", output)
+
+
+def _table(comparison: Comparison) -> Table:
+    """Show each run's means, and how far it is from the first one."""
+    table = Table("run", "metric", "mean", "difference", "95 %", "p, Holm", box=None)
+    by_run = {(each.run, each.metric): each for each in comparison.differences}
+    for name, means in comparison.means.items():
+        for metric, mean in means.items():
+            each = by_run.get((name, metric))
+            interval = each and (each.over_days or each.over_sessions)
+            table.add_row(
+                name,
+                metric,
+                "" if mean is None else f"{mean:.4f}",
+                f"{each.mean:+.4f}" if each else "",
+                f"{interval.low:+.4f} to {interval.high:+.4f}" if interval else "",
+                f"{each.p_holm:.4f}" if each and each.p_holm is not None else "",
+            )
+    return table
 
 
 def _read(name: str, folder: Path) -> Run:

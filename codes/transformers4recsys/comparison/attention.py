@@ -49,7 +49,7 @@ def attended_sessions(folder: Path, raw_ids: Sequence[Any] | None) -> list[Atten
 
 
 def picture(session: AttendedSession, name: str) -> str:
-    """Draw one head: the darker a cell, the more its row's position reads of its column's."""
+    """Draw one head: the stronger a cell, the more its row's position reads of its column's."""
     size = CELL * len(session.items)
     cells = [
         f'<rect x="{CELL * k}" y="{CELL * q}" width="{CELL}" height="{CELL}" fill="{COLOURS[0]}" '
@@ -59,7 +59,8 @@ def picture(session: AttendedSession, name: str) -> str:
         for k, weight in enumerate(row)
         if weight >= 0.005
     ]
-    frame = f'<rect width="{size}" height="{size}" fill="none" stroke="currentColor" stroke-opacity=".3"/>'
+    border = 'fill="none" stroke="currentColor" stroke-opacity=".3" vector-effect="non-scaling-stroke"'
+    frame = f'<rect width="{size}" height="{size}" {border}/>'
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-1 -1 {size + 2} {size + 2}" role="img" '
         f'aria-label="{escape(name)}">{frame}{"".join(cells)}</svg>'

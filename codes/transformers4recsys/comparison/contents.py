@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from transformers4recsys.metrics import statistics
-from transformers4recsys.metrics.statistics import DayPairs, Interval
 from transformers4recsys.comparison.pairs import Pairs, pair
 from transformers4recsys.comparison.runs import Run
 from transformers4recsys.comparison.slices import Slice, slices_of
+from transformers4recsys.metrics import statistics
+from transformers4recsys.metrics.statistics import DayPairs, Interval
 
 # Settings that decide which targets are ranked, and among what.
 PROTOCOL = (
@@ -24,6 +24,7 @@ PROTOCOL = (
     "exclude_seen_in_evaluation",
     "compute_metrics_each_n_steps",
 )
+Curves = dict[str, list[float | None]]
 # Settings that say where a run lies, and not what it is.
 PLACES = ("output_dir", "run_name", "logging_dir")
 
@@ -58,7 +59,7 @@ class Comparison:
     metrics: list[str]
     days: list[str]
     means: dict[str, dict[str, float | None]]
-    curves: dict[str, dict[str, list[float | None]]]
+    curves: dict[str, Curves]
     differences: list[Difference]
     slices: dict[str, list[Slice]]
     settings: list[dict[str, Any]]
@@ -71,7 +72,7 @@ class Comparison:
 def compare(runs: Sequence[Run], metrics: Sequence[str], *, seed: int = 0) -> Comparison:
     """Compare runs with the first of them, over the days that all have."""
     days = [day for day in runs[0].days if all(day in run.days for run in runs)]
-    curves = {name: series for run in runs for name, series in _curves(run, days, metrics, alone=len(runs) == 1)}
+    curves = _curves(runs, days, metrics)
     rng, doubts = np.random.default_rng(seed), _doubts(runs, days)
     differences: list[Difference] = []
     for other in runs[1:]:
@@ -105,17 +106,22 @@ def _card(run: Run) -> dict[str, Any]:
     }
 
 
-def _curves(
-    run: Run, days: Sequence[str], metrics: Sequence[str], *, alone: bool
-) -> list[tuple[str, dict[str, list[float | None]]]]:
-    """Give the values by day of a run, and of what it was reported beside: by its own name where the run is alone."""
-    found = [(run.name, {metric: [run.value(day, metric) for day in days] for metric in metrics})]
-    for baseline in dict.fromkeys(name for metric in metrics for name in run.baselines_of(metric)):
-        title = baseline.replace("_", " ") if alone else f"{run.name}: {baseline.replace('_', ' ')}"
-        found.append(
-            (title, {metric: [run.value(day, f"{baseline}_{metric}") for day in days] for metric in metrics})
-        )
-    return found
+def _curves(runs: Sequence[Run], days: Sequence[str], metrics: Sequence[str]) -> dict[str, Curves]:
+    """Give the values by day of the runs, then of what they were reported beside: once where it is the same for all."""
+    curves: dict[str, Curves] = {
+        run.name: {metric: [run.value(day, metric) for day in days] for metric in metrics} for run in runs
+    }
+    beside: dict[str, dict[str, Curves]] = {}
+    for run in runs:
+        for name in dict.fromkeys(name for metric in metrics for name in run.baselines_of(metric)):
+            values = {metric: [run.value(day, f"{name}_{metric}") for day in days] for metric in metrics}
+            beside.setdefault(name.replace("_", " "), {})[run.name] = values
+    for name, by_run in beside.items():
+        if len(by_run) == len(runs) and all(each == next(iter(by_run.values())) for each in by_run.values()):
+            curves[name] = next(iter(by_run.values()))
+        else:
+            curves |= {f"{run}: {name}": values for run, values in by_run.items()}
+    return curves
 
 
 def _pair(first: Run, second: Run, day: str, metrics: Sequence[str]) -> Pairs | None:
@@ -203,8 +209,8 @@ def _doubts_of_pairs(first: str, second: str, pairs: Mapping[str, Pairs | None])
     matched = [each for each in pairs.values() if each]
     if len(matched) < len(pairs):
         return [
-            f"{second} and {first}: sessions cannot be matched on {_counted(len(pairs) - len(matched), 'day')}, as there "
-            "are no predictions of both that name their session; days are compared whole (train with log_predictions)"
+            f"{second} and {first}: sessions cannot be matched on {_counted(len(pairs) - len(matched), 'day')}, as "
+            "no predictions of both name their session; days are compared whole (train with log_predictions)"
         ]
     left_over = [sum(each.left_over[side] for each in matched) for side in (0, 1)]
     doubts = [

@@ -19,9 +19,9 @@ DIFFERENCE_HEADS = (
     "metric",
     "difference",
     "relative",
-    "95 % over days",
-    "95 % over sessions",
-    "effect size",
+    "95 %, days",
+    "95 %, sessions",
+    "effect",
     "p",
     "p, Holm",
     "days",
@@ -40,9 +40,7 @@ def page(comparison: Comparison, attention: Sequence[AttendedSession] = ()) -> s
         first=names[0],
         days=comparison.days,
         doubts=comparison.doubts,
-        runs=[
-            (run["name"], run["model"], run["days"], f"{run['items']:,}", run["folder"]) for run in comparison.runs
-        ],
+        runs=[(run["name"], run["model"], run["days"], f"{run['items']:,}", run["folder"]) for run in comparison.runs],
         mean_heads=("mean of", *comparison.metrics),
         means=[
             (name, *(_number(of_run[metric]) for metric in comparison.metrics))
@@ -106,9 +104,7 @@ def _slices(comparison: Comparison) -> list[tuple[str, tuple[str, ...], list[tup
         rows: list[tuple[str, ...]] = []
         for key in (key for key in keys if key[0] == kind):
             slices = [found[run].get(key) for run in runs]
-            values = [
-                _number(each.means[metric] if each else None) for metric in comparison.metrics for each in slices
-            ]
+            values = [_number(each.means[metric] if each else None) for metric in comparison.metrics for each in slices]
             rows.append((key[1], f"{max(each.targets for each in slices if each):,}", *values))
         tables.append((kind, heads, rows))
     return tables

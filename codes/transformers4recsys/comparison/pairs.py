@@ -33,10 +33,9 @@ class Pairs:
 
 def pair(first: Path, second: Path, metrics: Sequence[str]) -> Pairs | None:
     """Match two files of predictions; None where a file does not name sessions, or names one twice."""
-    tables = [_targets(path, metrics) for path in (first, second)]
-    if tables[0] is None or tables[1] is None:
+    left, right = _targets(first, metrics), _targets(second, metrics)
+    if left is None or right is None:
         return None
-    left, right = tables
     both = left.join(right, ["session", "position"], join_type="inner", right_suffix="_2", use_threads=False)
     if both.num_rows > min(left.num_rows, right.num_rows):
         return None

@@ -90,7 +90,7 @@ class Run:
         return list(dict.fromkeys(name.removeprefix(EVAL) for numbers in self.days.values() for name in numbers))
 
     def baselines_of(self, metric: str) -> list[str]:
-        """Name what is reported beside the run for the same metric: most_popular, where there is most_popular_ndcg@20."""
+        """Name what is reported beside the run for the same metric: most_popular of most_popular_ndcg@20."""
         ending = f"_{metric}"
         names = [name.removesuffix(ending) for name in self.numbers if name.endswith(ending)]
         # avg_precision@20 is a metric of its own.

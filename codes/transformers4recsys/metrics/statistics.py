@@ -38,7 +38,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class DayPairs:
-    """Sessions of one day that both runs predicted: `differences` (S,), sums over the session's targets, and `targets` (S,)."""
+    """Sessions of one day that both runs predicted: `differences` (S,) are sums over the `targets` (S,) of each."""
 
     differences: Floats
     targets: Floats
@@ -105,7 +105,7 @@ def effect_size(days: Sequence[DayPairs]) -> float | None:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p-values for their number, in their order (Holm, 1979): the chance of any false alarm stays below alpha."""
+    """Correct p-values for their number, in their order (Holm, 1979): any false alarm is as rare as one test's."""
     corrected = [0.0] * len(p_values)
     least = 0.0
     for place, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):

@@ -14,7 +14,6 @@ from torch import Tensor
 from transformers4recsys import distributed
 from transformers4recsys.settings import setting
 
-
 ATTENTION_WEIGHTS = "attention_weights"
 
 

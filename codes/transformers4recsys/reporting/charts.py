@@ -142,7 +142,8 @@ def _frame(title: str, y_axis: Axis, *, is_share: bool, x_name: str) -> list[str
     parts = [f'<text x="{LEFT}" y="16" font-weight="bold">{escape(title)}</text>']
     for tick in y_axis.ticks():
         y = y_axis.place(tick)
-        parts.append(f'<line x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}" stroke="currentColor" stroke-opacity=".15"/>')
+        line = f'x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}"'
+        parts.append(f'<line {line} stroke="currentColor" stroke-opacity=".15"/>')
         text = format_number(tick, is_share=is_share)
         parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{text}</text>')
     middle = (LEFT + WIDTH - RIGHT) / 2
@@ -164,5 +165,6 @@ def _legend(place: int, name: str, colour: str) -> str:
 def _svg(title: str, parts: Sequence[str], height: int = HEIGHT) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" '
-        f'aria-label="{escape(title)}" font-family="sans-serif" font-size="11" fill="currentColor">{"".join(parts)}</svg>'
+        f'aria-label="{escape(title)}" font-family="sans-serif" font-size="11" fill="currentColor">'
+        f"{''.join(parts)}</svg>"
     )
