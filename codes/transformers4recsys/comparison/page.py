@@ -27,7 +27,7 @@ DIFFERENCE_HEADS = (
     "days",
     "sessions",
 )
-NONE = "–"
+NONE = "-"
 
 
 def page(comparison: Comparison, attention: Sequence[AttendedSession] = ()) -> str:
