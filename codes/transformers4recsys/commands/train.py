@@ -245,7 +245,13 @@ def _readers_of(
         footers={file: of_file.footer for file, of_file in checked.items()},
         reading=reader.reading,
     )
-    to_evaluate = partial(open_files, batch_size=arguments.per_device_eval_batch_size, shuffle=False, drop_last=False)
+    to_evaluate = partial(
+        open_files,
+        batch_size=arguments.per_device_eval_batch_size,
+        shuffle=False,
+        drop_last=False,
+        has_all_items=settings.training.evaluation.exclude_seen_in_evaluation,
+    )
 
     def to_train(day: datetime) -> Reader:
         return open_files(
