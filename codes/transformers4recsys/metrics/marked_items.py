@@ -66,7 +66,7 @@ class EarlierItems:
         is_marked_RL = is_earlier_RL & (items_RL != self.labels[rows, None])
         row_RL = torch.arange(len(items_RL), device=items_RL.device)[:, None].expand_as(items_RL)
         # Sorted by item, then by row.
-        numbers_Y = torch.unique((items_RL * num_rows + row_RL)[is_marked_RL])
+        numbers_Y: Tensor = torch.unique((items_RL * num_rows + row_RL)[is_marked_RL])  # pyright: ignore
         return MarksOfRows(numbers_Y % num_rows, numbers_Y // num_rows)
 
     def hold_label(self) -> Tensor:

@@ -35,6 +35,9 @@ class Evaluation:
     exclude_seen_in_evaluation: bool = setting(
         False, "do not rank the items that stand in the session before the label; the label itself always is ranked"
     )
+    report_cold: bool = setting(
+        False, "metrics over the labels of earlier training sessions alone (seen_), and over all others (cold_)"
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -55,7 +58,8 @@ class Evaluation:
         """Give the means over all targets of the reader's batches, over all processes; None without any target.
 
         Beside the metrics: `loss`, the cross-entropy over the catalogue whatever the training loss is;
-        `unseen_label_share`; `num_targets`; and the metrics of the most popular items so far. With
+        `unseen_label_share`; `num_targets`; and the metrics of the most popular items so far. With `report_cold` also
+        metrics over the seen labels alone, and over the unseen ones, which are no misses there. With
         `exclude_seen_in_evaluation` also `repeated_label_share`, of the labels that stand in their session already.
         Raise DivergedError where a score is not a finite number: it is no miss.
         """
@@ -69,6 +73,7 @@ class Evaluation:
         model.eval()
         metrics, popular = StreamingMetrics(device), StreamingMetrics(device)
         loss, unseen, repeated = StreamingMean(device), StreamingMean(device), StreamingMean(device)
+        seen, cold = StreamingMetrics(device), StreamingMetrics(device)
         ranks_of_popularity, is_unseen_V = popularity_ranks(model.item_counts), model.item_counts == 0
         with autocast():
             table_VE, bias_V = _for_products(model.item_table), model.scorer.bias
@@ -85,30 +90,36 @@ class Evaluation:
                     output = model(batch)
                 if on_attentions is not None and output.attentions is not None:
                     on_attentions(output.inputs, output.attentions)
-                seen = self._seen(batch, output, model.schema.item_id.name)
-                ranks, loss_P = rank_among_all(output.hidden, table_VE, bias_V, output.labels, excluded=seen)
+                earlier = self._earlier(batch, output, model.schema.item_id.name)
+                ranks, loss_P = rank_among_all(output.hidden, table_VE, bias_V, output.labels, excluded=earlier)
                 is_unseen_P = is_unseen_V[output.labels]
                 metrics.update(ranks, is_unseen_P)
                 popular_ranks = ranks_of_popularity.of(output.labels)
-                if seen is not None:
-                    popular_ranks = ranks_without(seen, popular_ranks, model.item_counts, output.labels)
-                    repeated.update(seen.hold_label())
+                if earlier is not None:
+                    popular_ranks = ranks_without(earlier, popular_ranks, model.item_counts, output.labels)
+                    repeated.update(earlier.hold_label())
                 popular.update(popular_ranks, is_unseen_P)
                 loss.update(loss_P)
                 unseen.update(is_unseen_P)
+                if self.report_cold:
+                    seen.update(ranks, is_counted_P=~is_unseen_P)
+                    cold.update(ranks, is_counted_P=is_unseen_P)
                 if on_predictions is not None:
                     _require_numbers(loss_P.sum().item(), description)
                     per_target = metrics.per_target(ranks, is_unseen_P)
-                    on_predictions(self._predictions(model, batch, output, table_VE, per_target, seen))
+                    on_predictions(self._predictions(model, batch, output, table_VE, per_target, earlier))
         model.train(was_training)
         numbers = metrics.result() | {"loss": loss.result(), "unseen_label_share": unseen.result()}
         _require_numbers(numbers["loss"], description)
         if self.exclude_seen_in_evaluation:
             numbers["repeated_label_share"] = repeated.result()
         numbers["num_targets"] = metrics.num_targets()
-        return numbers | {f"most_popular_{name}": value for name, value in popular.result().items()}
+        groups = {"most_popular": popular} | ({"seen": seen, "cold": cold} if self.report_cold else {})
+        return numbers | {
+            f"{of}_{name}": value for of, group in groups.items() for name, value in group.result().items()
+        }
 
-    def _seen(self, batch: Batch, output: ModelOutput, item_name: str) -> EarlierItems | None:
+    def _earlier(self, batch: Batch, output: ModelOutput, item_name: str) -> EarlierItems | None:
         """Mark the items before each target in its whole row, where they are not to be ranked."""
         if not self.exclude_seen_in_evaluation:
             return None
@@ -125,13 +136,13 @@ class Evaluation:
         output: ModelOutput,
         table_VE: Tensor,
         metrics: dict[str, Tensor],
-        seen: EarlierItems | None,
+        earlier: EarlierItems | None,
     ) -> Predictions:
         row_P, position_P = output.positions.unbind(1)
         items = batch.columns[model.schema.item_id.name]
         value_index_P = items.offsets[row_P] + position_P
         item_ids_PK, scores_PK = top_items(
-            output.hidden, table_VE, model.scorer.bias, self.predict_top_k, excluded=seen
+            output.hidden, table_VE, model.scorer.bias, self.predict_top_k, excluded=earlier
         )
         return Predictions(
             labels=output.labels,
