@@ -31,6 +31,9 @@ class Evaluation:
 
     compute_metrics_each_n_steps: int = setting(1, "metrics on each n-th evaluation batch only", at_least=1)
     predict_top_k: int = setting(10, "length of logged lists", at_least=1)
+    report_cold: bool = setting(
+        False, "metrics over the labels of earlier training sessions alone (seen_), and over all others (cold_)"
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -51,7 +54,8 @@ class Evaluation:
         """Give the means over all targets of the reader's batches, over all processes; None without any target.
 
         Beside the metrics: `loss`, the cross-entropy over the catalogue whatever the training loss is;
-        `unseen_label_share`; `num_targets`; and the metrics of the most popular items so far.
+        `unseen_label_share`; `num_targets`; and the metrics of the most popular items so far. With `report_cold` also
+        metrics over the seen labels alone, and over the unseen ones, which are no misses there.
         Raise DivergedError where a score is not a finite number: it is no miss.
         """
         if not model.has_counted:
@@ -64,6 +68,7 @@ class Evaluation:
         model.eval()
         metrics, popular = StreamingMetrics(device), StreamingMetrics(device)
         loss, unseen = StreamingMean(device), StreamingMean(device)
+        seen, cold = StreamingMetrics(device), StreamingMetrics(device)
         ranks_of_popularity, is_unseen_V = popularity_ranks(model.item_counts), model.item_counts == 0
         with autocast():
             table_VE, bias_V = _for_products(model.item_table), model.scorer.bias
@@ -86,6 +91,9 @@ class Evaluation:
                 popular.update(ranks_of_popularity.of(output.labels), is_unseen_P)
                 loss.update(loss_P)
                 unseen.update(is_unseen_P)
+                if self.report_cold:
+                    seen.update(ranks, is_counted_P=~is_unseen_P)
+                    cold.update(ranks, is_counted_P=is_unseen_P)
                 if on_predictions is not None:
                     _require_numbers(loss_P.sum().item(), description)
                     per_target = metrics.per_target(ranks, is_unseen_P)
@@ -94,7 +102,10 @@ class Evaluation:
         numbers = metrics.result() | {"loss": loss.result(), "unseen_label_share": unseen.result()}
         _require_numbers(numbers["loss"], description)
         numbers["num_targets"] = metrics.num_targets()
-        return numbers | {f"most_popular_{name}": value for name, value in popular.result().items()}
+        groups = {"most_popular": popular} | ({"seen": seen, "cold": cold} if self.report_cold else {})
+        return numbers | {
+            f"{of}_{name}": value for of, group in groups.items() for name, value in group.result().items()
+        }
 
     def _predictions(
         self, model: NextItemModel, batch: Batch, output: ModelOutput, table_VE: Tensor, metrics: dict[str, Tensor]
