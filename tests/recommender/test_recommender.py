@@ -110,6 +110,14 @@ def recommender(trained):
     return Recommender.load(trained(end_date="2019-10-03"), device="cpu")
 
 
+def test_recommending_equals_evaluating_with_positions_from_the_end_and_cosines(trained, toy_days):
+    flags = {"model_type": "sasrec", "positions_from_end": True, "score": "cosine", "temperature": 0.1}
+    flags |= {"constrained_embeddings": True, "inp_merge": "none", "item_dropout": 0.2, "input_dropout": 0}
+    output = trained(**flags)
+    found = Recommender.load(output).recommend([session[:-1] for session in sessions_of(toy_days)], k=7)
+    assert lists_of(found, len(logged(output))) == [row["rec_item_ids"] for row in logged(output)]
+
+
 def test_lists_are_the_best_of_all_scores(recommender):
     scores = recommender.scores([[3, 7], [9]])
     assert scores.shape == (2, 31) and np.isneginf(scores[:, 0]).all()
