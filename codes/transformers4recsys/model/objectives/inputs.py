@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, linear
 
-from transformers4recsys.model.objectives.candidates import upcast
-from transformers4recsys.model.scoring import without_padding
+from transformers4recsys.model.scoring import upcast, without_padding
 from transformers4recsys.settings import Parts, setting
 
 
@@ -65,6 +64,7 @@ class LossInputs:
     item_counts_V: Tensor  # how often each item stood in the training sessions so far
     negatives_PK: Tensor | None = None  # ids of the negative column at each label, 0 where there is none
     has_sparse_gradients: bool = False  # of table and bias: of the rows that were read alone
+    to_vectors: Callable[[Tensor], Tensor] = lambda weights: weights  # of rows of the table, those that are scored
 
     @property
     def bias_V(self) -> Tensor:
@@ -72,8 +72,13 @@ class LossInputs:
         return without_padding(self.item_bias_V1[:, 0])
 
     def items(self, ids: Tensor) -> Tensor:
-        """Read rows of the item table, (..., E)."""
-        return embedding(ids, self.item_table_VE, sparse=self.has_sparse_gradients)
+        """Give the vectors of some items, (..., E)."""
+        return self.to_vectors(embedding(ids, self.item_table_VE, sparse=self.has_sparse_gradients))
+
+    @property
+    def item_vectors_VE(self) -> Tensor:
+        """The vectors of all items."""
+        return self.to_vectors(self.item_table_VE)
 
     def biases(self, ids_K: Tensor) -> Tensor:
         """Read the biases of some items, none of them padding, (K,)."""

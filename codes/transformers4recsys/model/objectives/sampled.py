@@ -10,14 +10,9 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from transformers4recsys.model.negatives import NegativeStore, StoreSettings
-from transformers4recsys.model.objectives.candidates import (
-    PairwiseLoss,
-    mean,
-    prepared,
-    softmax_of_candidates,
-    upcast,
-)
+from transformers4recsys.model.objectives.candidates import PairwiseLoss, mean, prepared, softmax_of_candidates
 from transformers4recsys.model.objectives.inputs import Loss, LossInputs, LossSetup, WeightedSum
+from transformers4recsys.model.scoring import upcast
 from transformers4recsys.settings import check, setting
 
 
