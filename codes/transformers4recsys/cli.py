@@ -21,7 +21,7 @@ HELP, VERSION = ("-h", "--help"), ("-V", "--version")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; return its exit code: 0, 2 for what the user has to mend, 1 for failed training, 130 for Ctrl-C."""
+    """Run one command; return the exit code: 0, 2 for what is to be mended, 1 for failed training, 130 after Ctrl-C."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in HELP:
         sys.stdout.write(overview())

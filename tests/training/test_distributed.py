@@ -87,9 +87,7 @@ def environment() -> dict[str, str]:
     return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(CODES)} | own
 
 
-def in_turn(
-    launcher: list[str], commands: list[list[str]], folder: Path, *precision: str, timeout: int = 120
-) -> None:
+def in_turn(launcher: list[str], commands: list[list[str]], folder: Path, *precision: str, timeout: int = 120) -> None:
     (folder / "commands.json").write_text(json.dumps(commands))
     done = start(*launcher, IN_TURN, folder / "commands.json", *precision, folder=folder, timeout=timeout)
     assert done.returncode == 0, done.stderr

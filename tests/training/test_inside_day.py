@@ -1,5 +1,6 @@
 """A run that was killed or stopped inside a day goes on with the same bits."""
 
+import contextlib
 import json
 import os
 import signal
@@ -196,3 +197,18 @@ def test_processes_ask_equally_often_whatever_they_have_to_evaluate(monkeypatch)
         asked.clear()
     reader = SimpleNamespace(num_steps=21, batches=lambda epoch: iter(range(21)))
     assert len(list(StoppableReader(reader, stop, torch.device("cuda")).batches(0))) == 21 and len(asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("number", "num_processes", "error"),
+    [(signal.SIGINT, 1, KeyboardInterrupt), (signal.SIGTERM, 1, SystemExit), (signal.SIGINT, 2, None)],
+)
+def test_before_the_days_one_process_ends_at_once_and_several_agree_first(number, num_processes, error, monkeypatch):
+    monkeypatch.setattr("transformers4recsys.distributed.world_size", lambda: num_processes)
+    monkeypatch.setattr("transformers4recsys.distributed.sum_over_ranks", lambda row: row)
+    with StopRequest().listening() as stop:
+        with pytest.raises(error) if error else contextlib.nullcontext():
+            os.kill(os.getpid(), number)
+        # What has swallowed the exception does not keep the run from ending.
+        assert stop.agreed() and stop.signal == number
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

@@ -105,8 +105,14 @@ def run(values: Mapping[str, Any]) -> None:
 
 def train(settings: TrainSettings) -> None:
     """Check the input, build the program and run all days."""
-    data, training = settings.data, settings.training
     _require(settings)
+    with StopRequest().listening() as stop:
+        _train(settings, stop)
+    wandb_runs.close_run()
+
+
+def _train(settings: TrainSettings, stop: StopRequest) -> None:
+    data, training = settings.data, settings.training
     # From here on one of the processes of the run, if there are several, talks and writes.
     arguments, notes = library_arguments(training.library)
     _require_processes(arguments)
@@ -119,12 +125,15 @@ def train(settings: TrainSettings) -> None:
         prefix = data.sessions.session_aware_features_prefix
         log.warning("%d columns %s... hold past sessions: ignored without `session_aware`", len(schema.ignored), prefix)
     with _output_of(arguments, training.output) as output:
-        _train_in(output, settings, schema, arguments)
-    wandb_runs.close_run()
+        _train_in(output, settings, schema, arguments, stop)
 
 
 def _train_in(
-    output: OutputFolder | None, settings: TrainSettings, schema: Schema, arguments: TrainingArguments
+    output: OutputFolder | None,
+    settings: TrainSettings,
+    schema: Schema,
+    arguments: TrainingArguments,
+    stop: StopRequest,
 ) -> None:
     training, output_dir = settings.training, _output_dir(arguments)
     days, checked = _checked_days(settings, schema, does_train=arguments.do_train)
@@ -147,7 +156,7 @@ def _train_in(
     described = {name: value for section in ("data", "model", "training") for name, value in sections[section].items()}
     described["days_skipped"] = [days.unit.name(day) for day in days.missing]
     sinks = _sinks_of(training.predictions, of_run["data_path"], schema)
-    bar, stop = TrainingProgress(), StopRequest()
+    bar = TrainingProgress()
     first_step = resumed.run.progress.num_steps if resumed else 0
     loggers = _loggers_of(arguments, training.loggers, described, first_step=first_step)
     callbacks = [bar, *loggers, *_optional_callbacks(training, output_dir), stop]

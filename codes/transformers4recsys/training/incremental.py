@@ -90,17 +90,18 @@ class Incremental:
 
         SystemExit after a signal.
         """
-        with self.stop.listening():
+        with self.stop.running():
             for day, next_day in zip(days, days[1:], strict=False):
                 if day.isoformat() <= self.writer.progress.last_day:
                     continue
                 if self.stop.agreed():
-                    self._end(f"before {self.name_of(day)}")
+                    is_begun = bool(resumed or self.writer.progress.last_day)
+                    self._end(f"before {self.name_of(day)}", can_go_on=self.does_train and is_begun)
                 inside = resumed if resumed and resumed.inside_day == day.isoformat() else None
                 self._run_day(day, next_day, inside)
             self.reporter.close()
             if self.stop.agreed():
-                self._end("when all days were finished", advice="")
+                self._end("when all days were finished", can_go_on=False)
 
     def _run_day(self, day: datetime, next_day: datetime, inside: Resumed | None) -> None:
         self._seed(day)
@@ -120,14 +121,15 @@ class Incremental:
         """Save the last step of a day unless it is saved, and end the program."""
         step = self.trainer.state.global_step
         if not (self.does_train and step):
-            self._end(f"in the evaluation of {self.name_of(day)}")
+            self._end(f"in the evaluation after {self.name_of(day)}", can_go_on=False)
         self.writer.save_step(self.trainer, day.isoformat())
         self._end(f"after step {step} of {self.name_of(day)}, which is saved")
 
-    def _end(self, when: str, advice: str = "; go on with --resume_from_checkpoint true") -> NoReturn:
+    def _end(self, when: str, *, can_go_on: bool = True) -> NoReturn:
         """End the program as the signal asks, with one line of explanation."""
         number = self.stop.signal
         assert number is not None
+        advice = "; go on with --resume_from_checkpoint true" if can_go_on else ""
         log.warning("stopped by %s %s%s", signal.Signals(number).name, when, advice)
         raise SystemExit(128 + number)
 

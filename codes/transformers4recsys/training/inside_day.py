@@ -139,32 +139,40 @@ class StoppedError(Exception):
 class StopRequest(TrainerCallback):
     """Takes note of SIGTERM and SIGINT: the step is finished and saved, then train() returns; `signal` says which came.
 
-    A second Ctrl-C ends a single process at once.
+    Before and after the days, a single process ends at once; several ones agree first. So does a second Ctrl-C.
     """
 
     def __init__(self) -> None:
         self.signal: int | None = None
-        self._noted_at = 0.0
+        self._noted_at, self._is_running = 0.0, False
 
     @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
+    def listening(self) -> Iterator[StopRequest]:
         """Listen for the time of a block, where signals can be listened to."""
         if threading.current_thread() is not threading.main_thread():
-            yield
+            yield self
             return
         earlier = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
-            yield
+            yield self
         finally:
             for number, handler in earlier.items():
                 signal.signal(number, handler)
 
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Let signals wait for the end of a step for the time of a block; it asks for them by `agreed`."""
+        self._is_running = True
+        yield
+        self._is_running = False
+
     def _note(self, number: int, _: FrameType | None) -> None:
         is_again = self.signal is not None and time.monotonic() - self._noted_at > REPEATED_WITHIN_SECONDS
-        if is_again and distributed.world_size() == 1:
-            raise SystemExit(128 + number)
         if self.signal is None:
+            # An exception alone may get lost: libraries call Python in places that cannot raise.
             self.signal, self._noted_at = number, time.monotonic()
+        if distributed.world_size() == 1 and (is_again or not self._is_running):
+            raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
     def agreed(self) -> bool:
         """Say whether any process is to stop; all processes ask together, and all then know the signal."""
