@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -54,9 +55,10 @@ class Layer(nn.Module):
         super().__init__()
         d_model = settings.d_model
         self.attention = RelativeAttention(settings)
+        activation = cast("nn.Module", ACT2FN[settings.hidden_act])
         self.feed_forward = nn.Sequential(
             nn.Linear(d_model, 4 * d_model),
-            ACT2FN[settings.hidden_act],
+            activation,
             nn.Dropout(settings.dropout),
             nn.Linear(4 * d_model, d_model),
         )
@@ -92,7 +94,8 @@ class TransformerXL(nn.Module):
         length, width = inputs_BLD.shape[1:]
         distance_RD = sinusoids(length, width).to(inputs_BLD) * self.has_positions
         may_see_LL = torch.ones(length, length, dtype=torch.bool, device=inputs_BLD.device).tril()
-        hidden_BLD, weights = self.dropout(inputs_BLD), []
+        hidden_BLD = self.dropout(inputs_BLD)
+        weights: list[Tensor] = []
         for layer in self.layers:
             hidden_BLD, weights_BHLL = layer(hidden_BLD, self.dropout(distance_RD), may_see_LL)
             weights.append(weights_BHLL)
@@ -116,6 +119,5 @@ def transfoxl(settings: EncoderSettings) -> TransformerXL:
 
 def _initialise(module: nn.Module, std: float) -> None:
     if type(module) is nn.Linear:
-        nn.init.normal_(module.weight, std=std)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
+        for name, weight in module.named_parameters(recurse=False):
+            nn.init.normal_(weight, std=std) if name == "weight" else nn.init.zeros_(weight)
