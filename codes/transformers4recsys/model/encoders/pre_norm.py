@@ -9,9 +9,9 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
+import transformers
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention, silu
-from transformers.activations import ACT2FN
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.encoders.packing import Packing, pack
@@ -48,7 +48,7 @@ class FeedForward(nn.Module):
     def __init__(self, settings: EncoderSettings):
         super().__init__()
         self.first = nn.Linear(settings.d_model, settings.d_model)
-        self.activation = ACT2FN[settings.hidden_act]
+        self.activation = transformers.activations.ACT2FN[settings.hidden_act]
         self.dropout = nn.Dropout(settings.dropout)
         self.second = nn.Linear(settings.d_model, settings.d_model)
 
@@ -164,7 +164,7 @@ def ligr(settings: EncoderSettings) -> PreNormTransformer:
 def _check(settings: EncoderSettings) -> None:
     if settings.d_model % settings.n_head:
         raise InputError(f"`d_model` {settings.d_model} must be a multiple of `n_head` {settings.n_head}")
-    choose(ACT2FN, settings.hidden_act, "hidden_act")
+    choose(transformers.activations.ACT2FN, settings.hidden_act, "hidden_act")
 
 
 def _sees_earlier(packing: Packing) -> Tensor:

@@ -9,8 +9,8 @@ import math
 from functools import partial
 
 import torch
+import transformers
 from torch import Tensor, nn
-from transformers.activations import ACT2FN
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.encoders.settings import EncoderSettings
@@ -56,7 +56,7 @@ class Layer(nn.Module):
         self.attention = RelativeAttention(settings)
         self.feed_forward = nn.Sequential(
             nn.Linear(d_model, 4 * d_model),
-            ACT2FN[settings.hidden_act],
+            transformers.activations.ACT2FN[settings.hidden_act],
             nn.Dropout(settings.dropout),
             nn.Linear(4 * d_model, d_model),
         )
@@ -110,7 +110,7 @@ def transfoxl(settings: EncoderSettings) -> TransformerXL:
     """Make a Transformer-XL of the given sizes."""
     if settings.d_model % settings.n_head:
         raise InputError(f"`d_model` {settings.d_model} must be a multiple of `n_head` {settings.n_head}")
-    choose(ACT2FN, settings.hidden_act, "hidden_act")
+    choose(transformers.activations.ACT2FN, settings.hidden_act, "hidden_act")
     return TransformerXL(settings)
 
 
