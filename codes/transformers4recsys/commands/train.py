@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -55,7 +54,7 @@ from transformers4recsys.training.resume import goes_on_in_place, load, load_gro
 from transformers4recsys.training.sharding import shard
 from transformers4recsys.training.sparse_gradients import ItemUpdates, choose_gradients
 from transformers4recsys.training.trainer import RecSysTrainer, Schedule
-from transformers4recsys.training.training_arguments import LibrarySettings, library_arguments
+from transformers4recsys.training.training_arguments import LibrarySettings, for_the_trainer, library_arguments
 
 log = logging.getLogger(__name__)
 
@@ -245,7 +244,13 @@ def _readers_of(
         footers={file: of_file.footer for file, of_file in checked.items()},
         reading=reader.reading,
     )
-    to_evaluate = partial(open_files, batch_size=arguments.per_device_eval_batch_size, shuffle=False, drop_last=False)
+    to_evaluate = partial(
+        open_files,
+        batch_size=arguments.per_device_eval_batch_size,
+        shuffle=False,
+        drop_last=False,
+        has_all_items=settings.training.evaluation.exclude_seen_in_evaluation,
+    )
 
     def to_train(day: datetime) -> Reader:
         return open_files(
@@ -331,26 +336,12 @@ def _trainer_of(
         shard(model, arguments.device)
     return RecSysTrainer(
         model,
-        _for_the_trainer(arguments),
+        for_the_trainer(arguments),
         schedule=training.schedule,
         evaluation=training.evaluation,
         callbacks=callbacks,
         has_lazy_updates=training.item_updates.sparse_item_updates,
     )
-
-
-def _for_the_trainer(given: TrainingArguments) -> TrainingArguments:
-    # What we do ourselves is switched off there: its loggers, its label smoothing, its sharding (on GPUs only).
-    arguments = copy.copy(given)
-    if given.fsdp:
-        arguments.fsdp = arguments.fsdp_plugin_args = None
-        # Gradients of micro-batches are summed up in parts too.
-        arguments.accelerator_config = copy.copy(given.accelerator_config)
-        arguments.accelerator_config.gradient_accumulation_kwargs = {"sync_each_batch": True}  # pyright: ignore
-    arguments.report_to, arguments.label_smoothing_factor = [], 0.0
-    # Encoders freeze what gets no gradient; a search for it would make Reformer's nested backward passes fail.
-    arguments.ddp_find_unused_parameters = bool(given.ddp_find_unused_parameters)
-    return arguments
 
 
 def _without_credentials(values: Mapping[str, Any]) -> dict[str, Any]:

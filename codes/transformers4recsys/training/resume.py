@@ -45,7 +45,8 @@ FIXED = (
     *("n_layer", "n_head", "hidden_act", "layer_norm_eps", "attn_type", "summary_type", "inp_merge"),
     *("disable_positional_embeddings", "axial_pos_shape_first_dim", "attn_chunk_length", "num_chunks_before"),
     *("num_chunks_after", "lsh_num_hashes", "tf_out_activation", "mlm", "use_ohe_item_ids_inputs"),
-    *("constrained_embeddings", "mf_constrained_embeddings"),
+    *("constrained_embeddings", "mf_constrained_embeddings", "score", "temperature", "item_embedding_dim"),
+    "positions_from_end",
 )
 # Where a run stands and what it is called changes nothing in it.
 NOT_TOLD = (

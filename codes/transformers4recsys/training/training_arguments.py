@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import typing
 from collections.abc import Mapping
@@ -278,6 +279,20 @@ def library_arguments(settings: Any) -> tuple[transformers.TrainingArguments, li
         return transformers.TrainingArguments(**given), notes
     except Exception as error:
         raise InputError(f"these settings do not go together here: {in_one_line(error)}") from error
+
+
+def for_the_trainer(given: transformers.TrainingArguments) -> transformers.TrainingArguments:
+    """Switch off in the library what this program does itself: loggers, label smoothing, sharding (on GPUs only)."""
+    arguments = copy.copy(given)
+    if given.fsdp:
+        arguments.fsdp = arguments.fsdp_plugin_args = None
+        # Gradients of micro-batches are summed up in parts too.
+        arguments.accelerator_config = copy.copy(given.accelerator_config)
+        arguments.accelerator_config.gradient_accumulation_kwargs = {"sync_each_batch": True}  # pyright: ignore
+    arguments.report_to, arguments.label_smoothing_factor = [], 0.0
+    # Encoders freeze what gets no gradient; a search for it would make Reformer's nested backward passes fail.
+    arguments.ddp_find_unused_parameters = bool(given.ddp_find_unused_parameters)
+    return arguments
 
 
 def _check_bounds(given: Mapping[str, Any]) -> None:

@@ -24,6 +24,7 @@ class EncoderSettings:
     layer_norm_eps: float = setting(1e-12, "epsilon of the layer norms")
     initializer_range: float = setting(0.02, "standard deviation of initial weights")
     disable_positional_embeddings: bool = setting(False, "leave positions out")
+    positions_from_end: bool = setting(False, "count positions from the end of a session (sasrec, ligr)")
     has_attentions: bool = False
     is_causal: bool = True
     attn_type: str = setting("uni", "XLNet's direction", choices=("uni", "bi"))
