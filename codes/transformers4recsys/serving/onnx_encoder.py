@@ -12,7 +12,8 @@ from torch import Tensor
 from transformers4recsys.batch import Batch, with_past
 from transformers4recsys.errors import InputError
 from transformers4recsys.recommender import Recommender
-from transformers4recsys.serving.export import inputs_of, sessions_by_popularity
+from transformers4recsys.recommender.example_sessions import sessions_by_popularity
+from transformers4recsys.serving.export import inputs_of
 from transformers4recsys.serving.graph import SessionGraph
 from transformers4recsys.serving.onnx_export import HIDDEN, TOLERANCE, export_hidden, first_cause, open_session
 

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.recommender import Recommender
+from transformers4recsys.recommender.indexes import INDEXES
 from transformers4recsys.run_files import MANIFEST
 from transformers4recsys.serving.app import create_app
 from transformers4recsys.serving.bounds import Bounds
@@ -25,17 +26,17 @@ log = logging.getLogger(__name__)
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def _on_torch(run: Path, threads: int) -> Recommender:
-    return Recommender.load(run)
+def _on_torch(run: Path, settings: ServeSettings) -> Recommender:
+    return Recommender.load(run, index=settings.index)
 
 
-def _on_onnx(run: Path, threads: int) -> Recommender:
-    recommender = Recommender.load(run, device="cpu")
-    use_onnx(recommender, threads=threads)
+def _on_onnx(run: Path, settings: ServeSettings) -> Recommender:
+    recommender = Recommender.load(run, device="cpu", index=settings.index)
+    use_onnx(recommender, threads=settings.threads)
     return recommender
 
 
-# From a run folder and the threads of the model to what answers.
+# From a run folder to what answers.
 BACKENDS = {"torch": _on_torch, "onnx": _on_onnx}
 
 
@@ -52,6 +53,7 @@ class ServeSettings:
     max_batch: int = setting(64, "sessions that go through the model together", at_least=1)
     threads: int = setting(0, "threads of the model; 0 for one a core", at_least=0)
     backend: str = setting("torch", "what the encoder runs on; onnx on a CPU alone", choices=lambda: BACKENDS)
+    index: str = setting("exact", "how the best items are found; approximate needs usearch", choices=lambda: INDEXES)
     bounds: Bounds = part(Bounds)
 
     def __post_init__(self) -> None:
@@ -76,7 +78,7 @@ def app_of(settings: ServeSettings) -> FastAPI:
     token, monitoring = _token(settings.token_file), Monitoring()
 
     def load() -> Service:
-        service = Service(BACKENDS[settings.backend](run, settings.threads), on_unknown=monitoring.unknown.inc)
+        service = Service(BACKENDS[settings.backend](run, settings), on_unknown=monitoring.unknown.inc)
         # The first answer is slower than the others: nobody should wait for it.
         service.warm_up()
         return service
