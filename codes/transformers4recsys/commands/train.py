@@ -21,6 +21,7 @@ from transformers4recsys.data.parquet.files import redact_credentials
 from transformers4recsys.data.readers import ReaderSettings
 from transformers4recsys.data.readers.protocol import Reader
 from transformers4recsys.data.readers.pyarrow import DayReader
+from transformers4recsys.data.texts import Texts, texts_of_files
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.build import ModelSettings, build_model, unused_encoder_settings
 from transformers4recsys.model.features import with_table_widths
@@ -115,6 +116,8 @@ def train(settings: TrainSettings) -> None:
     for note in [*notes, *unused_settings(settings)]:
         log.warning(note)
     schema = data.sessions.schema()
+    if not training.predictions.log_predictions:
+        schema = schema.without_texts()
     if schema.ignored:
         prefix = data.sessions.session_aware_features_prefix
         log.warning("%d columns %s... hold past sessions: ignored without `session_aware`", len(schema.ignored), prefix)
@@ -146,7 +149,7 @@ def _train_in(
     model = _model_of(settings, schema, arguments, start)
     described = {name: value for section in ("data", "model", "training") for name, value in sections[section].items()}
     described["days_skipped"] = [days.unit.name(day) for day in days.missing]
-    sinks = _sinks_of(training.predictions, of_run["data_path"], schema)
+    sinks = _sinks_of(settings, schema, days)
     bar, stop = TrainingProgress(), StopRequest()
     first_step = resumed.run.progress.num_steps if resumed else 0
     loggers = _loggers_of(arguments, training.loggers, described, first_step=first_step)
@@ -303,11 +306,17 @@ def _start(output: OutputFolder | None, arguments: TrainingArguments) -> None:
     distributed.barrier()
 
 
-def _sinks_of(settings: PredictionSettings, data_path: str, schema: Schema) -> Mapping[str, Callable[[Path], Sink]]:
-    if not (settings.log_predictions and settings.log_raw_item_ids):
+def _sinks_of(settings: TrainSettings, schema: Schema, days: DayFiles) -> Mapping[str, Callable[[Path], Sink]]:
+    predictions, split = settings.training.predictions, settings.training.protocol.eval_split
+    if not predictions.log_predictions:
         return SINKS
-    raw_ids = raw_item_ids(data_path, schema.item_id.name)
-    return {**SINKS, "predictions": partial(PredictionFiles, raw_ids=raw_ids)}
+
+    def texts_of(day: str) -> Mapping[str, Texts]:
+        return texts_of_files(days.files(days.unit.parse(day, "a day of the run"), split), schema)
+
+    path = settings.data.days.data_path or ""
+    raw_ids = raw_item_ids(path, schema.item_id.name) if predictions.log_raw_item_ids else None
+    return {**SINKS, "predictions": partial(PredictionFiles, raw_ids=raw_ids, texts_of=texts_of)}
 
 
 def _loggers_of(

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import cast
 
 import torch
 from torch import Tensor, nn
-from transformers.activations import ACT2FN
 
 from transformers4recsys.errors import InputError
-from transformers4recsys.model.encoders.settings import EncoderSettings
+from transformers4recsys.model.encoders.settings import EncoderSettings, activations
 from transformers4recsys.outputs import Encoded
 from transformers4recsys.settings import choose
 
@@ -55,10 +53,9 @@ class Layer(nn.Module):
         super().__init__()
         d_model = settings.d_model
         self.attention = RelativeAttention(settings)
-        activation = cast("nn.Module", ACT2FN[settings.hidden_act])
         self.feed_forward = nn.Sequential(
             nn.Linear(d_model, 4 * d_model),
-            activation,
+            activations()[settings.hidden_act],
             nn.Dropout(settings.dropout),
             nn.Linear(4 * d_model, d_model),
         )
@@ -113,7 +110,7 @@ def transfoxl(settings: EncoderSettings) -> TransformerXL:
     """Make a Transformer-XL of the given sizes."""
     if settings.d_model % settings.n_head:
         raise InputError(f"`d_model` {settings.d_model} must be a multiple of `n_head` {settings.n_head}")
-    choose(ACT2FN, settings.hidden_act, "hidden_act")
+    choose(activations(), settings.hidden_act, "hidden_act")
     return TransformerXL(settings)
 
 
