@@ -100,7 +100,7 @@ class ListMaker:
     ) -> _Lists:
         """Score what the index finds exactly; as many more are looked for as the longest exclusion may take away."""
         longest = max(map(len, excluded or []), default=0)
-        parts = []
+        parts: list[tuple[np.ndarray, np.ndarray]] = []
         for first in range(0, max(len(hidden_PE), 1), FEW_ROWS):
             hidden_RE = hidden_PE[first : first + FEW_ROWS]
             item_RC = index.find(hidden_RE, k + longest)
