@@ -24,6 +24,7 @@ MAY_IMPORT_LATE = {
     "commands/recommend.py",
     "commands/tune.py",
     "recommender/recommender.py",
+    "recommender/approximate.py",
 }
 
 

@@ -64,7 +64,7 @@ class Range:
 
 Space = Mapping[str, Dimension]
 
-# Of the Transformers4Rec paper (RecSys'21, appendix C, table 2): what it searched with 100 trials for every architecture.
+# Of the Transformers4Rec paper (RecSys'21, appendix C, table 2): what it searched for every architecture.
 PAPER: Space = {
     "learning_rate": Range(1e-4, 1e-2, log=True),
     "weight_decay": Range(1e-6, 1e-3, log=True),
