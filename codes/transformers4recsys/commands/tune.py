@@ -11,18 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import yaml
 from rich.table import Table
 
 from transformers4recsys.commands.train import TrainSettings, train
 from transformers4recsys.errors import InputError
-from transformers4recsys.flags import FILE_ENDINGS, values_of_file
 from transformers4recsys.outputs import Report
 from transformers4recsys.reporting.days import average_over_days
 from transformers4recsys.reporting.reporter import SINKS
 from transformers4recsys.reporting.result_files import read_days
 from transformers4recsys.reporting.sink import Sink
 from transformers4recsys.settings import as_values, check, check_names, from_values, names_of, setting
+from transformers4recsys.settings_files import FILE_ENDINGS, values_of_file
 from transformers4recsys.terminal import counted, show_result
 from transformers4recsys.tuning.space import Space, default_space, space_of
 
@@ -156,14 +155,7 @@ def _space(settings: TuneSettings, given: Mapping[str, Any], of_train: TrainSett
     if settings.space is None:
         return default_space(given, is_masked=of_train.model.targets.mlm)
     path = Path(settings.space).expanduser()
-    try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"`space` {path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise InputError(f"`space` {path} is not valid YAML: {error}") from error
-    if not isinstance(entries, Mapping):
-        raise InputError(f"`space` {path}: expected a range or a list by name of the setting")
+    entries = values_of_file(path)
     return space_of(entries, names_of(TrainSettings), path)
 
 
