@@ -104,8 +104,8 @@ def run(values: Mapping[str, Any]) -> None:
     train(from_values(TrainSettings, values))
 
 
-def train(settings: TrainSettings) -> None:
-    """Check the input, build the program and run all days."""
+def train(settings: TrainSettings, sinks: Mapping[str, Callable[[Path], Sink]] = SINKS) -> None:
+    """Check the input, build the program and run all days; `sinks` take the numbers of each."""
     data, training = settings.data, settings.training
     _require(settings)
     # From here on one of the processes of the run, if there are several, talks and writes.
@@ -122,12 +122,16 @@ def train(settings: TrainSettings) -> None:
         prefix = data.sessions.session_aware_features_prefix
         log.warning("%d columns %s... hold past sessions: ignored without `session_aware`", len(schema.ignored), prefix)
     with _output_of(arguments, training.output) as output:
-        _train_in(output, settings, schema, arguments)
+        _train_in(output, settings, schema, arguments, sinks)
     wandb_runs.close_run()
 
 
 def _train_in(
-    output: OutputFolder | None, settings: TrainSettings, schema: Schema, arguments: TrainingArguments
+    output: OutputFolder | None,
+    settings: TrainSettings,
+    schema: Schema,
+    arguments: TrainingArguments,
+    sinks: Mapping[str, Callable[[Path], Sink]],
 ) -> None:
     training, output_dir = settings.training, _output_dir(arguments)
     days, checked = _checked_days(settings, schema, does_train=arguments.do_train)
@@ -149,7 +153,7 @@ def _train_in(
     model = _model_of(settings, schema, arguments, start)
     described = {name: value for section in ("data", "model", "training") for name, value in sections[section].items()}
     described["days_skipped"] = [days.unit.name(day) for day in days.missing]
-    sinks = _sinks_of(settings, schema, days)
+    sinks = _with_raw_values(sinks, settings, schema, days)
     bar, stop = TrainingProgress(), StopRequest()
     first_step = resumed.run.progress.num_steps if resumed else 0
     loggers = _loggers_of(arguments, training.loggers, described, first_step=first_step)
@@ -306,17 +310,19 @@ def _start(output: OutputFolder | None, arguments: TrainingArguments) -> None:
     distributed.barrier()
 
 
-def _sinks_of(settings: TrainSettings, schema: Schema, days: DayFiles) -> Mapping[str, Callable[[Path], Sink]]:
+def _with_raw_values(
+    sinks: Mapping[str, Callable[[Path], Sink]], settings: TrainSettings, schema: Schema, days: DayFiles
+) -> Mapping[str, Callable[[Path], Sink]]:
     predictions, split = settings.training.predictions, settings.training.protocol.eval_split
     if not predictions.log_predictions:
-        return SINKS
+        return sinks
 
     def texts_of(day: str) -> Mapping[str, Texts]:
         return texts_of_files(days.files(days.unit.parse(day, "a day of the run"), split), schema)
 
     path = settings.data.days.data_path or ""
     raw_ids = raw_item_ids(path, schema.item_id.name) if predictions.log_raw_item_ids else None
-    return {**SINKS, "predictions": partial(PredictionFiles, raw_ids=raw_ids, texts_of=texts_of)}
+    return {**sinks, "predictions": partial(PredictionFiles, raw_ids=raw_ids, texts_of=texts_of)}
 
 
 def _loggers_of(
