@@ -255,8 +255,8 @@ class SessionSettings:
         """The longest sequence that a model sees, past sessions included."""
         return self.session_seq_length_max + (self.session_aware_past_seq_length_max if self.session_aware else 0)
 
-    def schema(self) -> Schema:
-        """Read the feature config; InputError on anything unusable."""
+    def schema(self, *, has_texts: bool = True) -> Schema:
+        """Read the feature config, with or without columns of text; InputError on anything unusable."""
         required(self, "feature_config")
         prefix = self.session_aware_features_prefix
         schema = Schema.from_file(
@@ -270,4 +270,4 @@ class SessionSettings:
                 f"`session_aware`: {self.feature_config} has no column {prefix}{schema.item_id.name} with the past "
                 "items; choose a feature config that has it, or leave `session_aware` out"
             )
-        return schema
+        return schema if has_texts else schema.without_texts()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from transformers4recsys.data.days import DayFiles
 from transformers4recsys.data.parquet.columns import flattened, text_numbers
 from transformers4recsys.data.parquet.files import open_parquet
 from transformers4recsys.schema import Schema
@@ -30,6 +31,11 @@ class Texts:
         places = np.searchsorted(self.numbers, numbers)
         assert np.array_equal(self.numbers[places], numbers), "the numbers come from the same files"
         return self.texts.take(pa.array(places))
+
+
+def texts_of_day(days: DayFiles, split: str, schema: Schema, day: str) -> Mapping[str, Texts]:
+    """Read the columns of text of a day, or an hour, by its name."""
+    return texts_of_files(days.files(days.unit.parse(day, "the day"), split), schema)
 
 
 def texts_of_files(files: Iterable[str], schema: Schema) -> Mapping[str, Texts]:
