@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from transformers4recsys.batch import IS_PAST, Batch, with_past
 from transformers4recsys.model.encoders import Encoder
 from transformers4recsys.model.encoders.packing import padded
-from transformers4recsys.model.features import FeatureEmbedder, NumericMoments
+from transformers4recsys.model.features import FeatureEmbedder
 from transformers4recsys.model.negatives import of_positions
+from transformers4recsys.model.numeric import NumericMoments
 from transformers4recsys.model.objectives.inputs import LossInputs, Objective
 from transformers4recsys.model.scoring import ItemScorer
 from transformers4recsys.model.targets import TargetRule
