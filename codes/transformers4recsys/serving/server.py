@@ -29,6 +29,7 @@ class ServeSettings:
     """Serve: a run folder behind HTTP"""
 
     run: str | None = setting(None, "output folder of a run; a new day in it is taken over without a pause")
+    model: str | None = setting(None, "day of an earlier model that update has kept; the newest without it")
     host: str = setting("127.0.0.1", "address to listen at; 0.0.0.0 is open to other machines")
     port: int = setting(8080, "port to listen at", at_least=0, at_most=65_535)
     model_name: str | None = setting(None, "name of the model in the Open Inference Protocol; the folder's without it")
@@ -60,7 +61,7 @@ def app_of(settings: ServeSettings) -> FastAPI:
     token, monitoring = _token(settings.token_file), Monitoring()
 
     def load() -> Service:
-        service = Service(Recommender.load(run), on_unknown=monitoring.unknown.inc)
+        service = Service(Recommender.load(run, model=settings.model), on_unknown=monitoring.unknown.inc)
         # The first answer is slower than the others: nobody should wait for it.
         service.warm_up()
         return service
