@@ -3,9 +3,9 @@
     python benchmarks/next_day.py --output /tmp/next_day        # quality over 30 days, about five minutes on one core
     python benchmarks/next_day.py --grow                        # time and memory of growth
 
-Four courses through one simulated log: `update` day after day, with new rows around the mean and at random; a model that
-has all items of all days from the start; and one that never grows, to which new items are not known. All are evaluated on
-the same targets; an item without a training event is a miss for all of them.
+Four courses through one simulated log: `update` day after day, with new rows around the mean and at random; a model
+that has all items of all days from the start; and one that never grows, to which new items are not known. All are
+evaluated on the same targets; an item without a training event is a miss for all of them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import yaml
 from transformers4recsys.commands import train, update
 from transformers4recsys.model.growth import grown_weights, with_zero_rows
 from transformers4recsys.preprocessing.recipe import read_recipe
-from transformers4recsys.preprocessing.run import preprocess
+from transformers4recsys.preprocessing.run import LogSettings, preprocess
 from transformers4recsys.simulation.simulate import SimulateSettings, simulate
 
 FIRST_DAYS, METRIC = 3, "eval_ndcg@10"
@@ -59,7 +59,7 @@ def trained(output: Path, days: Path, names: list[str], **flags: object) -> Path
 def by_updates(output: Path, logs: list[Path], names: list[str], new_items: str) -> Path:
     """Train on the first days, and go on with one update a day."""
     recipe, days = read_recipe(flags=COLUMNS), output / "days"
-    preprocess(logs[:FIRST_DAYS], days, recipe)
+    preprocess(LogSettings(tuple(map(str, logs[:FIRST_DAYS])), str(days)), recipe)
     run = trained(output / "run", days, names[:FIRST_DAYS], new_items=new_items)
     for log in logs[FIRST_DAYS:]:
         update.run({"run": str(run), "input": [str(log)], "keep": 0})
@@ -86,7 +86,9 @@ def items_of(days: Path, name: str, split: str) -> list[list[int]]:
 
 def numbers_of(run: Path) -> dict[str, dict[str, float]]:
     with (run / "eval_train_results_dates.csv").open() as file:
-        return {row["index"]: {k: float(v) for k, v in row.items() if k != "index" and v} for row in csv.DictReader(file)}
+        return {
+            row["index"]: {k: float(v) for k, v in row.items() if k != "index" and v} for row in csv.DictReader(file)
+        }
 
 
 def quality(output: Path, num_days: int, sessions_per_day: int, num_items: int) -> None:
@@ -102,7 +104,7 @@ def quality(output: Path, num_days: int, sessions_per_day: int, num_items: int) 
     )
     names = [log.stem for log in logs]
     whole = output / "days"
-    preprocess(logs, whole, read_recipe(flags=COLUMNS))
+    preprocess(LogSettings(tuple(map(str, logs)), str(whole)), read_recipe(flags=COLUMNS))
     runs = {policy: by_updates(output / policy, logs, names, policy) for policy in ("mean", "random")}
     runs["all items from the start"] = trained(output / "whole", whole, names)
     runs["no growth"] = trained(output / "fixed", without_new_items(whole, output / "fixed_days", names), names)

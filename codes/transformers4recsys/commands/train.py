@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -37,7 +36,7 @@ from transformers4recsys.reporting.reporter import RESULT_TABLE, SINKS, Reporter
 from transformers4recsys.reporting.sink import Sink
 from transformers4recsys.run_folder import RunFolder
 from transformers4recsys.schema import Schema, SessionSettings
-from transformers4recsys.settings import converted, from_values, part, required, unused
+from transformers4recsys.settings import converted, from_values, if_changed, part, required, unused
 from transformers4recsys.terminal import counted, show_log_lines
 from transformers4recsys.training import checkpoint
 from transformers4recsys.training.callbacks import (
@@ -57,7 +56,7 @@ from transformers4recsys.training.resume import goes_on_in_place, load, load_gro
 from transformers4recsys.training.sharding import shard
 from transformers4recsys.training.sparse_gradients import ItemUpdates, choose_gradients
 from transformers4recsys.training.trainer import RecSysTrainer, Schedule
-from transformers4recsys.training.training_arguments import LibrarySettings, library_arguments
+from transformers4recsys.training.training_arguments import LibrarySettings, for_the_trainer, library_arguments
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +143,10 @@ def _train_in(
     }
     last = None if training.protocol.train_on_last_day else -1
     to_train = days.present[:last] if arguments.do_train else []
-    resumed = open_resumed(arguments.resume_from_checkpoint, output_dir, days_to_train=to_train, **of_run)
+    rules = if_changed(TrainSettings)
+    resumed = open_resumed(
+        arguments.resume_from_checkpoint, output_dir, days_to_train=to_train, if_changed=rules, **of_run
+    )
     name = settings.model.choice.model_name_or_path
     start = RunFolder.open(name) if name and checkpoint.is_saved_run(name) else None
     earlier = resumed.run if resumed else start
@@ -152,9 +154,7 @@ def _train_in(
     model = _model_of(settings, schema, arguments, start)
     described = {name: value for section in ("data", "model", "training") for name, value in sections[section].items()}
     described["days_skipped"] = [days.unit.name(day) for day in days.missing]
-    sinks = _sinks_of(training.predictions, of_run["data_path"], schema)
-    if not shows_results:
-        sinks = {name: make for name, make in sinks.items() if name != RESULT_TABLE}
+    sinks = _sinks_of(training.predictions, of_run["data_path"], schema, shows_results=shows_results)
     bar, stop = TrainingProgress(), StopRequest()
     first_step = resumed.run.progress.num_steps if resumed else 0
     loggers = _loggers_of(arguments, training.loggers, described, first_step=first_step)
@@ -255,7 +255,13 @@ def _readers_of(
         footers={file: of_file.footer for file, of_file in checked.items()},
         reading=reader.reading,
     )
-    to_evaluate = partial(open_files, batch_size=arguments.per_device_eval_batch_size, shuffle=False, drop_last=False)
+    to_evaluate = partial(
+        open_files,
+        batch_size=arguments.per_device_eval_batch_size,
+        shuffle=False,
+        drop_last=False,
+        has_all_items=settings.training.evaluation.exclude_seen_in_evaluation,
+    )
 
     def to_train(day: datetime) -> Reader:
         window = days.window(day, protocol.training_time_window_size)
@@ -310,11 +316,14 @@ def _start(output: OutputFolder | None, arguments: TrainingArguments) -> None:
     distributed.barrier()
 
 
-def _sinks_of(settings: PredictionSettings, data_path: str, schema: Schema) -> Mapping[str, Callable[[Path], Sink]]:
+def _sinks_of(
+    settings: PredictionSettings, data_path: str, schema: Schema, *, shows_results: bool
+) -> Mapping[str, Callable[[Path], Sink]]:
+    sinks = {name: make for name, make in SINKS.items() if shows_results or name != RESULT_TABLE}
     if not (settings.log_predictions and settings.log_raw_item_ids):
-        return SINKS
+        return sinks
     raw_ids = raw_item_ids(data_path, schema.item_id.name)
-    return {**SINKS, "predictions": partial(PredictionFiles, raw_ids=raw_ids)}
+    return {**sinks, "predictions": partial(PredictionFiles, raw_ids=raw_ids)}
 
 
 def _loggers_of(
@@ -346,26 +355,12 @@ def _trainer_of(
         shard(model, arguments.device)
     return RecSysTrainer(
         model,
-        _for_the_trainer(arguments),
+        for_the_trainer(arguments),
         schedule=training.schedule,
         evaluation=training.evaluation,
         callbacks=callbacks,
         has_lazy_updates=training.item_updates.sparse_item_updates,
     )
-
-
-def _for_the_trainer(given: TrainingArguments) -> TrainingArguments:
-    # What we do ourselves is switched off there: its loggers, its label smoothing, its sharding (on GPUs only).
-    arguments = copy.copy(given)
-    if given.fsdp:
-        arguments.fsdp = arguments.fsdp_plugin_args = None
-        # Gradients of micro-batches are summed up in parts too.
-        arguments.accelerator_config = copy.copy(given.accelerator_config)
-        arguments.accelerator_config.gradient_accumulation_kwargs = {"sync_each_batch": True}  # pyright: ignore
-    arguments.report_to, arguments.label_smoothing_factor = [], 0.0
-    # Encoders freeze what gets no gradient; a search for it would make Reformer's nested backward passes fail.
-    arguments.ddp_find_unused_parameters = bool(given.ddp_find_unused_parameters)
-    return arguments
 
 
 def _require(settings: TrainSettings) -> None:

@@ -26,26 +26,29 @@ from transformers4recsys.next_model import (
     roll_back,
     settle,
 )
-from transformers4recsys.preprocessing.recipe import OF_A_CALL, Recipe, read_recipe
-from transformers4recsys.preprocessing.run import preprocess
+from transformers4recsys.preprocessing.engines.table import DatabaseChoice
+from transformers4recsys.preprocessing.recipe import Recipe, read_recipe
+from transformers4recsys.preprocessing.run import LogSettings, preprocess
 from transformers4recsys.reporting.console import summary
 from transformers4recsys.reporting.output_folder import claimed
 from transformers4recsys.reporting.result_files import read_days
 from transformers4recsys.run_files import publish, read_manifest
 from transformers4recsys.run_folder import CONFIG, COPIED, DAYS_OF_RUN, VOCABULARY, RunFolder, as_json
-from transformers4recsys.settings import check, from_values, part, required, setting
+from transformers4recsys.settings import check, from_values, if_changed, part, required, setting
 from transformers4recsys.terminal import show_result
 
 log = logging.getLogger(__name__)
 # Beside the day files: the feature config of the run, with the sizes of today.
 FEATURES_OF_RUN = "features_of_run.yaml"
+# Settings of the recipe that may be others from call to call.
+OF_CALL = [name for name, what in if_changed(Recipe).items() if what == "ignore"]
 TYPES = get_type_hints(Recipe)
 CallSettings: Any = make_dataclass(
     "CallSettings",
     [
         (each.name, TYPES[each.name], field(default=each.default, metadata=each.metadata))
         for each in fields(Recipe)
-        if each.name in OF_A_CALL
+        if each.name in OF_CALL
     ],
     namespace={"__doc__": "How the input is read, and what is let pass, where today is unlike the days before"},
     frozen=True,
@@ -66,6 +69,7 @@ class UpdateSettings:
         None, "folder of the earlier day files, where they are not where the run was trained with them"
     )
     of_call: Any = part(CallSettings)
+    database: DatabaseChoice = part(DatabaseChoice)
 
     def __post_init__(self) -> None:
         check(self)
@@ -93,7 +97,7 @@ def run(values: Mapping[str, Any]) -> None:
                 roll_back(of_run, settings.rollback)
                 log.info("%s has the model of %s again", folder, settings.rollback)
                 return
-            _update(of_run, settings, {name: values[name] for name in OF_A_CALL if name in values})
+            _update(of_run, settings, {name: values[name] for name in OF_CALL if name in values})
         except BaseException:
             shutil.rmtree(folder / WORKING, ignore_errors=True)
             raise
@@ -107,7 +111,7 @@ def _update(of_run: RunFolder, settings: UpdateSettings, of_call: Mapping[str, A
     recorded = settings.data_path or given.get("data_path") or ""
     _lay_out_days(of_run, days, [folder / DAYS_OF_RUN, Path(recorded).expanduser()])
     before = _days_in(days)
-    preprocess(settings.input or (), days, recipe)
+    preprocess(LogSettings(settings.input, str(days)), recipe, settings.database)
     known = _days_in(days)
     to_train = [day for day in known if day > of_run.day_name]
     if not to_train:

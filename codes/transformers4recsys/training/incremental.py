@@ -41,7 +41,9 @@ class Protocol:
     eval_on_test_set: bool = setting(False, "evaluate on test files in place of valid files")
     eval_steps_on_train_set: int = setting(20, "batches of the train files that are evaluated", at_least=0)
     validate_every: int = setting(-1, "also evaluate every n epochs inside a day; -1 never")
-    train_on_last_day: bool = setting(False, "train on the last day too, after its evaluation: a model for tomorrow")
+    train_on_last_day: bool = setting(
+        False, "train on the last day too, after its evaluation: a model for tomorrow", if_changed="ignore"
+    )
 
     def __post_init__(self) -> None:
         check(self)
