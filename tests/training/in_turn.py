@@ -44,7 +44,7 @@ def note_and_save(writer: RunWriter, trainer, *others):
         file.write(f"{json.dumps(held)}\n")
     with (folder / f"seeds_{distributed.rank()}.txt").open("a") as file:
         file.write(f"{torch.initial_seed()}\n")
-    save_day(writer, trainer, *others)
+    save_day(writer, trainer, *others, **options)
 
 
 def run(commands: list[list[str]]) -> None:
