@@ -21,6 +21,7 @@ from transformers4recsys.data.parquet.files import redact_credentials
 from transformers4recsys.data.readers import ReaderSettings
 from transformers4recsys.data.readers.protocol import Reader
 from transformers4recsys.data.readers.pyarrow import DayReader
+from transformers4recsys.data.texts import texts_of_day
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.build import ModelSettings, build_model, unused_encoder_settings
 from transformers4recsys.model.features import with_table_widths
@@ -32,7 +33,7 @@ from transformers4recsys.reporting.attention import AttentionFiles, AttentionSet
 from transformers4recsys.reporting.loggers import LoggerSettings, chosen_loggers, open_loggers
 from transformers4recsys.reporting.output_folder import OutputFolder, OutputSettings, claimed
 from transformers4recsys.reporting.predictions import PredictionFiles, PredictionSettings, raw_item_ids
-from transformers4recsys.reporting.reporter import RESULT_TABLE, SINKS, Reporter
+from transformers4recsys.reporting.reporter import SINKS, Reporter
 from transformers4recsys.reporting.sink import Sink
 from transformers4recsys.run_folder import RunFolder
 from transformers4recsys.schema import Schema, SessionSettings
@@ -105,8 +106,8 @@ def run(values: Mapping[str, Any]) -> None:
     train(from_values(TrainSettings, values))
 
 
-def train(settings: TrainSettings, *, shows_results: bool = True) -> None:
-    """Check the input, build the program and run all days; the table of results at the end may be left out."""
+def train(settings: TrainSettings, sinks: Mapping[str, Callable[[Path], Sink]] = SINKS) -> None:
+    """Check the input, build the program and run all days; `sinks` take the numbers of each."""
     data, training = settings.data, settings.training
     _require(settings)
     # From here on one of the processes of the run, if there are several, talks and writes.
@@ -116,12 +117,12 @@ def train(settings: TrainSettings, *, shows_results: bool = True) -> None:
     keep_freed_memory()
     for note in [*notes, *unused_settings(settings)]:
         log.warning(note)
-    schema = data.sessions.schema()
+    schema = data.sessions.schema(has_texts=training.predictions.log_predictions)
     if schema.ignored:
         prefix = data.sessions.session_aware_features_prefix
         log.warning("%d columns %s... hold past sessions: ignored without `session_aware`", len(schema.ignored), prefix)
     with _output_of(arguments, training.output) as output:
-        _train_in(output, settings, schema, arguments, shows_results=shows_results)
+        _train_in(output, settings, schema, arguments, sinks)
     wandb_runs.close_run()
 
 
@@ -130,8 +131,7 @@ def _train_in(
     settings: TrainSettings,
     schema: Schema,
     arguments: TrainingArguments,
-    *,
-    shows_results: bool,
+    sinks: Mapping[str, Callable[[Path], Sink]],
 ) -> None:
     training, output_dir = settings.training, _output_dir(arguments)
     days, checked = _checked_days(settings, schema, does_train=arguments.do_train)
@@ -143,10 +143,8 @@ def _train_in(
     }
     last = None if training.protocol.train_on_last_day else -1
     to_train = days.present[:last] if arguments.do_train else []
-    rules = if_changed(TrainSettings)
-    resumed = open_resumed(
-        arguments.resume_from_checkpoint, output_dir, days_to_train=to_train, if_changed=rules, **of_run
-    )
+    asked, rules = arguments.resume_from_checkpoint, if_changed(TrainSettings)
+    resumed = open_resumed(asked, output_dir, days_to_train=to_train, if_changed=rules, **of_run)
     name = settings.model.choice.model_name_or_path
     start = RunFolder.open(name) if name and checkpoint.is_saved_run(name) else None
     earlier = resumed.run if resumed else start
@@ -154,7 +152,7 @@ def _train_in(
     model = _model_of(settings, schema, arguments, start)
     described = {name: value for section in ("data", "model", "training") for name, value in sections[section].items()}
     described["days_skipped"] = [days.unit.name(day) for day in days.missing]
-    sinks = _sinks_of(training.predictions, of_run["data_path"], schema, shows_results=shows_results)
+    sinks = _with_raw_values(sinks, settings, schema, days)
     bar, stop = TrainingProgress(), StopRequest()
     first_step = resumed.run.progress.num_steps if resumed else 0
     loggers = _loggers_of(arguments, training.loggers, described, first_step=first_step)
@@ -316,14 +314,15 @@ def _start(output: OutputFolder | None, arguments: TrainingArguments) -> None:
     distributed.barrier()
 
 
-def _sinks_of(
-    settings: PredictionSettings, data_path: str, schema: Schema, *, shows_results: bool
+def _with_raw_values(
+    sinks: Mapping[str, Callable[[Path], Sink]], settings: TrainSettings, schema: Schema, days: DayFiles
 ) -> Mapping[str, Callable[[Path], Sink]]:
-    sinks = {name: make for name, make in SINKS.items() if shows_results or name != RESULT_TABLE}
-    if not (settings.log_predictions and settings.log_raw_item_ids):
+    predictions, data_path = settings.training.predictions, settings.data.days.data_path or ""
+    if not predictions.log_predictions:
         return sinks
-    raw_ids = raw_item_ids(data_path, schema.item_id.name)
-    return {**sinks, "predictions": partial(PredictionFiles, raw_ids=raw_ids)}
+    raw_ids = raw_item_ids(data_path, schema.item_id.name) if predictions.log_raw_item_ids else None
+    texts_of = partial(texts_of_day, days, settings.training.protocol.eval_split, schema)
+    return {**sinks, "predictions": partial(PredictionFiles, raw_ids=raw_ids, texts_of=texts_of)}
 
 
 def _loggers_of(

@@ -31,6 +31,7 @@ from transformers4recsys.preprocessing.recipe import Recipe, read_recipe
 from transformers4recsys.preprocessing.run import LogSettings, preprocess
 from transformers4recsys.reporting.console import summary
 from transformers4recsys.reporting.output_folder import claimed
+from transformers4recsys.reporting.reporter import RESULT_TABLE, SINKS
 from transformers4recsys.reporting.result_files import read_days
 from transformers4recsys.run_files import publish, read_manifest
 from transformers4recsys.run_folder import CONFIG, COPIED, DAYS_OF_RUN, VOCABULARY, RunFolder, as_json
@@ -214,7 +215,9 @@ def _train(given: Mapping[str, Any], working: Path, *, days: tuple[str, str], na
         "overwrite_output_dir": False,
         "resume_from_checkpoint": "true",
     }
-    train.train(from_values(train.TrainSettings, values), shows_results=False)
+    # What is shown at the end is of the run, where it will be.
+    sinks = {name: make for name, make in SINKS.items() if name != RESULT_TABLE}
+    train.train(from_values(train.TrainSettings, values), sinks)
 
 
 def _record_places(trained: Path, folder: Path, *, start_date: str | None) -> None:
