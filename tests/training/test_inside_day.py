@@ -175,8 +175,8 @@ def test_a_signal_ends_an_evaluation_and_the_day_goes_on_to_the_bit(run_train, m
 def test_a_signal_after_the_last_evaluation_is_not_forgotten(run_train, monkeypatch, capsys):
     save_day = RunWriter.save_day
 
-    def signal_after(self, *arguments):
-        save_day(self, *arguments)
+    def signal_after(self, *arguments, **options):
+        save_day(self, *arguments, **options)
         os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(RunWriter, "save_day", signal_after)

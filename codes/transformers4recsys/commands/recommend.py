@@ -29,6 +29,7 @@ class RecommendSettings:
     """Recommend: raw events or item ids in; session, rank, item and score out"""
 
     run: str | None = setting(None, "output folder of a finished run")
+    model: str | None = setting(None, "day of an earlier model that update has kept; the newest without it")
     input: tuple[str, ...] | None = setting(
         None,
         "raw events with the columns of the training log (files, patterns or folders of parquet, CSV or JSON lines), "
@@ -58,6 +59,12 @@ class RecommendSettings:
     fallback: str = setting(
         "none", "what a session without a known item gets, marked by is_fallback", choices=("none", "popular")
     )
+    index: str = setting(
+        "exact",
+        "how the best items are found: exact scores all; approximate searches an index of them (needs usearch), for "
+        "catalogues of more than some 100,000",
+        choices=("exact", "approximate"),
+    )
     device: str | None = setting(None, "device of the model, such as cpu or cuda; a GPU where there is one")
     dtype: str = setting("float32", "precision of products", choices=("float32", "bfloat16", "float16"))
     memory_limit: str = setting("3GB", "memory to prepare events in; what does not fit goes to the disk", is_bytes=True)
@@ -83,7 +90,13 @@ def run(values: Mapping[str, Any]) -> None:
     lists = _item_lists(settings)
     from transformers4recsys.recommender import Recommender
 
-    recommender = Recommender.load(settings.run or "", device=settings.device, dtype=settings.dtype)
+    recommender = Recommender.load(
+        settings.run or "",
+        model=settings.model,
+        device=settings.device,
+        dtype=settings.dtype,
+        index=settings.index,
+    )
     filters = recommender.filters(
         settings.k,
         **lists,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from typing import cast
 
 import torch
 import transformers
@@ -53,7 +54,8 @@ class Reformer(nn.Module):
             if "hash_seed" in vars(module):
                 vars(module)["hash_seed"] = None if self.training else HASH_SEED
         # The library seeds the global generator to hash alike: what follows must not repeat with it.
-        with nullcontext() if self.training else torch.random.fork_rng(_devices(inputs_BLD)):
+        keeping = torch.random.fork_rng(_devices(inputs_BLD))  # pyright: ignore
+        with nullcontext() if self.training else cast("AbstractContextManager[None]", keeping):
             hidden_BLD = self.model(
                 inputs_embeds=nn.functional.pad(inputs_BLD, (0, 0, 0, missing)),
                 attention_mask=nn.functional.pad(padding_mask_BL, (0, missing)),
@@ -66,10 +68,9 @@ class Reformer(nn.Module):
         The library takes it from the entropy of the system: no run could be repeated.
         """
         layers = self.model.encoder.layers
-        for layer, (of_attention, of_feed_forward) in zip(
-            layers, torch.randint(2**62, (len(layers), 2)).tolist(), strict=True
-        ):
-            layer.attention_seed, layer.feed_forward_seed = of_attention, of_feed_forward
+        for layer, seeds in zip(layers, torch.randint(2**62, (len(layers), 2)).numpy(), strict=True):
+            of_layer = vars(layer)
+            of_layer["attention_seed"], of_layer["feed_forward_seed"] = map(int, seeds)
 
 
 def reformer(settings: EncoderSettings) -> Reformer:
@@ -112,11 +113,11 @@ def reformer(settings: EncoderSettings) -> Reformer:
 
 
 def _seed_attention(layer: nn.Module) -> None:
-    torch.manual_seed(layer.attention_seed)  # pyright: ignore[reportArgumentType]
+    torch.manual_seed(layer.attention_seed)  # pyright: ignore
 
 
 def _seed_feed_forward(layer: nn.Module) -> None:
-    torch.manual_seed(layer.feed_forward_seed)  # pyright: ignore[reportArgumentType]
+    torch.manual_seed(layer.feed_forward_seed)  # pyright: ignore
 
 
 def _for_both_kinds(name: str, value: int) -> dict[str, int]:

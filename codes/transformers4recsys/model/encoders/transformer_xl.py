@@ -10,10 +10,9 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from transformers.activations import ACT2FN
 
 from transformers4recsys.errors import InputError
-from transformers4recsys.model.encoders.settings import EncoderSettings
+from transformers4recsys.model.encoders.settings import EncoderSettings, activations
 from transformers4recsys.outputs import Encoded
 from transformers4recsys.settings import choose
 
@@ -56,7 +55,7 @@ class Layer(nn.Module):
         self.attention = RelativeAttention(settings)
         self.feed_forward = nn.Sequential(
             nn.Linear(d_model, 4 * d_model),
-            ACT2FN[settings.hidden_act],
+            activations()[settings.hidden_act],
             nn.Dropout(settings.dropout),
             nn.Linear(4 * d_model, d_model),
         )
@@ -92,7 +91,8 @@ class TransformerXL(nn.Module):
         length, width = inputs_BLD.shape[1:]
         distance_RD = sinusoids(length, width).to(inputs_BLD) * self.has_positions
         may_see_LL = torch.ones(length, length, dtype=torch.bool, device=inputs_BLD.device).tril()
-        hidden_BLD, weights = self.dropout(inputs_BLD), []
+        hidden_BLD = self.dropout(inputs_BLD)
+        weights: list[Tensor] = []
         for layer in self.layers:
             hidden_BLD, weights_BHLL = layer(hidden_BLD, self.dropout(distance_RD), may_see_LL)
             weights.append(weights_BHLL)
@@ -110,12 +110,11 @@ def transfoxl(settings: EncoderSettings) -> TransformerXL:
     """Make a Transformer-XL of the given sizes."""
     if settings.d_model % settings.n_head:
         raise InputError(f"`d_model` {settings.d_model} must be a multiple of `n_head` {settings.n_head}")
-    choose(ACT2FN, settings.hidden_act, "hidden_act")
+    choose(activations(), settings.hidden_act, "hidden_act")
     return TransformerXL(settings)
 
 
 def _initialise(module: nn.Module, std: float) -> None:
     if type(module) is nn.Linear:
-        nn.init.normal_(module.weight, std=std)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
+        for name, weight in module.named_parameters(recurse=False):
+            nn.init.normal_(weight, std=std) if name == "weight" else nn.init.zeros_(weight)
