@@ -190,10 +190,18 @@ def _checked_days(
     if library:
         library.check_usable(data.days.data_path or "")
     days = data.days.files(protocol.eval_split)
+    files = days.all_files()
+    if protocol.validation_split != protocol.eval_split:
+        validation = data.days.files(protocol.validation_split)
+        files = list(dict.fromkeys([*files, *validation.all_files()]))
+        present = tuple(day for day in days.present if day in validation.present)
+        days = replace(days, present=present, parts={**validation.parts, **days.parts})
+    elif protocol.stops_early:
+        log.warning("the files that choose the best weights are evaluated too: `eval_on_test_set` evaluates on others")
     for day in days.missing:
         log.warning("%s: files are missing; the run goes on without them", days.unit.name(day))
     log.info("checking the files of %s", counted(len(days.present), data.days.time_unit))
-    checked = check_files(days.all_files(), schema, session_length_max=data.sessions.session_seq_length_max)
+    checked = check_files(files, schema, session_length_max=data.sessions.session_seq_length_max)
     if library:
         together = days.read_together(protocol.training_time_window_size if does_train else 1)
         library.check_readable(together, schema, data.reader.reading.memory_bytes)
