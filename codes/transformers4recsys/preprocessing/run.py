@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from ibis.expr import types as ir
 
+from transformers4recsys.day_format import TRAIN_FILE
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import raw_files as source
 from transformers4recsys.preprocessing import raw_log, times, told
@@ -18,10 +20,11 @@ from transformers4recsys.preprocessing.engines.table import DatabaseChoice
 from transformers4recsys.preprocessing.manifest import Manifest, open_manifest
 from transformers4recsys.preprocessing.pipeline import Added, Pipeline
 from transformers4recsys.preprocessing.raw_log import RawLog
-from transformers4recsys.preprocessing.recipe import Recipe
+from transformers4recsys.preprocessing.recipe import ITEM, Recipe
 from transformers4recsys.preprocessing.report import contents as report
 from transformers4recsys.preprocessing.staging import finish, only_call, scratch, staged
-from transformers4recsys.preprocessing.steps import audit, events, plausibility
+from transformers4recsys.preprocessing.steps import audit, events, plausibility, train_config
+from transformers4recsys.preprocessing.steps.train_config import LogCounts
 from transformers4recsys.preprocessing.tables import Kept
 
 log = logging.getLogger(__name__)
@@ -41,7 +44,7 @@ def preprocess(
     spark_master: str | None = None,
     with_report: bool = False,
 ) -> dict[str, Any]:
-    """Write day files, features.yaml, vocabulary and preprocessing.json to `output`; give what this call counted.
+    """Write day files, features.yaml, train.yaml, vocabulary and preprocessing.json; give what this call counted.
 
     With a report, report.html and report.json say what the files of all days hold. Days that `output` has already
     are left as they are. Raise InputError on input that cannot be used.
@@ -61,6 +64,8 @@ def preprocess(
         if with_report:
             report.write(output, recipe, memory_limit=memory_limit, threads=threads, temp_directory=temp_directory)
             log.info("the report is in %s", output / report.PAGE_FILE)
+    if call["days"]:
+        log.info("now train: transformers4recsys train %s", shlex.quote(str(output / TRAIN_FILE)))
     return call
 
 
@@ -126,6 +131,8 @@ def _add(pipeline: Pipeline, log_files: RawLog, *, first_day: int | None, last_d
     manifest.calls.append(call)
     manifest.last_time = max(manifest.last_time, found.last_time)
     manifest.write(pipeline.folder)
+    counts = LogCounts(manifest.days, manifest.cardinalities[ITEM] - 1)
+    train_config.write(pipeline.folder, counts, recipe, pipeline.output)
     told.tell(call, recipe)
     return call
 

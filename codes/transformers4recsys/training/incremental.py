@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,8 @@ from transformers4recsys.training.run_writer import RunWriter
 from transformers4recsys.training.trainer import RecSysTrainer, drop_none, format_metrics
 
 log = logging.getLogger(__name__)
+# With fewer steps a day hardly moves a model.
+FEW_STEPS = 20
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,8 @@ class Incremental:
     stop: StopRequest = field(default_factory=StopRequest)
     # Called when a day is finished and saved.
     on_day: Callable[[], None] = lambda: None
+    # Days whose few steps were told: only the first one is.
+    told: list[str] = field(default_factory=list)
 
     def run(self, days: Sequence[datetime], *, resumed: Resumed | None = None) -> None:
         """Go through each pair of neighbours in `days`, from where `resumed` stopped; SystemExit after a signal."""
@@ -149,6 +154,7 @@ class Incremental:
             log.warning("%s: too few sessions for a batch; the model stays as it is", self.name_of(day))
             self.trainer.state.global_step, self.trainer.state.log_history = 0, []
             return
+        self._warn_of_few_steps(reader, self.name_of(day))
         self.trainer.train_reader = reader
         self.trainer.save_inside_day = lambda: self.writer.save_step(self.trainer, day.isoformat())
         if self.protocol.validate_every > 0:
@@ -167,6 +173,20 @@ class Incremental:
             optimizer is None or isinstance(optimizer, torch.optim.Optimizer)
         )
         self.trainer.watch.check_model(model, optimizer, self.trainer.state.global_step)
+
+    def _warn_of_few_steps(self, reader: Reader, name: str) -> None:
+        """Say on the first such day that its steps are too few to learn from."""
+        args = self.trainer.args
+        steps = math.ceil(reader.num_steps / args.gradient_accumulation_steps) * args.num_train_epochs
+        if args.max_steps > 0 or steps >= FEW_STEPS or self.told:
+            return
+        self.told.append(name)
+        log.warning(
+            "%s: %s are few to learn from: lower `per_device_train_batch_size` (now %d), or raise "
+            "`num_train_epochs` (now %g) or `training_time_window_size` (now %d)",
+            *(name, counted(math.ceil(steps), "step"), args.per_device_train_batch_size, args.num_train_epochs),
+            self.protocol.training_time_window_size,
+        )
 
     def _keep_best(self, day: datetime) -> None:
         best = self.trainer.best
