@@ -35,7 +35,7 @@ from transformers4recsys.reporting.reporter import SINKS, Reporter
 from transformers4recsys.reporting.sink import Sink
 from transformers4recsys.run_folder import RunFolder
 from transformers4recsys.schema import Schema, SessionSettings
-from transformers4recsys.settings import as_values, converted, from_values, part, required, unused
+from transformers4recsys.settings import as_values, converted, from_values, if_changed, part, required, unused
 from transformers4recsys.terminal import counted, show_log_lines
 from transformers4recsys.training import checkpoint
 from transformers4recsys.training.callbacks import (
@@ -135,7 +135,10 @@ def _train_in(
         "data_path": settings.data.days.data_path or "",
     }
     to_train = days.present[:-1] if arguments.do_train else []
-    resumed = open_resumed(arguments.resume_from_checkpoint, output_dir, days_to_train=to_train, **of_run)
+    rules = if_changed(TrainSettings)
+    resumed = open_resumed(
+        arguments.resume_from_checkpoint, output_dir, days_to_train=to_train, if_changed=rules, **of_run
+    )
     name = settings.model.choice.model_name_or_path
     start = RunFolder.open(name) if name and checkpoint.is_saved_run(name) else None
     earlier = resumed.run if resumed else start

@@ -66,7 +66,8 @@ class EarlierItems:
         is_marked_RL = is_earlier_RL & (items_RL != self.labels[rows, None])
         row_RL = torch.arange(len(items_RL), device=items_RL.device)[:, None].expand_as(items_RL)
         # Sorted by item, then by row.
-        numbers_Y: Tensor = torch.unique((items_RL * num_rows + row_RL)[is_marked_RL])  # pyright: ignore
+        numbers_Y = (items_RL * num_rows + row_RL)[is_marked_RL].sort().values
+        numbers_Y = numbers_Y[numbers_Y.diff(prepend=numbers_Y.new_full((1,), -1)) > 0]
         return MarksOfRows(numbers_Y % num_rows, numbers_Y // num_rows)
 
     def hold_label(self) -> Tensor:

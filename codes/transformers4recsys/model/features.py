@@ -155,9 +155,12 @@ class FeatureSettings:
     """Features: from the columns of a position to one vector"""
 
     inp_merge: str = setting(
-        "mlp", "how concatenated features become d_model; none: one feature stays as it is", choices=lambda: MERGES
+        "mlp",
+        "how concatenated features become d_model; none: one feature stays as it is",
+        choices=lambda: MERGES,
+        if_changed="refuse",
     )
-    use_ohe_item_ids_inputs: bool = setting(False, "one-hot item ids as input")
+    use_ohe_item_ids_inputs: bool = setting(False, "one-hot item ids as input", if_changed="refuse")
     input_dropout: float | None = setting(
         None,
         "dropout on the vectors that the encoder reads; without it that of dropout, which the encoder may apply there "
@@ -166,7 +169,7 @@ class FeatureSettings:
         below=1,
     )
     item_embedding_dim: int | None = setting(
-        None, "width of the item's input table; without it from the number of items", at_least=1
+        None, "width of the item's input table; without it from the number of items", at_least=1, if_changed="refuse"
     )
     item_id_embeddings_init_std: float | None = setting(
         None, "standard deviation of first weights of item tables; without it initializer_range", at_least=0

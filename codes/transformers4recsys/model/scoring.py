@@ -24,14 +24,22 @@ class ScorerSettings:
         "relu",
         "after the output projection; none: hidden states score items as they are, projected only to another width",
         choices=lambda: ACTIVATIONS,
+        if_changed="refuse",
     )
     score: str = setting(
-        "dot", "product of hidden state and item vector plus the item's bias, or their cosine alone", choices=SCORES
+        "dot",
+        "product of hidden state and item vector plus the item's bias, or their cosine alone",
+        choices=SCORES,
+        if_changed="refuse",
     )
-    temperature: float = setting(1.0, "scores are divided by it", above=0)
+    temperature: float = setting(1.0, "scores are divided by it", above=0, if_changed="refuse")
     item_dropout: float = setting(0.0, "dropout on the item vectors that are scored in training", at_least=0, below=1)
-    constrained_embeddings: bool = setting(False, "one d_model wide table for item inputs and output weights")
-    mf_constrained_embeddings: bool = setting(False, "score by the item input table, at its own width, plus a bias")
+    constrained_embeddings: bool = setting(
+        False, "one d_model wide table for item inputs and output weights", if_changed="refuse"
+    )
+    mf_constrained_embeddings: bool = setting(
+        False, "score by the item input table, at its own width, plus a bias", if_changed="refuse"
+    )
 
     def __post_init__(self) -> None:
         check(self)

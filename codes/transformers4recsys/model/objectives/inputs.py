@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, linear
 
+from transformers4recsys.model.objectives.own_candidates import distinct, products
 from transformers4recsys.model.scoring import upcast, without_padding
 from transformers4recsys.settings import Parts, setting
 
@@ -80,9 +81,9 @@ class LossInputs:
         """The vectors of all items."""
         return self.to_vectors(self.item_table_VE)
 
-    def biases(self, ids_K: Tensor) -> Tensor:
-        """Read the biases of some items, none of them padding, (K,)."""
-        return embedding(ids_K, self.item_bias_V1, sparse=self.has_sparse_gradients)[:, 0]
+    def biases(self, ids: Tensor) -> Tensor:
+        """Read the biases of some items, none of them padding, in the shape of `ids`."""
+        return embedding(ids, self.item_bias_V1, sparse=self.has_sparse_gradients)[..., 0]
 
     def label_scores(self) -> Tensor:
         """Score the labels alone, (P,)."""
@@ -92,6 +93,11 @@ class LossInputs:
     def scores_of(self, ids_K: Tensor) -> Tensor:
         """Score the same K items for each prediction, (P, K), touching only their rows of the table."""
         return linear(self.hidden_PE, self.items(ids_K), self.biases(ids_K).to(self.hidden_PE.dtype))
+
+    def scores_of_own(self, ids_PK: Tensor) -> Tensor:
+        """Score K items of its own for each prediction, (P, K)."""
+        ids_U, places_PK = distinct(ids_PK, len(self.item_table_VE))
+        return products(self.hidden_PE, self.items(ids_U), places_PK) + self.biases(ids_PK)
 
     def nothing(self) -> Tensor:
         """Give 0, with a gradient of 0 for all that a loss would reach."""
