@@ -6,8 +6,9 @@ import pytest
 import yaml
 
 from transformers4recsys.commands.train import SETTINGS
+from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing.recipe import Recipe
-from transformers4recsys.preprocessing.steps.train_config import LogCounts, choices, text_of
+from transformers4recsys.preprocessing.steps.train_config import LogCounts, choices, text_of, write
 from transformers4recsys.settings import from_values, names_of
 
 DAYS = Recipe(item_column="item", time_column="time", session_column="session")
@@ -71,6 +72,19 @@ def test_the_file_is_one_that_train_takes(left_out, tmp_path):
     assert (settings.data.days.start_date, settings.data.days.end_date) == ("2026-01-01", "2026-01-09")
     assert settings.data.days.missing_days == ("skip" if left_out else "error")
     assert "# 200 sessions a day: each day trains on the last 8" in text or left_out
+
+
+def test_the_model_stays_as_it_was_when_the_log_grows(tmp_path):
+    (tmp_path / "output").mkdir()
+    write(tmp_path / "output", log_of(200, days=9), DAYS, tmp_path / "output")
+    write(tmp_path, log_of(50_000, days=90, length=12), DAYS, tmp_path / "output")
+    before, after = (yaml.safe_load((folder / "train.yaml").read_text()) for folder in (tmp_path / "output", tmp_path))
+    for name in ("d_model", "n_layer", "model_type"):
+        assert after[name] == before[name]
+    assert (after["end_date"], after["per_device_train_batch_size"]) == ("2026-03-31", 256)
+    (tmp_path / "output" / "train.yaml").write_text("a: [")
+    with pytest.raises(InputError, match="remove it, and it is written anew"):
+        write(tmp_path, log_of(200), DAYS, tmp_path / "output")
 
 
 def test_hours_and_lengths_are_those_of_the_recipe(tmp_path):

@@ -9,11 +9,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median_high
+from types import MappingProxyType
 from typing import Any
 
 import yaml
 
 from transformers4recsys.day_format import FEATURES_FILE, ITEM_FEATURES_FILE, TRAIN_FILE
+from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import times
 from transformers4recsys.preprocessing.recipe import Recipe
 
@@ -51,10 +53,12 @@ class LogCounts:
         return any(day.get(f"{split}_sessions") for day in self.days.values())
 
 
-def choices(counts: LogCounts, recipe: Recipe) -> list[Choice]:
-    """Choose the settings of a model and of its training."""
+def choices(counts: LogCounts, recipe: Recipe, earlier: Mapping[str, Any] = MappingProxyType({})) -> list[Choice]:
+    """Choose the settings of a model and of its training; the model stays that of an `earlier` file."""
     of_training = _of_split(counts, recipe) if recipe.is_split else _of_days(counts, recipe)
-    return [*_of_model(counts), *of_training]
+    # A run goes on with the model that it has, however large the log has become.
+    of_model = [(name, earlier.get(name, value), why) for name, value, why in _of_model(counts)]
+    return [*of_model, *of_training]
 
 
 def _of_model(counts: LogCounts) -> Iterator[Choice]:
@@ -103,7 +107,7 @@ def _of_split(counts: LogCounts, recipe: Recipe) -> Iterator[Choice]:
         yield "exclude_seen_in_evaluation", True, "as published numbers of leave-one-out data do"
 
 
-def text_of(counts: LogCounts, recipe: Recipe, output: Path) -> str:
+def text_of(counts: LogCounts, recipe: Recipe, output: Path, earlier: Mapping[str, Any] = MappingProxyType({})) -> str:
     """Write the whole file: where the days are, the settings chosen, and what is written."""
     first, last = min(counts.days), max(counts.days)
     spans = times.day_number(last, recipe.time_unit, flag="") - times.day_number(first, recipe.time_unit, flag="") + 1
@@ -127,14 +131,23 @@ def text_of(counts: LogCounts, recipe: Recipe, output: Path) -> str:
         ("eval_on_last_item_seq_only", True, "metrics of the last item of each session, all earlier ones given"),
         ("save_steps", 0, "the model is saved after each day"),
     ]
-    parts = [of_data, choices(counts, recipe), of_run]
+    parts = [of_data, choices(counts, recipe, earlier), of_run]
     head = "# Written by `transformers4recsys preprocess`, from the counts of the log; copy it before you change it.\n"
     return head + "\n".join("".join(map(_line, part)) for part in parts)
 
 
 def write(folder: Path, counts: LogCounts, recipe: Recipe, output: Path) -> None:
-    """Write the file to `folder`; the day files will be in `output`."""
-    (folder / TRAIN_FILE).write_text(text_of(counts, recipe, output), encoding="utf-8")
+    """Write the file to `folder`; the day files will be in `output`, where an earlier one may be."""
+    (folder / TRAIN_FILE).write_text(text_of(counts, recipe, output, _earlier(output)), encoding="utf-8")
+
+
+def _earlier(output: Path) -> dict[str, Any]:
+    path = output / TRAIN_FILE
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid YAML: {error}; remove it, and it is written anew") from error
+    return values if isinstance(values, dict) else {}
 
 
 def _line(choice: Choice) -> str:
