@@ -212,7 +212,7 @@ def test_early_stopping_keeps_the_best_weights_of_the_day(run_train, capsys):
     best = values.index(max(values))
     assert len(values) == best + 3 < 30
     assert f"weights of epoch {best + 1}, mrr@5 {values[best]:.4f}" in told
-    assert "`eval_on_test_set`" not in told and "--eval_on_test_set evaluates on others" in " ".join(told.split())
+    assert "`eval_on_test_set`" not in told and "--eval_on_test_set takes others" in " ".join(told.split())
     # The files that choose are evaluated here.
     assert results(folder)["2019-10-02"]["eval_mrr@5"] == pytest.approx(values[best], abs=1e-4)
     assert "early_stopping_patience = 2" in (folder / "eval_results_avg_over_days.txt").read_text()
@@ -225,7 +225,7 @@ def test_weights_are_chosen_on_valid_files_and_reported_on_test_files(run_train,
     assert "2019-10-02-test.parquet" in capsys.readouterr().err
     (toy_days / "kept").rename(toy_days / "session_start_date=2019-10-02-test.parquet")
     run_train(**flags)
-    assert "evaluates on others" not in capsys.readouterr().err
+    assert "takes others" not in capsys.readouterr().err
     (toy_days / "session_start_date=2019-10-02-valid.parquet").unlink()
     run_train("without", exit_code=2, **flags)
     assert "2019-10-02-valid.parquet" in capsys.readouterr().err

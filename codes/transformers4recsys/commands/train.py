@@ -51,7 +51,7 @@ from transformers4recsys.training.inside_day import StopRequest
 from transformers4recsys.training.launch import LaunchSettings
 from transformers4recsys.training.memory import keep_freed_memory
 from transformers4recsys.training.resume import goes_on_in_place, load, load_grown, open_resumed, writer_of
-from transformers4recsys.training.sharding import shard
+from transformers4recsys.training.sharding import require_processes, shard
 from transformers4recsys.training.sparse_gradients import ItemUpdates, choose_gradients
 from transformers4recsys.training.trainer import RecSysTrainer, Schedule
 from transformers4recsys.training.training_arguments import LibrarySettings, for_the_trainer, library_arguments
@@ -103,13 +103,13 @@ def run(values: Mapping[str, Any]) -> None:
     train(from_values(TrainSettings, values))
 
 
-def train(settings: TrainSettings) -> None:
-    """Check the input, build the program and run all days."""
+def train(settings: TrainSettings, sinks: Mapping[str, Callable[[Path], Sink]] = SINKS) -> None:
+    """Check the input, build the program and run all days; `sinks` take the numbers of each."""
     data, training = settings.data, settings.training
     _require(settings)
     # From here on one of the processes of the run, if there are several, talks and writes.
     arguments, notes = library_arguments(training.library)
-    _require_processes(arguments)
+    require_processes(arguments)
     show_log_lines()
     keep_freed_memory()
     for note in [*notes, *unused_settings(settings)]:
@@ -119,12 +119,16 @@ def train(settings: TrainSettings) -> None:
         prefix = data.sessions.session_aware_features_prefix
         log.warning("%d columns %s... hold past sessions: ignored without `session_aware`", len(schema.ignored), prefix)
     with _output_of(arguments, training.output) as output:
-        _train_in(output, settings, schema, arguments)
+        _train_in(output, settings, schema, arguments, sinks)
     wandb_runs.close_run()
 
 
 def _train_in(
-    output: OutputFolder | None, settings: TrainSettings, schema: Schema, arguments: TrainingArguments
+    output: OutputFolder | None,
+    settings: TrainSettings,
+    schema: Schema,
+    arguments: TrainingArguments,
+    sinks: Mapping[str, Callable[[Path], Sink]],
 ) -> None:
     training, output_dir = settings.training, _output_dir(arguments)
     days, checked = _checked_days(settings, schema, does_train=arguments.do_train)
@@ -146,7 +150,7 @@ def _train_in(
     model = _model_of(settings, schema, arguments, start)
     described = {name: value for section in ("data", "model", "training") for name, value in sections[section].items()}
     described["days_skipped"] = [days.unit.name(day) for day in days.missing]
-    sinks = _sinks_of(training.predictions, of_run["data_path"], schema)
+    sinks = _with_raw_ids(sinks, training.predictions, of_run["data_path"], schema)
     bar, stop = TrainingProgress(), StopRequest()
     first_step = resumed.run.progress.num_steps if resumed else 0
     loggers = _loggers_of(arguments, training.loggers, described, first_step=first_step)
@@ -195,12 +199,7 @@ def _checked_days(
     days = data.days.files(protocol.eval_split)
     files = days.all_files()
     if protocol.validation_split != protocol.eval_split:
-        validation = data.days.files(protocol.validation_split)
-        files = list(dict.fromkeys([*files, *validation.all_files()]))
-        present = tuple(day for day in days.present if day in validation.present)
-        days = replace(days, present=present, parts={**validation.parts, **days.parts})
-    elif protocol.stops_early:
-        log.warning("the files that choose the best weights are evaluated too: `eval_on_test_set` evaluates on others")
+        days, files = days.with_split(data.days.files(protocol.validation_split))
     for day in days.missing:
         log.warning("%s: files are missing; the run goes on without them", days.unit.name(day))
     log.info("checking the files of %s", counted(len(days.present), data.days.time_unit))
@@ -311,11 +310,13 @@ def _start(output: OutputFolder | None, arguments: TrainingArguments) -> None:
     distributed.barrier()
 
 
-def _sinks_of(settings: PredictionSettings, data_path: str, schema: Schema) -> Mapping[str, Callable[[Path], Sink]]:
+def _with_raw_ids(
+    sinks: Mapping[str, Callable[[Path], Sink]], settings: PredictionSettings, data_path: str, schema: Schema
+) -> Mapping[str, Callable[[Path], Sink]]:
     if not (settings.log_predictions and settings.log_raw_item_ids):
-        return SINKS
+        return sinks
     raw_ids = raw_item_ids(data_path, schema.item_id.name)
-    return {**SINKS, "predictions": partial(PredictionFiles, raw_ids=raw_ids)}
+    return {**sinks, "predictions": partial(PredictionFiles, raw_ids=raw_ids)}
 
 
 def _loggers_of(
@@ -391,10 +392,3 @@ def _require(settings: TrainSettings) -> None:
 
 def _is_on(library: Any, name: str) -> bool:
     return converted(name, getattr(library, name), bool)
-
-
-def _require_processes(arguments: TrainingArguments) -> None:
-    if arguments.fsdp and distributed.world_size() == 1:
-        raise InputError(
-            "`fsdp` shares the model out among processes, and here is one: start with torchrun, or leave it out"
-        )

@@ -109,6 +109,8 @@ class Incremental:
 
     def run(self, days: Sequence[datetime], *, resumed: Resumed | None = None) -> None:
         """Go through each pair of neighbours in `days`, from where `resumed` stopped; SystemExit after a signal."""
+        if self.protocol.stops_early and self.protocol.validation_split == self.protocol.eval_split:
+            log.warning("the files that choose the best weights are evaluated too; `eval_on_test_set` takes others")
         with self.stop.listening():
             for day, next_day in zip(days, days[1:], strict=False):
                 if day.isoformat() <= self.writer.progress.last_day:
