@@ -68,7 +68,7 @@ def build_model(
     `max_length` is the longest sequence that it will see, past sessions included; `has_attentions`, whether it gives
     attention weights in evaluation.
     """
-    torch.manual_seed(seed)
+    torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
     d_model, make_encoder = settings.choice.width_and_encoder(settings.encoder.d_model)
     of_task = {"is_causal": settings.targets.task == "causal", "is_permuted": settings.targets.plm}
     sizes = replace(settings.encoder, d_model=d_model, max_length=max_length, has_attentions=has_attentions, **of_task)
