@@ -107,9 +107,17 @@ def test_metrics_without_seen_items_are_those_of_the_lists(trained, toy_days):
     assert "exclude_seen_in_evaluation = true" in (output / "eval_results_avg_over_days.txt").read_text()
 
 
+@pytest.fixture(scope="module")
+def finished_run(tmp_path_factory):
+    """The folder of a run that the first test that asks for it trains."""
+    return tmp_path_factory.mktemp("finished") / "out"
+
+
 @pytest.fixture
-def recommender(trained):
-    return Recommender.load(trained(end_date="2019-10-03"), device="cpu")
+def recommender(finished_run, request):
+    if not finished_run.exists():
+        request.getfixturevalue("trained")(output_dir=finished_run, end_date="2019-10-03")
+    return Recommender.load(finished_run, device="cpu")
 
 
 def test_recommending_equals_evaluating_with_positions_from_the_end_and_cosines(trained, toy_days):
@@ -228,9 +236,9 @@ def test_what_cannot_be_loaded_is_said(tmp_path):
         Recommender.load(tmp_path)
 
 
-def test_bfloat16_products_change_scores_a_little(recommender, tmp_path):
-    half = Recommender.load(tmp_path / "out", device="cpu", dtype="bfloat16").scores([[3, 7]])
+def test_bfloat16_products_change_scores_a_little(recommender, finished_run):
+    half = Recommender.load(finished_run, device="cpu", dtype="bfloat16").scores([[3, 7]])
     whole = recommender.scores([[3, 7]])
     assert 0 < np.abs(half[0, 1:] - whole[0, 1:]).max() < 0.1
     with pytest.raises(InputError, match="`dtype` 'int8'"):
-        Recommender.load(tmp_path / "out", dtype="int8")
+        Recommender.load(finished_run, dtype="int8")
