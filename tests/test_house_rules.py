@@ -24,6 +24,7 @@ MAY_IMPORT_LATE = {
     "commands/recommend.py",
     "recommender/recommender.py",
     "recommender/approximate.py",
+    "recommender/spark.py",
 }
 
 
