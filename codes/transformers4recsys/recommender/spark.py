@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +17,7 @@ from transformers4recsys.preprocessing.engines.spark import Spark, uri
 from transformers4recsys.recommender.recommender import Recommender
 from transformers4recsys.recommender.session_files import ITEMS, SESSION
 
-Batches = Iterator[pa.RecordBatch]
+Batches = Iterable[pa.RecordBatch]
 
 
 @lru_cache(maxsize=1)
@@ -29,11 +31,14 @@ def recommend_on_spark(
 ) -> None:
     """Write the recommendations for parquet files of events or sessions to a folder of parquet parts.
 
-    `options` are those of `Recommender.recommend`. The run folder must be there on every worker. The events of a
-    session, and those of a user where the model reads histories, go to one worker, whose memory holds a partition.
+    `options` are those of `Recommender.recommend`. The run folder and this package must be there on every worker. The
+    events of a session, and those of a user where the model reads histories, go to one worker, whose memory holds a
+    partition.
     """
     from pyspark.sql.pandas.types import from_arrow_schema  # pyright: ignore[reportMissingImports]
 
+    # Else the workers of a local master would be of the Python that is first on the path.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     run = str(Path(run).expanduser().absolute())
     recommender = Recommender.load(run, device="cpu", dtype=dtype)
     with TemporaryDirectory(prefix="transformers4recsys-") as folder:
@@ -47,11 +52,11 @@ def recommend_on_spark(
                 frame = frame.repartition(recommender.event_reader().partition_column)
             answer = _of_sessions if has_lists else _of_events
             # What the columns are is found out by a list of one row.
-            sample = next(answer(recommender, iter(frame.limit(1).toArrow().to_batches()), {**options, "k": 1}), None)
-            schema = (sample or recommender.recommend([])).schema.remove_metadata()
-            frame.mapInArrow(_on_worker(run, dtype, answer, options, schema), from_arrow_schema(schema)).write.mode(
-                "overwrite"
-            ).parquet(_as_uri(output))
+            one = frame.limit(1).toArrow().to_batches()
+            found = next(answer(recommender, one, {**options, "k": 1}), recommender.recommend([]))
+            schema = found.schema.remove_metadata()
+            lists = frame.mapInArrow(_on_worker(run, dtype, answer, options, schema), from_arrow_schema(schema))
+            lists.write.mode("overwrite").parquet(_as_uri(output))
         finally:
             engine.close()
 
