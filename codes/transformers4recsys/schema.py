@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,9 +11,9 @@ import yaml
 
 from transformers4recsys.day_format import HISTORY_PREFIX, NEGATIVES_PREFIX
 from transformers4recsys.errors import InputError
-from transformers4recsys.settings import check, required, setting
+from transformers4recsys.settings import check, nearest, required, setting
 
-DTYPES = ("categorical", "long", "float", "timestamp")
+DTYPES = ("categorical", "long", "float", "timestamp", "text")
 KEYS = ("dtype", "cardinality", "emb_table", "is_label", "log_with_preds_as_metadata", "is_control")
 
 
@@ -50,8 +49,8 @@ class Schema:
 
     @property
     def inputs(self) -> tuple[Feature, ...]:
-        """Columns the model reads; a timestamp is metadata, never an input."""
-        return tuple(f for f in self.features if not f.is_control and f.dtype != "timestamp")
+        """Columns the model reads; a timestamp or a text is metadata, never an input."""
+        return tuple(f for f in self.features if not f.is_control and f.dtype not in ("timestamp", "text"))
 
     @property
     def categorical(self) -> tuple[Feature, ...]:
@@ -64,6 +63,10 @@ class Schema:
     @property
     def metadata(self) -> tuple[Feature, ...]:
         return tuple(f for f in self.features if f.is_metadata)
+
+    @property
+    def texts(self) -> tuple[Feature, ...]:
+        return tuple(f for f in self.features if f.dtype == "text")
 
     @property
     def columns(self) -> tuple[Feature, ...]:
@@ -137,6 +140,10 @@ class Schema:
         schema._check(where)
         return schema
 
+    def without_texts(self) -> Schema:
+        """Leave out the columns of text, which only predictions that are written down need."""
+        return replace(self, features=tuple(f for f in self.features if f.dtype != "text"))
+
     def to_entries(self) -> dict[str, dict[str, Any]]:
         """Give back what `from_entries` read, without the ignored columns."""
         return {feature.name: _entry(feature) for feature in self.columns}
@@ -176,12 +183,14 @@ def _feature(name: str, entry: object, where: str) -> Feature:
         raise InputError(f"{where}: column {name} needs settings such as {{dtype: float}}, found {entry!r}")
     for key in settings:
         if key not in KEYS:
-            near = difflib.get_close_matches(str(key), KEYS, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
+            near = nearest(key, KEYS)
+            hint = f"did you mean {near}? " if near else ""
             raise InputError(f"{where}: column {name} has an unknown key {key!r}; {hint}allowed: {', '.join(KEYS)}")
     dtype, cardinality = settings.get("dtype"), settings.get("cardinality")
     if dtype not in DTYPES:
-        raise InputError(f"{where}: column {name} has dtype {dtype!r}; allowed: {', '.join(DTYPES)}")
+        near = nearest(dtype, DTYPES)
+        hint = f"did you mean {near}? " if near else ""
+        raise InputError(f"{where}: column {name} has dtype {dtype!r}; {hint}allowed: {', '.join(DTYPES)}")
     if dtype == "categorical" and (type(cardinality) is not int or cardinality < 2):
         raise InputError(
             f"{where}: column {name} is categorical and needs cardinality: a whole number of at least 2 "
@@ -247,8 +256,8 @@ class SessionSettings:
         """The longest sequence that a model sees, past sessions included."""
         return self.session_seq_length_max + (self.session_aware_past_seq_length_max if self.session_aware else 0)
 
-    def schema(self) -> Schema:
-        """Read the feature config; InputError on anything unusable."""
+    def schema(self, *, has_texts: bool = True) -> Schema:
+        """Read the feature config, with or without columns of text; InputError on anything unusable."""
         required(self, "feature_config")
         prefix = self.session_aware_features_prefix
         schema = Schema.from_file(
@@ -262,4 +271,4 @@ class SessionSettings:
                 f"`session_aware`: {self.feature_config} has no column {prefix}{schema.item_id.name} with the past "
                 "items; choose a feature config that has it, or leave `session_aware` out"
             )
-        return schema
+        return schema if has_texts else schema.without_texts()

@@ -21,11 +21,13 @@ from transformers4recsys.data.parquet.files import redact_credentials
 from transformers4recsys.data.readers import ReaderSettings
 from transformers4recsys.data.readers.protocol import Reader
 from transformers4recsys.data.readers.pyarrow import DayReader
+from transformers4recsys.data.texts import texts_of_day
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.build import ModelSettings, build_model, unused_encoder_settings
 from transformers4recsys.model.features import with_table_widths
 from transformers4recsys.model.growth import GrowthSettings
 from transformers4recsys.model.next_item import NextItemModel
+from transformers4recsys.next_model import settle
 from transformers4recsys.reporting import wandb_runs
 from transformers4recsys.reporting.attention import AttentionFiles, AttentionSettings
 from transformers4recsys.reporting.loggers import LoggerSettings, chosen_loggers, open_loggers
@@ -35,7 +37,7 @@ from transformers4recsys.reporting.reporter import SINKS, Reporter
 from transformers4recsys.reporting.sink import Sink
 from transformers4recsys.run_folder import RunFolder
 from transformers4recsys.schema import Schema, SessionSettings
-from transformers4recsys.settings import as_values, converted, from_values, if_changed, part, required, unused
+from transformers4recsys.settings import converted, from_values, if_changed, part, required, unused
 from transformers4recsys.terminal import counted, show_log_lines
 from transformers4recsys.training import checkpoint
 from transformers4recsys.training.callbacks import (
@@ -50,6 +52,7 @@ from transformers4recsys.training.incremental import DayReaders, Incremental, Pr
 from transformers4recsys.training.inside_day import StopRequest
 from transformers4recsys.training.launch import LaunchSettings
 from transformers4recsys.training.memory import keep_freed_memory
+from transformers4recsys.training.recorded_settings import sections_of
 from transformers4recsys.training.resume import goes_on_in_place, load, load_grown, open_resumed, writer_of
 from transformers4recsys.training.sharding import shard
 from transformers4recsys.training.sparse_gradients import ItemUpdates, choose_gradients
@@ -103,8 +106,8 @@ def run(values: Mapping[str, Any]) -> None:
     train(from_values(TrainSettings, values))
 
 
-def train(settings: TrainSettings) -> None:
-    """Check the input, build the program and run all days."""
+def train(settings: TrainSettings, sinks: Mapping[str, Callable[[Path], Sink]] = SINKS) -> None:
+    """Check the input, build the program and run all days; `sinks` take the numbers of each."""
     data, training = settings.data, settings.training
     _require(settings)
     # From here on one of the processes of the run, if there are several, talks and writes.
@@ -114,31 +117,34 @@ def train(settings: TrainSettings) -> None:
     keep_freed_memory()
     for note in [*notes, *unused_settings(settings)]:
         log.warning(note)
-    schema = data.sessions.schema()
+    schema = data.sessions.schema(has_texts=training.predictions.log_predictions)
     if schema.ignored:
         prefix = data.sessions.session_aware_features_prefix
         log.warning("%d columns %s... hold past sessions: ignored without `session_aware`", len(schema.ignored), prefix)
     with _output_of(arguments, training.output) as output:
-        _train_in(output, settings, schema, arguments)
+        _train_in(output, settings, schema, arguments, sinks)
     wandb_runs.close_run()
 
 
 def _train_in(
-    output: OutputFolder | None, settings: TrainSettings, schema: Schema, arguments: TrainingArguments
+    output: OutputFolder | None,
+    settings: TrainSettings,
+    schema: Schema,
+    arguments: TrainingArguments,
+    sinks: Mapping[str, Callable[[Path], Sink]],
 ) -> None:
     training, output_dir = settings.training, _output_dir(arguments)
     days, checked = _checked_days(settings, schema, does_train=arguments.do_train)
-    sections = _sections(settings, arguments, schema)
+    sections = sections_of(settings, arguments, schema)
     of_run = {
         "settings": sections,
         "schema": schema,
         "data_path": settings.data.days.data_path or "",
     }
-    to_train = days.present[:-1] if arguments.do_train else []
-    rules = if_changed(TrainSettings)
-    resumed = open_resumed(
-        arguments.resume_from_checkpoint, output_dir, days_to_train=to_train, if_changed=rules, **of_run
-    )
+    last = None if training.protocol.train_on_last_day else -1
+    to_train = days.present[:last] if arguments.do_train else []
+    asked, rules = arguments.resume_from_checkpoint, if_changed(TrainSettings)
+    resumed = open_resumed(asked, output_dir, days_to_train=to_train, if_changed=rules, **of_run)
     name = settings.model.choice.model_name_or_path
     start = RunFolder.open(name) if name and checkpoint.is_saved_run(name) else None
     earlier = resumed.run if resumed else start
@@ -146,7 +152,7 @@ def _train_in(
     model = _model_of(settings, schema, arguments, start)
     described = {name: value for section in ("data", "model", "training") for name, value in sections[section].items()}
     described["days_skipped"] = [days.unit.name(day) for day in days.missing]
-    sinks = _sinks_of(training.predictions, of_run["data_path"], schema)
+    sinks = _with_raw_values(sinks, settings, schema, days)
     bar, stop = TrainingProgress(), StopRequest()
     first_step = resumed.run.progress.num_steps if resumed else 0
     loggers = _loggers_of(arguments, training.loggers, described, first_step=first_step)
@@ -192,7 +198,7 @@ def _checked_days(
     library = data.reader.library
     if library:
         library.check_usable(data.days.data_path or "")
-    days = data.days.files(protocol.eval_split)
+    days = data.days.files(protocol.eval_split, trains_on_last=does_train and protocol.train_on_last_day)
     for day in days.missing:
         log.warning("%s: files are missing; the run goes on without them", days.unit.name(day))
     log.info("checking the files of %s", counted(len(days.present), data.days.time_unit))
@@ -256,6 +262,9 @@ def _readers_of(
     )
 
     def to_train(day: datetime) -> Reader:
+        window = days.window(day, protocol.training_time_window_size)
+        if gap := [days.unit.name(each) for each in days.missing if window[0] < each < day]:
+            log.info("%s: the window joins the days around %s, without files", days.unit.name(day), ", ".join(gap))
         return open_files(
             days.train_files(day, protocol.training_time_window_size),
             day=day,
@@ -292,6 +301,8 @@ def _output_of(arguments: TrainingArguments, settings: OutputSettings) -> Iterat
     with claimed(_output_dir(arguments)) as output:
         if not goes_on_in_place(arguments.resume_from_checkpoint, output.folder):
             output.require_empty(may_overwrite=settings.overwrite_output_dir)
+        else:
+            settle(output.folder)
         yield output
 
 
@@ -303,11 +314,15 @@ def _start(output: OutputFolder | None, arguments: TrainingArguments) -> None:
     distributed.barrier()
 
 
-def _sinks_of(settings: PredictionSettings, data_path: str, schema: Schema) -> Mapping[str, Callable[[Path], Sink]]:
-    if not (settings.log_predictions and settings.log_raw_item_ids):
-        return SINKS
-    raw_ids = raw_item_ids(data_path, schema.item_id.name)
-    return {**SINKS, "predictions": partial(PredictionFiles, raw_ids=raw_ids)}
+def _with_raw_values(
+    sinks: Mapping[str, Callable[[Path], Sink]], settings: TrainSettings, schema: Schema, days: DayFiles
+) -> Mapping[str, Callable[[Path], Sink]]:
+    predictions, data_path = settings.training.predictions, settings.data.days.data_path or ""
+    if not predictions.log_predictions:
+        return sinks
+    raw_ids = raw_item_ids(data_path, schema.item_id.name) if predictions.log_raw_item_ids else None
+    texts_of = partial(texts_of_day, days, settings.training.protocol.eval_split, schema)
+    return {**sinks, "predictions": partial(PredictionFiles, raw_ids=raw_ids, texts_of=texts_of)}
 
 
 def _loggers_of(
@@ -345,23 +360,6 @@ def _trainer_of(
         callbacks=callbacks,
         has_lazy_updates=training.item_updates.sparse_item_updates,
     )
-
-
-def _without_credentials(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: redact_credentials(value) if type(value) is str else value for name, value in values.items()}
-
-
-def _sections(settings: TrainSettings, arguments: TrainingArguments, schema: Schema) -> dict[str, Any]:
-    of_model = as_values(settings.model)
-    if checkpoint.is_saved_run(of_model["model_name_or_path"]):
-        # Its weights are part of this run, which needs the other one no more.
-        of_model["model_name_or_path"] = None
-    return {
-        "data": _without_credentials(as_values(settings.data)),
-        "model": _without_credentials(of_model),
-        "training": _without_credentials(as_values(settings.training) | arguments.to_sanitized_dict()),
-        "features": schema.to_entries(),
-    }
 
 
 def _require(settings: TrainSettings) -> None:

@@ -9,8 +9,10 @@ from torch import Tensor, nn
 
 from transformers4recsys.batch import IS_PAST, Batch, with_past
 from transformers4recsys.model.encoders import Encoder
-from transformers4recsys.model.features import FeatureEmbedder, NumericMoments
+from transformers4recsys.model.encoders.packing import padded
+from transformers4recsys.model.features import FeatureEmbedder
 from transformers4recsys.model.negatives import of_positions
+from transformers4recsys.model.numeric import NumericMoments
 from transformers4recsys.model.objectives.inputs import LossInputs, Objective
 from transformers4recsys.model.scoring import ItemScorer
 from transformers4recsys.model.targets import TargetRule
@@ -91,7 +93,7 @@ class NextItemModel(nn.Module):
             moments.add([batch.columns[feature.name].values.cpu() for feature in self.features.numeric])
         self.add_counts(counts_V)
         if self.features.scale is not None and moments.count:
-            self.features.scale.fit(moments.mean_C.tolist(), moments.std_C.tolist())
+            self.features.scale.fit(moments.mean_C.numpy().tolist(), moments.std_C.numpy().tolist())
 
     def make_gradients_sparse(self) -> None:
         """Let them from now on. A table that is read by row and as a whole has whole gradients: nothing is gained."""
@@ -106,8 +108,7 @@ class NextItemModel(nn.Module):
         length = items.max_length  # columns of negatives are longer
         padding_mask_BL = items.is_not_padding(length)
         inputs_ND = self.features(batch)
-        inputs_BLD = inputs_ND.new_zeros(*padding_mask_BL.shape, inputs_ND.shape[-1])
-        inputs_BLD = inputs_BLD.masked_scatter(padding_mask_BL[..., None], inputs_ND)
+        inputs_BLD = padded(inputs_ND, padding_mask_BL)
         is_past_BL = batch.padded(IS_PAST, length) if self.schema.past else torch.zeros_like(padding_mask_BL)
         rule = self.training_targets if self.training else self.evaluation_targets
         item_ids_BL = items.padded(length)

@@ -6,7 +6,6 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -16,14 +15,13 @@ import pyarrow as pa
 import pyarrow.csv
 import torch
 
-from transformers4recsys.day_format import TIME_UNITS
 from transformers4recsys.errors import InputError
 from transformers4recsys.recommender.filters import Filters, ItemLists, RawIds
 from transformers4recsys.recommender.indexes import INDEXES
 from transformers4recsys.recommender.inference import Inference
 from transformers4recsys.recommender.item_ids import ItemIds
 from transformers4recsys.recommender.item_inputs import ItemInputs
-from transformers4recsys.recommender.lists import ListMaker
+from transformers4recsys.recommender.lists import ListMaker, Part
 from transformers4recsys.recommender.requests import Request, lists_of_ids, of_lists
 from transformers4recsys.recommender.saved_model import saved_model
 from transformers4recsys.reporting.result_files import DAYS_CSV
@@ -57,20 +55,20 @@ class Recommender:
         cls,
         run: str | Path,
         *,
+        model: str | None = None,
         device: str | torch.device | None = None,
         dtype: str | torch.dtype = "float32",
         index: str = "exact",
     ) -> Recommender:
         """Read the run folder `run`; the device is a GPU where there is one; `dtype` is that of products.
 
-        With `index` approximate, lists without candidates hold the best of the items that an index of them finds.
+        `model` is the day of an earlier model, which `update` has kept. With `index` approximate, lists without
+        candidates hold the best of the items that an index of them finds.
         """
-        folder = RunFolder.open(run)
+        folder = RunFolder.open(run, model)
         chosen = torch.device(device) if device else torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if isinstance(dtype, str):
-            if dtype not in DTYPES:
-                raise InputError(f"`dtype` {dtype!r}: choose one of {', '.join(DTYPES)}")
-            dtype = DTYPES[dtype]
+            dtype = choose(DTYPES, dtype, "dtype")
         data = folder.settings["data"]
         inference = Inference(
             saved_model(folder),
@@ -88,8 +86,7 @@ class Recommender:
     @property
     def last_day(self) -> str:
         """The last day that the model was trained on."""
-        unit = TIME_UNITS[self._run.settings["data"]["time_unit"]]
-        return unit.name(datetime.fromisoformat(self._run.progress.last_day))
+        return self._run.day_name
 
     @property
     def encoder_name(self) -> str:
@@ -150,11 +147,18 @@ class Recommender:
         are raw ids: one list, or one a session (for events: a mapping from session id to list). A session without a
         known item gets no row, or with `fallback` popular the items most frequent in training.
         """
-        options = {"exclude_seen": exclude_seen, "min_score": min_score, "fallback": fallback}
-        if isinstance(sessions, Table):
-            return self._recommend_events(pa.table(sessions), self.filters(k, candidates, exclude, **options))
-        request = self.request(sessions)
-        filters = self.filters(k, candidates, exclude, num_sessions=len(request.names), **options)
+        request = None if isinstance(sessions, Table) else self.request(sessions)
+        filters = self.filters(
+            k,
+            candidates,
+            exclude,
+            exclude_seen=exclude_seen,
+            min_score=min_score,
+            fallback=fallback,
+            num_sessions=None if request is None else len(request.names),
+        )
+        if request is None:
+            return self._recommend_events(pa.table(sessions), filters)
         return self.recommend_request(request, filters)
 
     def filters(
@@ -195,7 +199,8 @@ class Recommender:
 
     def recommend_request(self, request: Request, filters: Filters) -> pa.Table:
         """Give the table of `recommend` for sessions that have been looked up already."""
-        parts, first = [], 0
+        parts: list[Part] = []
+        first = 0
         names = request.names.to_pylist()
         seen = request.seen() if filters.exclude_seen else [()] * len(request.known)
         for hidden_BE in self._inference.encode(request.sessions):
@@ -246,7 +251,8 @@ def one_table(tables: Sequence[pa.Table], counts: Mapping[str, int]) -> pa.Table
     """Put the parts of an answer together; their metadata are added up, and `counts` to them."""
     totals = Counter(counts)
     for table in tables:
-        totals.update({name.decode(): int(count) for name, count in (table.schema.metadata or {}).items()})
+        metadata: dict[bytes, bytes] = table.schema.metadata or {}
+        totals.update({name.decode(): int(count) for name, count in metadata.items()})
     whole = pa.concat_tables([table.replace_schema_metadata(None) for table in tables])
     return whole.replace_schema_metadata({name: str(count) for name, count in totals.items()})
 

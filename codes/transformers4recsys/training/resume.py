@@ -223,6 +223,7 @@ def require_same_ids(run: RunFolder, contents: Mapping[str, Content]) -> None:
 
 
 def _schema_changes(before: Schema, now: Schema) -> list[str]:
+    before, now = before.without_texts(), now.without_texts()
     sizes = {feature.name: feature.cardinality for feature in before.columns}
     # A vocabulary may grow; ids never move, as require_same_ids() checks.
     now_as_before = [
@@ -248,8 +249,8 @@ def _what_counts(feature: Feature) -> str:
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in settings.items():
-        # Columns are compared as a schema.
-        if name == "features":
+        # Columns are compared as a schema; what was given is among the other sections.
+        if name in ("features", "given"):
             continue
         flat |= _flat(value) if isinstance(value, Mapping) and value else {name: value}
     return flat
