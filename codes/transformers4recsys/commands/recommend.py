@@ -144,9 +144,8 @@ def _run_on_spark(settings: RecommendSettings, output_format: str, lists: Mappin
         raise InputError(f"`engine` spark reads and writes parquet, and `input` is {kind}; leave `engine` out")
     options = {"k": settings.k, "exclude_seen": settings.exclude_seen, "fallback": settings.fallback}
     options |= {"min_score": settings.min_score, **lists}
-    recommend_on_spark(
-        settings.run or "", files, settings.output, options, dtype=settings.dtype, master=settings.spark_master
-    )
+    how = {"model": settings.model, "dtype": settings.dtype, "master": settings.spark_master}
+    recommend_on_spark(settings.run or "", files, settings.output, options, **how)
     log.info("%s: recommendations as a folder of parquet files", settings.output)
 
 

@@ -160,7 +160,7 @@ class Spark:
         shutil.rmtree(folder)
 
     @property
-    def session(self):
+    def session(self) -> Any:
         """The session on Spark, for what is no table of events."""
         return self._session
 
