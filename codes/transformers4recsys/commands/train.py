@@ -187,8 +187,8 @@ def _train_in(
 
 def unused_settings(settings: TrainSettings) -> list[str]:
     """Say which settings were changed and have no effect, and why."""
-    idle = {**unused(settings), **settings.data.reader.unused(), **settings.model.loss.unused()}
-    return [f"`{name}` has no effect here: {reason}" for name, reason in idle.items()]
+    reasons = {**unused(settings), **settings.data.reader.unused(), **settings.model.loss.unused()}
+    return [f"`{name}` has no effect here: {reason}" for name, reason in reasons.items()]
 
 
 def _checked_days(
