@@ -89,6 +89,10 @@ class RunWriter:
         for older in inside_checkpoints(self.folder)[: -self.num_checkpoints]:
             _remove(older)
 
+    def has_saved(self, trainer: RecSysTrainer, day: str) -> bool:
+        """Say whether the step where the trainer stands was saved."""
+        return self._last_saved is not None and Position.of(trainer, day) == self._last_saved
+
     def _whole_history(self, trainer: RecSysTrainer, day: str) -> list[dict[str, Any]]:
         """Add what was logged on the day, with steps that go on over the days."""
         of_day = [
