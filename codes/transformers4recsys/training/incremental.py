@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import NoReturn
 
 import numpy as np
 import torch
@@ -129,12 +127,12 @@ class Incremental:
                     continue
                 if self.stop.agreed():
                     is_begun = bool(resumed or self.writer.progress.last_day)
-                    self._end(f"before {self.name_of(day)}", can_go_on=self.does_train and is_begun)
+                    self.stop.end(f"before {self.name_of(day)}", can_go_on=self.does_train and is_begun)
                 inside = resumed if resumed and resumed.inside_day == day.isoformat() else None
                 self._run_day(day, next_day, inside)
             self.reporter.close()
             if self.stop.agreed():
-                self._end("when all days were finished", can_go_on=False)
+                self.stop.end("when all days were finished", can_go_on=False)
 
     def _evaluate_trained(self, day: datetime, next_day: datetime) -> None:
         """Evaluate on its next day what an earlier call trained on the last day that it had."""
@@ -143,7 +141,7 @@ class Incremental:
         try:
             numbers = self._evaluate(day, next_day)
         except StoppedError:
-            self._end(f"before {self.name_of(next_day)} was evaluated")
+            self.stop.end(f"before {self.name_of(next_day)} was evaluated")
         if self.does_train:
             self.writer.save_evaluation(self.trainer, numbers)
         distributed.barrier()
@@ -153,31 +151,20 @@ class Incremental:
         if self.does_train:
             self._train(day, next_day, inside)
         try:
-            if self._can_stop(day):
+            # Where the best weights took the place of those of the last step, that step cannot be saved any more.
+            if not self.trainer.best.weights or self.writer.has_saved(self.trainer, day.isoformat()):
                 self.stop.require_none()
             numbers = self._evaluate(day, next_day) if self.does_evaluate and next_day else {}
         except StoppedError:
-            self._end_inside(day)
+            step = self.trainer.state.global_step if self.does_train else 0
+            if not step:
+                self.stop.end(f"in the evaluation after {self.name_of(day)}", can_go_on=False)
+            self.writer.save_step(self.trainer, day.isoformat())
+            self.stop.end(f"after step {step} of {self.name_of(day)}, which is saved")
         if self.does_train:
             self.writer.save_day(self.trainer, day.isoformat(), numbers, awaits_evaluation=next_day is None)
         distributed.barrier()
         self.on_day()
-
-    def _end_inside(self, day: datetime) -> NoReturn:
-        """Save the last step of a day unless it is saved, and end the program."""
-        step = self.trainer.state.global_step
-        if not (self.does_train and step):
-            self._end(f"in the evaluation after {self.name_of(day)}", can_go_on=False)
-        self.writer.save_step(self.trainer, day.isoformat())
-        self._end(f"after step {step} of {self.name_of(day)}, which is saved")
-
-    def _end(self, when: str, *, can_go_on: bool = True) -> NoReturn:
-        """End the program as the signal asks, with one line of explanation."""
-        number = self.stop.signal
-        assert number is not None
-        advice = "; go on with --resume_from_checkpoint true" if can_go_on else ""
-        log.warning("stopped by %s %s%s", signal.Signals(number).name, when, advice)
-        raise SystemExit(128 + number)
 
     def _seed(self, day: datetime) -> None:
         """Draw from here on what a run that is resumed with this day draws; torch's draws are a rank's own."""
@@ -261,29 +248,20 @@ class Incremental:
             model.features.scale.fit([each.mean for each in moments], [each.std for each in moments])
         model.add_counts(torch.from_numpy(self.readers.item_counts(day)))
 
-    def _can_stop(self, day: datetime) -> bool:
-        """Say whether the last step is, or can be, saved: not where the best weights of the day took its place."""
-        return not self.trainer.best.weights or self.writer.has_saved(self.trainer, day.isoformat())
-
-    def _stoppable(self, reader: Reader) -> Reader:
-        if self.trainer.best.weights:
-            return reader
-        return StoppableReader(reader, self.stop, self.trainer.args.device)
-
     def _evaluate(self, day: datetime, next_day: datetime) -> dict[str, float | None]:
         name = self.name_of(next_day)
         # What validated inside the day holds the same rows.
         reader = self.trainer.eval_reader or self.readers.to_evaluate(next_day, self.protocol.eval_split)
         self.trainer.eval_reader = None
         eval_numbers = self.trainer.measure(
-            self._stoppable(reader),
+            _stoppable(reader, self.trainer, self.stop),
             split="eval",
             description=f"evaluate {name}",
             on_predictions=(lambda p: self.reporter.predictions(p, name)) if self.logs_predictions else None,
             on_attentions=partial(self.attention_files.write, name) if self.attention_files else None,
         )
         train_numbers = self.trainer.measure(
-            self._stoppable(self.readers.to_evaluate(day, "train")),
+            _stoppable(self.readers.to_evaluate(day, "train"), self.trainer, self.stop),
             split="train",
             description=f"evaluate {self.name_of(day)} train",
             max_batches=self.protocol.eval_steps_on_train_set,
@@ -294,3 +272,7 @@ class Incremental:
         say = log.warning if eval_numbers["eval_recall@20"] is None else log.info
         say("%s: %s", name, format_metrics(eval_numbers, "eval"))
         return eval_numbers
+
+
+def _stoppable(reader: Reader, trainer: RecSysTrainer, stop: StopRequest) -> Reader:
+    return reader if trainer.best.weights else StoppableReader(reader, stop, trainer.args.device)

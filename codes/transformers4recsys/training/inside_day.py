@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import signal
 import sys
@@ -11,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch.optim.lr_scheduler import LambdaLR
@@ -21,6 +22,8 @@ from transformers4recsys import distributed
 from transformers4recsys.batch import Batch
 from transformers4recsys.data.readers.protocol import Reader
 from transformers4recsys.training.trainer import RecSysTrainer
+
+log = logging.getLogger(__name__)
 
 # A launcher passes on a signal that has come from the terminal already.
 REPEATED_WITHIN_SECONDS = 2.0
@@ -190,6 +193,13 @@ class StopRequest(TrainerCallback):
         """Raise StoppedError in all processes if any of them is to stop."""
         if self.agreed():
             raise StoppedError
+
+    def end(self, when: str, *, can_go_on: bool = True) -> NoReturn:
+        """End the program as the signal asks, with one line of explanation."""
+        assert self.signal is not None
+        advice = "; go on with --resume_from_checkpoint true" if can_go_on else ""
+        log.warning("stopped by %s %s%s", signal.Signals(self.signal).name, when, advice)
+        raise SystemExit(128 + self.signal)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any) -> None:
         if state.global_step % steps_between_questions(args.device) == 0 and self.agreed():
