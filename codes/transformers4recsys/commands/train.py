@@ -16,6 +16,8 @@ from typing import Any
 from transformers import TrainerCallback, TrainingArguments
 
 from transformers4recsys import distributed
+from transformers4recsys.baselines import BaselineSettings
+from transformers4recsys.baselines.model import BaselineModel
 from transformers4recsys.data.checks import CheckedFile, add_moments, check_files, count_items
 from transformers4recsys.data.days import DayFiles, DaySettings
 from transformers4recsys.data.parquet.files import redact_credentials
@@ -26,7 +28,7 @@ from transformers4recsys.errors import InputError
 from transformers4recsys.model.build import ModelSettings, build_model, unused_encoder_settings
 from transformers4recsys.model.features import with_table_widths
 from transformers4recsys.model.growth import GrowthSettings
-from transformers4recsys.model.next_item import NextItemModel
+from transformers4recsys.models import AnyModel, build_baseline, is_baseline, unused_by_baselines
 from transformers4recsys.reporting import wandb_runs
 from transformers4recsys.reporting.attention import AttentionFiles, AttentionSettings
 from transformers4recsys.reporting.loggers import LoggerSettings, chosen_loggers, open_loggers
@@ -58,6 +60,8 @@ from transformers4recsys.training.trainer import RecSysTrainer, Schedule
 from transformers4recsys.training.training_arguments import LibrarySettings, library_arguments
 
 log = logging.getLogger(__name__)
+# Sessions that baselines read together.
+ROWS_TO_COUNT = 65_536
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,7 @@ class TrainSettings:
 
     data: DataSettings = part(DataSettings)
     model: ModelSettings = part(ModelSettings)
+    baselines: BaselineSettings = part(BaselineSettings)
     training: TrainingSettings = part(TrainingSettings)
 
 
@@ -142,17 +147,22 @@ def _train_in(
     earlier = resumed.run if resumed else start
     of_run["schema"] = schema = with_table_widths(schema, earlier.schema if earlier else None)
     model = _model_of(settings, schema, arguments, start)
-    described = {name: value for section in ("data", "model", "training") for name, value in sections[section].items()}
+    described = {
+        name: value
+        for section in ("data", "model", "baselines", "training")
+        for name, value in sections[section].items()
+    }
     described["days_skipped"] = [days.unit.name(day) for day in days.missing]
     sinks = _sinks_of(training.predictions, of_run["data_path"], schema)
     bar, stop = TrainingProgress(), StopRequest()
     first_step = resumed.run.progress.num_steps if resumed else 0
     loggers = _loggers_of(arguments, training.loggers, described, first_step=first_step)
     callbacks = [bar, *loggers, *_optional_callbacks(training, output_dir), stop]
-    trainer = _trainer_of(model, arguments, training, callbacks)
+    beside = _beside(settings, schema)
+    trainer = _trainer_of(model, arguments, training, callbacks, beside)
     if resumed:
         load(trainer, resumed, training.growth, data_path=settings.data.days.data_path or "")
-    elif arguments.do_train:
+    elif arguments.do_train and model.has_gradients:
         trainer.create_optimizer()
     # From here on an earlier run is touched: all that can fail was tried.
     _start(output, arguments)
@@ -179,7 +189,11 @@ def _train_in(
 
 def unused_settings(settings: TrainSettings) -> list[str]:
     """Say which settings were changed and have no effect, and why."""
-    idle = {**unused(settings), **settings.data.reader.unused(), **settings.model.loss.unused()}
+    if is_baseline(settings.model):
+        reason = f"{settings.model.choice.model_type} is a baseline, which is not trained by gradient"
+        idle = dict.fromkeys(unused_by_baselines(settings.model), reason)
+    else:
+        idle = {**unused(settings), **settings.data.reader.unused(), **settings.model.loss.unused()}
     return [f"`{name}` has no effect here: {reason}" for name, reason in idle.items()]
 
 
@@ -203,8 +217,13 @@ def _checked_days(
 
 def _model_of(
     settings: TrainSettings, schema: Schema, arguments: TrainingArguments, start: RunFolder | None
-) -> NextItemModel:
+) -> AnyModel:
     """Build the model: fresh weights drawn from `seed`, or those of the run to start from."""
+    if is_baseline(settings.model):
+        baseline = build_baseline(schema, settings.model, settings.baselines, settings.model.choice.model_type)
+        if start:
+            load_grown(baseline, start, settings.training.growth, data_path=settings.data.days.data_path or "")
+        return baseline
     wants_attentions, of_model = settings.training.attention.log_attention_weights, settings.model
     if start:
         of_model = replace(of_model, choice=replace(of_model.choice, model_name_or_path=None))
@@ -222,6 +241,13 @@ def _model_of(
         load_grown(model, start, settings.training.growth, data_path=settings.data.days.data_path or "")
     choose_gradients(model, settings.training.item_updates, arguments)
     return model
+
+
+def _beside(settings: TrainSettings, schema: Schema) -> dict[str, BaselineModel]:
+    """Make the baselines that are measured beside the model."""
+    return {
+        name: build_baseline(schema, settings.model, settings.baselines, name) for name in settings.baselines.baselines
+    }
 
 
 def _readers_of(
@@ -264,6 +290,16 @@ def _readers_of(
         to_evaluate=lambda day, split: to_evaluate(
             days.files(day, split), day=day, max_sessions=first_sessions.get(split)
         ),
+        to_count=lambda day: open_files(
+            days.files(day, "train"),
+            day=day,
+            schema=replace(schema, features=(schema.item_id,), past={}, negatives={}),
+            batch_size=ROWS_TO_COUNT,
+            rank=0,
+            world_size=1,
+            library=None,
+        ),
+        number_of=days.unit.number,
         item_counts=lambda day: count_items(
             (checked[file] for file in days.files(day, "train")), schema.item_id.cardinality
         ),
@@ -325,7 +361,11 @@ def _optional_callbacks(training: TrainingSettings, output_dir: Path) -> list[Tr
 
 
 def _trainer_of(
-    model: NextItemModel, arguments: TrainingArguments, training: TrainingSettings, callbacks: list[TrainerCallback]
+    model: AnyModel,
+    arguments: TrainingArguments,
+    training: TrainingSettings,
+    callbacks: list[TrainerCallback],
+    beside: Mapping[str, BaselineModel],
 ) -> RecSysTrainer:
     if arguments.fsdp:
         shard(model, arguments.device)
@@ -336,6 +376,7 @@ def _trainer_of(
         evaluation=training.evaluation,
         callbacks=callbacks,
         has_lazy_updates=training.item_updates.sparse_item_updates,
+        beside=beside,
     )
 
 
@@ -365,6 +406,7 @@ def _sections(settings: TrainSettings, arguments: TrainingArguments, schema: Sch
     return {
         "data": _without_credentials(as_values(settings.data)),
         "model": _without_credentials(of_model),
+        "baselines": as_values(settings.baselines),
         "training": _without_credentials(as_values(settings.training) | arguments.to_sanitized_dict()),
         "features": schema.to_entries(),
     }

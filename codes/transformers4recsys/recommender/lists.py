@@ -12,6 +12,7 @@ from torch import Tensor
 
 from transformers4recsys.metrics.catalogue import top_items
 from transformers4recsys.metrics.marked_items import MarkedItems
+from transformers4recsys.outputs import SparseScores
 from transformers4recsys.recommender.filters import Filters
 from transformers4recsys.recommender.item_ids import ItemIds
 
@@ -20,13 +21,17 @@ MANY_CANDIDATES = 0.25
 
 
 class ListMaker:
-    """Makes lists from products of hidden states (P, E) with the item table (V, E), plus the bias (V,)."""
+    """Makes lists from products of hidden states (P, E) with the item table (V, E), plus the bias (V,).
 
-    def __init__(self, item_table_VE: Tensor, bias_V: Tensor, item_ids: ItemIds, item_counts_V: Tensor):
+    Sparse scores need no table.
+    """
+
+    def __init__(self, item_table_VE: Tensor | None, bias_V: Tensor, item_ids: ItemIds, item_counts_V: Tensor):
         self._table_VE, self._item_ids, self._counts_V = item_table_VE, item_ids, item_counts_V
         # Spare ids stand for no item yet, so they are never recommended.
         is_item_V = torch.from_numpy(item_ids.has_raw_id).to(bias_V.device)
-        self._bias_V = bias_V.float().masked_fill(~is_item_V, -torch.inf)
+        bias_V = bias_V if item_table_VE is None else bias_V.float()
+        self._bias_V = bias_V.masked_fill(~is_item_V, -torch.inf)
 
     @cached_property
     def _popular(self) -> tuple[Tensor, Tensor]:
@@ -38,7 +43,11 @@ class ListMaker:
         )
 
     def of_hidden(
-        self, hidden_PE: Tensor, names: Sequence[Hashable], seen: Sequence[Sequence[int]], filters: Filters
+        self,
+        hidden_PE: Tensor | SparseScores,
+        names: Sequence[Hashable],
+        seen: Sequence[Sequence[int]],
+        filters: Filters,
     ) -> _Lists:
         """Give the lists of sessions that the model has encoded."""
         lists = self._best(hidden_PE, self._table_VE, self._bias_V, names, seen, filters)
@@ -51,8 +60,8 @@ class ListMaker:
 
     def _best(
         self,
-        hidden_PE: Tensor,
-        table_VE: Tensor,
+        hidden_PE: Tensor | SparseScores,
+        table_VE: Tensor | None,
         bias_V: Tensor,
         names: Sequence[Hashable],
         seen: Sequence[Sequence[int]],
@@ -61,7 +70,7 @@ class ListMaker:
         ids_C = allowed = None
         if filters.candidates is not None and filters.candidates.shared is not None:
             ids_C = torch.tensor([0, *filters.candidates.shared], device=bias_V.device)
-            if len(ids_C) > MANY_CANDIDATES * len(bias_V):
+            if table_VE is None or len(ids_C) > MANY_CANDIDATES * len(bias_V):
                 bias_V = torch.full_like(bias_V, -torch.inf).index_copy(0, ids_C, bias_V[ids_C])
                 ids_C = None
         elif filters.candidates is not None:
@@ -71,7 +80,7 @@ class ListMaker:
             place_of = {item: place for place, item in enumerate(ids_C.tolist())}
             excluded_lists = [[place_of[item] for item in row if item in place_of] for row in excluded_lists]
         excluded = None if excluded_lists is None else MarkedItems.from_lists(excluded_lists, bias_V.device)
-        if ids_C is not None:
+        if ids_C is not None and table_VE is not None:
             table_VE, bias_V = table_VE[ids_C], bias_V[ids_C]
         k = min(filters.k, len(bias_V) - 1)
         item_PK, score_PK = top_items(hidden_PE, table_VE, bias_V, k, allowed=allowed, excluded=excluded)

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
+from transformers4recsys.baselines.model import BaselineModel
 from transformers4recsys.batch import Batch
 from transformers4recsys.data.readers.protocol import Reader
 from transformers4recsys.errors import DivergedError, InputError
 from transformers4recsys.metrics.catalogue import rank_among_all, top_items
-from transformers4recsys.metrics.ranking import popularity_ranks
+from transformers4recsys.metrics.ranking import Ranks, popularity_ranks
 from transformers4recsys.metrics.streaming import StreamingMean, StreamingMetrics
-from transformers4recsys.model.next_item import NextItemModel
+from transformers4recsys.models import AnyModel
 from transformers4recsys.outputs import ModelOutput, Predictions
 from transformers4recsys.settings import check, setting
 from transformers4recsys.terminal import progress_bar
 
 OnPredictions = Callable[[Predictions], None]
+# The baseline that is always there: it needs the counts of the items alone.
+MOST_POPULAR = "most_popular"
 OnAttentions = Callable[[Tensor, tuple[Tensor, ...]], None]
 
 
@@ -38,7 +42,7 @@ class Evaluation:
     @torch.no_grad()
     def run(
         self,
-        model: NextItemModel,
+        model: AnyModel,
         reader: Reader,
         *,
         device: torch.device | None = None,
@@ -47,11 +51,13 @@ class Evaluation:
         max_batches: int | None = None,
         on_predictions: OnPredictions | None = None,
         on_attentions: OnAttentions | None = None,
+        beside: Mapping[str, BaselineModel] = MappingProxyType({}),
     ) -> dict[str, float | None]:
         """Give the means over all targets of the reader's batches, over all processes; None without any target.
 
         Beside the metrics: `loss`, the cross-entropy over the catalogue whatever the training loss is;
-        `unseen_label_share`; `num_targets`; and the metrics of the most popular items so far.
+        `unseen_label_share`; `num_targets`; and, by their names in front, the metrics of the most popular items so far
+        and of the baselines `beside` the model, on the same targets.
         Raise DivergedError where a score is not a finite number: it is no miss.
         """
         if not model.has_counted:
@@ -62,11 +68,13 @@ class Evaluation:
         device = device or model.item_counts.device
         was_training = model.training
         model.eval()
-        metrics, popular = StreamingMetrics(device), StreamingMetrics(device)
+        metrics = StreamingMetrics(device)
+        rank_beside = _rankings(model, beside)
+        metrics_beside = {name: StreamingMetrics(device) for name in rank_beside}
         loss, unseen = StreamingMean(device), StreamingMean(device)
-        ranks_of_popularity, is_unseen_V = popularity_ranks(model.item_counts), model.item_counts == 0
+        is_unseen_V = model.item_counts == 0
         with autocast():
-            table_VE, bias_V = _for_products(model.item_table), model.scorer.bias
+            table_VE, bias_V = _for_products(model.item_table), model.bias
         num_batches = min(len(reader), max_batches if max_batches is not None else len(reader))
         with progress_bar(description, num_batches) as advance:
             for step, batch in enumerate(reader.batches(0)):
@@ -83,7 +91,8 @@ class Evaluation:
                 ranks, loss_P = rank_among_all(output.hidden, table_VE, bias_V, output.labels)
                 is_unseen_P = is_unseen_V[output.labels]
                 metrics.update(ranks, is_unseen_P)
-                popular.update(ranks_of_popularity.of(output.labels), is_unseen_P)
+                for name, rank in rank_beside.items():
+                    metrics_beside[name].update(rank(batch, output), is_unseen_P)
                 loss.update(loss_P)
                 unseen.update(is_unseen_P)
                 if on_predictions is not None:
@@ -94,15 +103,17 @@ class Evaluation:
         numbers = metrics.result() | {"loss": loss.result(), "unseen_label_share": unseen.result()}
         _require_numbers(numbers["loss"], description)
         numbers["num_targets"] = metrics.num_targets()
-        return numbers | {f"most_popular_{name}": value for name, value in popular.result().items()}
+        for name, of_baseline in metrics_beside.items():
+            numbers |= {f"{name}_{key}": value for key, value in of_baseline.result().items()}
+        return numbers
 
     def _predictions(
-        self, model: NextItemModel, batch: Batch, output: ModelOutput, table_VE: Tensor, metrics: dict[str, Tensor]
+        self, model: AnyModel, batch: Batch, output: ModelOutput, table_VE: Tensor | None, metrics: dict[str, Tensor]
     ) -> Predictions:
         row_P, position_P = output.positions.unbind(1)
         items = batch.columns[model.schema.item_id.name]
         value_index_P = items.offsets[row_P] + position_P
-        item_ids_PK, scores_PK = top_items(output.hidden, table_VE, model.scorer.bias, self.predict_top_k)
+        item_ids_PK, scores_PK = top_items(output.hidden, table_VE, model.bias, self.predict_top_k)
         return Predictions(
             labels=output.labels,
             item_ids=item_ids_PK,
@@ -123,7 +134,23 @@ def _require_numbers(loss: float | None, description: str) -> None:
         )
 
 
-def _for_products(table_VE: Tensor) -> Tensor:
+def _rankings(model: AnyModel, beside: Mapping[str, BaselineModel]) -> dict[str, Callable[[Batch, ModelOutput], Ranks]]:
+    """Say how each baseline ranks the labels of a batch."""
+
+    def ranking(baseline: BaselineModel) -> Callable[[Batch, ModelOutput], Ranks]:
+        bias_V = baseline.bias
+        return lambda batch, output: rank_among_all(
+            baseline.scores_before(batch, output.positions), None, bias_V, output.labels
+        )[0]
+
+    popularity = popularity_ranks(model.item_counts)
+    most_popular = {MOST_POPULAR: lambda _, output: popularity.of(output.labels)}
+    return most_popular | {name: ranking(baseline) for name, baseline in beside.items()}
+
+
+def _for_products(table_VE: Tensor | None) -> Tensor | None:
     """Give the table in the precision that products have here, once for all batches."""
+    if table_VE is None:
+        return None
     device = table_VE.device.type
     return table_VE.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else table_VE

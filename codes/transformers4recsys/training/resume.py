@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from torch import Tensor
 
+from transformers4recsys.baselines import BaselineSettings
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.growth import GrowthSettings, groups_of
-from transformers4recsys.model.next_item import NextItemModel
+from transformers4recsys.models import AnyModel
 from transformers4recsys.run_files import MANIFEST, Content
 from transformers4recsys.run_folder import (
     CONFIG,
@@ -31,6 +32,7 @@ from transformers4recsys.run_folder import (
     schema_as_json,
 )
 from transformers4recsys.schema import Feature, Schema
+from transformers4recsys.settings import names_of
 from transformers4recsys.training import checkpoint
 from transformers4recsys.training.checkpoint import TrainingState
 from transformers4recsys.training.run_writer import TRAINER_STATE, RunWriter, inside_checkpoints
@@ -46,6 +48,8 @@ FIXED = (
     *("disable_positional_embeddings", "axial_pos_shape_first_dim", "attn_chunk_length", "num_chunks_before"),
     *("num_chunks_after", "lsh_num_hashes", "tf_out_activation", "mlm", "use_ohe_item_ids_inputs"),
     *("constrained_embeddings", "mf_constrained_embeddings"),
+    # What a baseline has counted depends on them.
+    *names_of(BaselineSettings),
 )
 # Where a run stands and what it is called changes nothing in it.
 NOT_TOLD = (
@@ -145,12 +149,20 @@ def load(trainer: RecSysTrainer, resumed: Resumed, growth: GrowthSettings, *, da
     """Put weights and the state of the optimizer into a trainer; tables grow where the vocabulary has grown."""
     model = trainer.accelerator.unwrap_model(trainer.model)
     load_grown(model, resumed.run, growth, data_path=data_path)
-    if not checkpoint.load_optimizer(trainer, resumed.state):
+    for name, baseline in trainer.beside.items():
+        file = checkpoint.of_baseline(name)
+        if file not in resumed.run.snapshot:
+            raise InputError(f"`baselines` {name}: {resumed.run.path} was run without it so far; leave it out")
+        baseline.load_state_dict(resumed.run.tensors(file))
+    if model.has_gradients and not checkpoint.load_optimizer(trainer, resumed.state):
         log.warning("`optim` is another one than before: its state starts anew")
 
 
-def load_grown(model: NextItemModel, run: RunFolder, growth: GrowthSettings, *, data_path: str) -> None:
+def load_grown(model: AnyModel, run: RunFolder, growth: GrowthSettings, *, data_path: str) -> None:
     """Put the weights of a run into a model; tables grow where the vocabulary has grown, as `growth` says."""
+    if not model.has_gradients:
+        model.load_state_dict(run.weights())
+        return
     before, num_items = run.schema.item_id.cardinality, model.schema.item_id.cardinality
     groups: list[Tensor] = []
     if num_items > before:
