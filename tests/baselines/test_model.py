@@ -22,8 +22,8 @@ def schema_of(num_items: int) -> Schema:
 
 @pytest.fixture
 def make() -> Callable[..., BaselineModel]:
-    def make_model(name, num_items=12, targets=CausalTargets()):
-        return BaselineModel(BaselineSettings().make(name), schema_of(num_items), targets)
+    def make_model(name, num_items=12, targets=None):
+        return BaselineModel(BaselineSettings().make(name), schema_of(num_items), targets or CausalTargets())
 
     return make_model
 

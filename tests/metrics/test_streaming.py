@@ -32,6 +32,18 @@ def test_means_by_hand():
     assert metrics.num_targets() == 5
 
 
+def test_targets_that_are_not_counted_change_nothing():
+    some, alone = StreamingMetrics(), StreamingMetrics()
+    some.update(ranks([0, 7, 3], [1, 0, 2]), is_counted_P=torch.tensor([True, False, True]))
+    some.update(ranks([2]), is_counted_P=torch.tensor([False]))
+    alone.update(ranks([0, 3], [1, 2]))
+    assert some.result() == pytest.approx(alone.result())
+    assert some.num_targets() == 2
+    none = StreamingMetrics()
+    none.update(ranks([4]), is_counted_P=torch.tensor([False]))
+    assert set(none.result().values()) == {None}
+
+
 def test_names_are_those_of_the_documentation():
     names = StreamingMetrics().result().keys()
     assert names >= {f"{name}@{k}" for name in DOCUMENTED_NAMES for k in DOCUMENTED_CUTOFFS}

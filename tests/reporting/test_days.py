@@ -14,6 +14,11 @@ def test_mean_over_days_skips_days_without_data():
     assert average_over_days(days) == {"num_days": 2, "eval_loss": 2.5, "eval_recall@5": 0.375, "train_loss": 1.5}
 
 
+def test_a_day_without_cold_labels_is_a_whole_day():
+    days = [{"eval_loss": 4.0, "eval_cold_mrr@5": None}, {"eval_loss": 1.0, "eval_cold_mrr@5": 0.5}]
+    assert average_over_days(days) == {"num_days": 2, "eval_loss": 2.5, "eval_cold_mrr@5": 0.5}
+
+
 def test_a_number_no_day_has_stays_null():
     assert average_over_days([{"eval_loss": None}]) == {"num_days": 0, "eval_loss": None}
     assert average_over_days([]) == {"num_days": 0}

@@ -160,7 +160,8 @@ def test_each_row_is_trained_on_once_an_epoch_whatever_the_days_hold(toy_days, t
     write_day("2019-10-05", "valid", sessions["2019-10-04"])
     folders = {8: tmp_path / "one", 4: tmp_path / "two"}
     for launcher, size in (([], 8), (LAUNCHERS["torchrun"], 4)):
-        command = line(toy_days, folders[size], batch_size=size, end_date="2019-10-05", num_train_epochs=3)
+        flags = {"end_date": "2019-10-05", "num_train_epochs": 3, "report_cold": True}
+        command = line(toy_days, folders[size], batch_size=size, **flags)
         in_turn(launcher, [command], tmp_path)
     trained = [json.dumps(row) for rows in sessions.values() for row in rows]
     for folder in folders.values():
@@ -170,6 +171,7 @@ def test_each_row_is_trained_on_once_an_epoch_whatever_the_days_hold(toy_days, t
     one, two = (numbers(folder) for folder in folders.values())
     assert two["2019-10-05", "eval_num_targets"] == 66
     one, two = ({key: of[key] for key in of if key[0] < "2019-10-05" and of[key] is not None} for of in (one, two))
+    assert one["2019-10-04", "eval_cold_recall@1000"] == 1 and one["2019-10-04", "eval_recall@1000"] < 1
     assert two == pytest.approx(one, rel=1e-6, abs=1e-6)
 
 

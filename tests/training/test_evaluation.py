@@ -26,9 +26,10 @@ class Batches:
         return iter(self.all)
 
 
-def evaluate(model, batches, every=1, **options):
+def evaluate(model, batches, every=1, report_cold=False, **options):
     how = {"device": torch.device("cpu"), "autocast": nullcontext, "description": "", **options}
-    return Evaluation(compute_metrics_each_n_steps=every, predict_top_k=5).run(model, Batches(batches), **how)
+    evaluation = Evaluation(compute_metrics_each_n_steps=every, predict_top_k=5, report_cold=report_cold)
+    return evaluation.run(model, Batches(batches), **how)
 
 
 @pytest.fixture
@@ -79,6 +80,22 @@ def test_labels_never_trained_on_are_misses(model, make_batch):
     numbers = evaluate(model, [make_batch([[4, 5], [5, 6], [1, 2], [2, 3]])])
     assert numbers["unseen_label_share"] == 0.5
     assert numbers["recall@1000"] == 0.5
+
+
+def test_seen_and_never_seen_labels_are_told_apart(model, make_batch):
+    batches = [make_batch([[4, 5], [5, 6]]), make_batch([[1, 2], [2, 3], [3, 4]])]
+    # With all items seen no label is a miss: these are the ranks.
+    of_unseen, of_seen = (evaluate(model, [batch]) for batch in batches)
+    model.item_counts[[5, 6]] = 0
+    numbers = evaluate(model, batches, report_cold=True)
+    assert numbers["unseen_label_share"] == 0.4
+    for name in ("recall@5", "mrr@20", "ndcg@1000"):
+        assert numbers[f"cold_{name}"] == pytest.approx(of_unseen[name])
+        assert numbers[f"seen_{name}"] == pytest.approx(of_seen[name])
+        assert numbers[name] == pytest.approx(0.6 * of_seen[name])
+    assert of_unseen["mrr@20"] > 0
+    assert evaluate(model, batches[1:], report_cold=True)["cold_recall@5"] is None
+    assert not any(name.startswith(("cold", "seen")) for name in evaluate(model, batches))
 
 
 def test_the_most_popular_items_are_those_of_training(model, make_batch):

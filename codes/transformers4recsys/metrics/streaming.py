@@ -26,12 +26,18 @@ class StreamingMetrics:
         self.keys = tuple(f"{name}@{k}" for name in names for k in cutoffs)
         self._cumulative_RM = cumulative_metrics(names, cutoffs, _exact(device))
         self._sums_M = torch.zeros_like(self._cumulative_RM[0])
-        self._count = 0
+        self._count_1 = torch.zeros_like(self._sums_M[:1])
 
-    def update(self, ranks: Ranks, is_miss_P: Tensor | None = None) -> None:
-        """Add P targets; those with `is_miss_P` count with 0, whatever their rank."""
-        self._sums_M += self._values(ranks, is_miss_P).sum(0)
-        self._count += len(ranks.num_above)
+    def update(self, ranks: Ranks, is_miss_P: Tensor | None = None, *, is_counted_P: Tensor | None = None) -> None:
+        """Add P targets, or `is_counted_P` of them; those with `is_miss_P` count with 0, whatever their rank."""
+        values_PM = self._values(ranks, is_miss_P)
+        if is_counted_P is None:
+            self._sums_M += values_PM.sum(0)
+            self._count_1 += len(values_PM)
+        else:
+            counted_P = is_counted_P.to(values_PM)
+            self._sums_M += counted_P @ values_PM
+            self._count_1 += counted_P.sum()
 
     def per_target(self, ranks: Ranks, is_miss_P: Tensor | None = None) -> dict[str, Tensor]:
         """Give the metrics of P targets, (P,) float64 each, without adding them."""
@@ -39,12 +45,12 @@ class StreamingMetrics:
 
     def result(self) -> dict[str, float | None]:
         """Mean of each metric over the targets of all processes, None where there was none; all processes call it."""
-        *sums, count = _numbers(sum_over_ranks(torch.cat([self._sums_M, self._sums_M.new_tensor([self._count])])))
+        *sums, count = _numbers(sum_over_ranks(torch.cat([self._sums_M, self._count_1])))
         return {key: total / count if count else None for key, total in zip(self.keys, sums, strict=True)}
 
     def num_targets(self) -> int:
         """Number of targets of all processes; all processes call it."""
-        return int(sum_over_ranks(self._sums_M.new_tensor([self._count])))
+        return int(sum_over_ranks(self._count_1))
 
     def _values(self, ranks: Ranks, is_miss_P: Tensor | None) -> Tensor:
         device = self._cumulative_RM.device

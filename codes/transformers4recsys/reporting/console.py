@@ -10,6 +10,7 @@ from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 
+from transformers4recsys.model_types import BASELINE_NAMES
 from transformers4recsys.outputs import Report
 from transformers4recsys.reporting.days import Numbers, average_over_days
 from transformers4recsys.reporting.result_files import read_days
@@ -88,9 +89,8 @@ def results_table(days: dict[str, Numbers]) -> Table:
 
 def baselines_of(days: dict[str, Numbers]) -> list[str]:
     """Name the baselines beside the model, but for the most popular items, which stand in the columns of each day."""
-    given = dict.fromkeys(name for numbers in days.values() for name in numbers)
-    names = [name.removeprefix("eval_").removesuffix("_ndcg@20") for name in given if name.endswith("_ndcg@20")]
-    return [name for name in names if name not in ("eval", "most_popular")]
+    given = {name for numbers in days.values() for name in numbers}
+    return [name for name in BASELINE_NAMES if f"eval_{name}_{COMPARED[0]}" in given]
 
 
 def baselines_table(days: dict[str, Numbers], baselines: Iterable[str]) -> Table:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable, Mapping
 
 Numbers = Mapping[str, float | None]
+# Numbers over some of the labels: a day may have none of these, and is a whole day all the same.
+OF_SOME_LABELS = ("eval_seen_", "eval_cold_")
 
 
 class DayBook:
@@ -40,5 +42,7 @@ def average_over_days(days: Iterable[Numbers]) -> dict[str, float | None]:
 
 
 def _counts(numbers: Numbers) -> bool:
-    values = [value for name, value in numbers.items() if name.startswith("eval_")]
+    values = [
+        value for name, value in numbers.items() if name.startswith("eval_") and not name.startswith(OF_SOME_LABELS)
+    ]
     return bool(values) and None not in values

@@ -35,6 +35,9 @@ class Evaluation:
 
     compute_metrics_each_n_steps: int = setting(1, "metrics on each n-th evaluation batch only", at_least=1)
     predict_top_k: int = setting(10, "length of logged lists", at_least=1)
+    report_cold: bool = setting(
+        False, "metrics over the labels of earlier training sessions alone (seen_), and over all others (cold_)"
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -57,7 +60,8 @@ class Evaluation:
 
         Beside the metrics: `loss`, the cross-entropy over the catalogue whatever the training loss is;
         `unseen_label_share`; `num_targets`; and, by their names in front, the metrics of the most popular items so far
-        and of the baselines `beside` the model, on the same targets.
+        and of the baselines `beside` the model, on the same targets. With `report_cold` also metrics over the seen
+        labels alone, and over the unseen ones, which are no misses there.
         Raise DivergedError where a score is not a finite number: it is no miss.
         """
         if not model.has_counted:
@@ -72,6 +76,7 @@ class Evaluation:
         rank_beside = _rankings(model, beside)
         metrics_beside = {name: StreamingMetrics(device) for name in rank_beside}
         loss, unseen = StreamingMean(device), StreamingMean(device)
+        seen, cold = StreamingMetrics(device), StreamingMetrics(device)
         is_unseen_V = model.item_counts == 0
         with autocast():
             table_VE, bias_V = _for_products(model.item_table), model.bias
@@ -95,6 +100,9 @@ class Evaluation:
                     metrics_beside[name].update(rank(batch, output), is_unseen_P)
                 loss.update(loss_P)
                 unseen.update(is_unseen_P)
+                if self.report_cold:
+                    seen.update(ranks, is_counted_P=~is_unseen_P)
+                    cold.update(ranks, is_counted_P=is_unseen_P)
                 if on_predictions is not None:
                     _require_numbers(loss_P.sum().item(), description)
                     per_target = metrics.per_target(ranks, is_unseen_P)
@@ -103,9 +111,10 @@ class Evaluation:
         numbers = metrics.result() | {"loss": loss.result(), "unseen_label_share": unseen.result()}
         _require_numbers(numbers["loss"], description)
         numbers["num_targets"] = metrics.num_targets()
-        for name, of_baseline in metrics_beside.items():
-            numbers |= {f"{name}_{key}": value for key, value in of_baseline.result().items()}
-        return numbers
+        groups = metrics_beside | ({"seen": seen, "cold": cold} if self.report_cold else {})
+        return numbers | {
+            f"{of}_{name}": value for of, group in groups.items() for name, value in group.result().items()
+        }
 
     def _predictions(
         self, model: AnyModel, batch: Batch, output: ModelOutput, table_VE: Tensor | None, metrics: dict[str, Tensor]
