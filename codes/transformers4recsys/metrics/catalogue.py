@@ -64,7 +64,7 @@ def top_items(
             hides.append(allowed.of_rows(first, num_rows).keep_only)
         if excluded is not None:
             hides.append(excluded.of_rows(first, num_rows).exclude)
-        parts.append(_top_of_blocks(blocks, k, hides))
+        parts.append(_top_of_blocks(blocks, bias_V.new_empty(num_rows, 0), k, hides))
     item_ids, scores = (torch.cat(each) for each in zip(*parts, strict=True))
     return item_ids + 1, scores
 
@@ -149,23 +149,21 @@ def _rank_plainly(
 
 
 def _top_of_blocks(
-    blocks: Iterator[Tensor], k: int, hides: Sequence[Callable[[Tensor, int], None]]
+    blocks: Iterator[Tensor], best_RK: Tensor, k: int, hides: Sequence[Callable[[Tensor, int], None]]
 ) -> tuple[Tensor, Tensor]:
-    """Give the best k of some rows, counting items from 0; `hides` change the scores of a block, counting from 1."""
-    best_RK = item_RK = None
-    first = 0
+    """Give the best k of some rows, counting items from 0; `hides` change the scores of a block, counting from 1.
+
+    The scores begin as `best_RK`, (R, 0).
+    """
+    item_RK, first = best_RK.long(), 0
     for scores_RC in blocks:
         for hide in hides:
             hide(scores_RC, first + 1)
         of_block = scores_RC.topk(min(k, scores_RC.shape[1]), dim=1)
-        if best_RK is None or item_RK is None:
-            best_RK, item_RK = of_block.values, of_block.indices
-        else:
-            both = torch.cat([best_RK, of_block.values], dim=1)
-            best_RK, place_RK = both.topk(min(k, both.shape[1]), dim=1)
-            item_RK = torch.cat([item_RK, of_block.indices + first], dim=1).gather(1, place_RK)
+        both = torch.cat([best_RK, of_block.values], dim=1)
+        best_RK, place_RK = both.topk(min(k, both.shape[1]), dim=1)
+        item_RK = torch.cat([item_RK, of_block.indices + first], dim=1).gather(1, place_RK)
         first += scores_RC.shape[1]
-    assert best_RK is not None and item_RK is not None, "a catalogue has an item"
     return item_RK, best_RK
 
 
