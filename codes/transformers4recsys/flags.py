@@ -52,6 +52,11 @@ class FlagParser(ArgumentParser):
 
     def values_of(self, arguments: list[str]) -> dict[str, Any]:
         """Parse flags, the first of which may come from a JSON or YAML file; those that follow it overrule it."""
+        # The setting whose values may stand before all flags, where the command has such a one.
+        if leading := getattr(self.settings, "leading", None):
+            words = list(takewhile(lambda word: not word.startswith("-"), arguments))
+            values = self._values_of_flags(arguments[len(words) :])
+            return ({leading: _value_of(words)} if words else {}) | values
         ranks = list(takewhile(lambda word: word.startswith(RANK_FLAGS), arguments))
         file, *flags = arguments[len(ranks) :] or [""]
         if not file.endswith(FILE_ENDINGS):

@@ -38,6 +38,15 @@ def test_ranks_are_those_of_all_scores(dense, sparse):
         assert ranks.num_above.tolist() == expected.num_above.tolist()
         assert ranks.num_tied.tolist() == expected.num_tied.tolist()
         assert loss.numel() == 0
+        without = [[item for item in (1, 4, 7, 8) if item != label and (row + item) % 3] for row in range(8)]
+        marks = MarkedItems.from_lists(without)
+        kept = bias + values
+        for row, items in enumerate(without):
+            kept[row, items] = -torch.inf
+        ranks, _ = rank_among_all(sparse, None, bias, labels, excluded=marks)
+        expected = rank_bounds(kept, labels)
+        assert ranks.num_above.tolist() == expected.num_above.tolist()
+        assert ranks.num_tied.tolist() == expected.num_tied.tolist()
 
 
 @pytest.mark.parametrize("block", [4, 100])

@@ -13,7 +13,7 @@ import pytest
 
 from transformers4recsys import cli
 from transformers4recsys.preprocessing.recipe import Recipe
-from transformers4recsys.preprocessing.run import preprocess
+from transformers4recsys.preprocessing.run import LogSettings, preprocess
 
 DAYS = ("2024-01-05", "2024-01-06", "2024-01-07")
 TYPES = {"visit": "string", "user": "string", "time": pa.timestamp("us"), "sku": "string", "category": "string"}
@@ -58,7 +58,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         past_length_max=6,
         names={"item_id": "product"},
     )
-    preprocess(folder / "log.parquet", folder / "days", recipe)
+    preprocess(LogSettings(folder / "log.parquet", folder / "days"), recipe)
     return folder
 
 

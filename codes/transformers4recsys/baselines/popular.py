@@ -17,8 +17,12 @@ from transformers4recsys.settings import check, setting
 class PopularSettings:
     """Baseline popular: the items with most clicks"""
 
-    popular_last_days: int = setting(0, "count clicks of the last n days (or hours); 0 of all", at_least=0)
-    popular_half_life: float = setting(0.0, "days in which the weight of a click halves; 0 never", at_least=0)
+    popular_last_days: int = setting(
+        0, "count clicks of the last n days (or hours); 0 of all", at_least=0, if_changed="refuse"
+    )
+    popular_half_life: float = setting(
+        0.0, "days in which the weight of a click halves; 0 never", at_least=0, if_changed="refuse"
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -72,7 +76,7 @@ class Popular:
 class RecentSettings:
     """Baseline recent: the items with most of the latest clicks (Recently Popular, Moreira 2019)"""
 
-    recent_clicks: int = setting(10_000, "how many of the latest clicks are counted", at_least=1)
+    recent_clicks: int = setting(10_000, "how many of the latest clicks are counted", at_least=1, if_changed="refuse")
 
     def __post_init__(self) -> None:
         check(self)

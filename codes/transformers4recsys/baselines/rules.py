@@ -24,9 +24,13 @@ WEIGHTINGS: Mapping[str, Callable[[int], float]] = {
 class RulesSettings:
     """Baseline rules: what follows an item, by distance (sequential rules, Ludewig and Jannach 2018)"""
 
-    rules_window: int = setting(10, "how many clicks later an item still counts", at_least=1)
-    rules_weighting: str = setting("div", "weight by distance: div is 1 / distance", choices=lambda: WEIGHTINGS)
-    rules_per_item: int = setting(1_000, "how many rules are kept of an item, the heaviest", at_least=1)
+    rules_window: int = setting(10, "how many clicks later an item still counts", at_least=1, if_changed="refuse")
+    rules_weighting: str = setting(
+        "div", "weight by distance: div is 1 / distance", choices=lambda: WEIGHTINGS, if_changed="refuse"
+    )
+    rules_per_item: int = setting(
+        1_000, "how many rules are kept of an item, the heaviest", at_least=1, if_changed="refuse"
+    )
 
     def __post_init__(self) -> None:
         check(self)

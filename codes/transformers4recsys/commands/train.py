@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -38,7 +37,7 @@ from transformers4recsys.reporting.reporter import SINKS, Reporter
 from transformers4recsys.reporting.sink import Sink
 from transformers4recsys.run_folder import RunFolder
 from transformers4recsys.schema import Schema, SessionSettings
-from transformers4recsys.settings import as_values, converted, from_values, part, required, unused
+from transformers4recsys.settings import as_values, converted, from_values, if_changed, part, required, unused
 from transformers4recsys.terminal import counted, show_log_lines
 from transformers4recsys.training import checkpoint
 from transformers4recsys.training.callbacks import (
@@ -57,7 +56,7 @@ from transformers4recsys.training.resume import goes_on_in_place, load, load_gro
 from transformers4recsys.training.sharding import shard
 from transformers4recsys.training.sparse_gradients import ItemUpdates, choose_gradients
 from transformers4recsys.training.trainer import RecSysTrainer, Schedule
-from transformers4recsys.training.training_arguments import LibrarySettings, library_arguments
+from transformers4recsys.training.training_arguments import LibrarySettings, for_the_trainer, library_arguments
 
 log = logging.getLogger(__name__)
 # Sessions that baselines read together.
@@ -141,7 +140,10 @@ def _train_in(
         "data_path": settings.data.days.data_path or "",
     }
     to_train = days.present[:-1] if arguments.do_train else []
-    resumed = open_resumed(arguments.resume_from_checkpoint, output_dir, days_to_train=to_train, **of_run)
+    rules = if_changed(TrainSettings)
+    resumed = open_resumed(
+        arguments.resume_from_checkpoint, output_dir, days_to_train=to_train, if_changed=rules, **of_run
+    )
     name = settings.model.choice.model_name_or_path
     start = RunFolder.open(name) if name and checkpoint.is_saved_run(name) else None
     earlier = resumed.run if resumed else start
@@ -271,7 +273,13 @@ def _readers_of(
         footers={file: of_file.footer for file, of_file in checked.items()},
         reading=reader.reading,
     )
-    to_evaluate = partial(open_files, batch_size=arguments.per_device_eval_batch_size, shuffle=False, drop_last=False)
+    to_evaluate = partial(
+        open_files,
+        batch_size=arguments.per_device_eval_batch_size,
+        shuffle=False,
+        drop_last=False,
+        has_all_items=settings.training.evaluation.exclude_seen_in_evaluation,
+    )
 
     def to_train(day: datetime) -> Reader:
         return open_files(
@@ -371,27 +379,13 @@ def _trainer_of(
         shard(model, arguments.device)
     return RecSysTrainer(
         model,
-        _for_the_trainer(arguments),
+        for_the_trainer(arguments),
         schedule=training.schedule,
         evaluation=training.evaluation,
         callbacks=callbacks,
         has_lazy_updates=training.item_updates.sparse_item_updates,
         beside=beside,
     )
-
-
-def _for_the_trainer(given: TrainingArguments) -> TrainingArguments:
-    # What we do ourselves is switched off there: its loggers, its label smoothing, its sharding (on GPUs only).
-    arguments = copy.copy(given)
-    if given.fsdp:
-        arguments.fsdp = arguments.fsdp_plugin_args = None
-        # Gradients of micro-batches are summed up in parts too.
-        arguments.accelerator_config = copy.copy(given.accelerator_config)
-        arguments.accelerator_config.gradient_accumulation_kwargs = {"sync_each_batch": True}  # pyright: ignore
-    arguments.report_to, arguments.label_smoothing_factor = [], 0.0
-    # Encoders freeze what gets no gradient; a search for it would make Reformer's nested backward passes fail.
-    arguments.ddp_find_unused_parameters = bool(given.ddp_find_unused_parameters)
-    return arguments
 
 
 def _without_credentials(values: Mapping[str, Any]) -> dict[str, Any]:

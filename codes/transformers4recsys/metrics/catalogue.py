@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 
-from transformers4recsys.metrics.marked_items import MarkedItems
+from transformers4recsys.metrics.marked_items import Marks, MarksOfRows
 from transformers4recsys.metrics.ranking import Ranks, rank_bounds
 from transformers4recsys.metrics.sparse_scores import rank_sparse, score_blocks_sparse
 from transformers4recsys.outputs import SparseScores
@@ -25,18 +25,33 @@ LOG2_E = math.log2(math.e)
 
 
 def rank_among_all(
-    hidden_PE: Tensor | SparseScores, item_table_VE: Tensor | None, bias_V: Tensor, labels_P: Tensor
+    hidden_PE: Tensor | SparseScores,
+    item_table_VE: Tensor | None,
+    bias_V: Tensor,
+    labels_P: Tensor,
+    *,
+    excluded: Marks | None = None,
 ) -> tuple[Ranks, Tensor]:
     """Rank each label among all items but padding (item 0); give also its negative log-likelihood, (P,) float.
+
+    Items of a row that are `excluded` are not ranked, the label must not be one of them; the likelihood stays that
+    among all items.
 
     Products are in the precision of `item_table_VE`, all else in that of `bias_V`. A label whose score is NaN is
     UNRANKED; another item's NaN counts as above the label. Sparse scores need no table, and have no likelihood, (0,).
     """
     if isinstance(hidden_PE, SparseScores):
-        return rank_sparse(hidden_PE, bias_V, labels_P), bias_V.new_empty(0)
+        marks = None if excluded is None else excluded.of_rows(0, len(hidden_PE))
+        return rank_sparse(hidden_PE, bias_V, labels_P, marks), bias_V.new_empty(0)
     assert item_table_VE is not None, "hidden states are multiplied with a table"
     parts = [
-        _rank_rows(hidden_RE, item_table_VE[1:].detach(), bias_V[1:].detach(), labels_P[rows] - 1)
+        _rank_rows(
+            hidden_RE,
+            item_table_VE[1:].detach(),
+            bias_V[1:].detach(),
+            labels_P[rows] - 1,
+            None if excluded is None else excluded.of_rows(rows.start, len(hidden_RE)),
+        )
         for rows, hidden_RE in _rows(hidden_PE, item_table_VE.dtype)
     ]
     num_above, num_tied, loss = (torch.cat(each) for each in zip(*parts, strict=True))
@@ -49,8 +64,8 @@ def top_items(
     bias_V: Tensor,
     k: int,
     *,
-    allowed: MarkedItems | None = None,
-    excluded: MarkedItems | None = None,
+    allowed: Marks | None = None,
+    excluded: Marks | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Give the ids and scores of the best k items but padding, best first, (P, K) both.
 
@@ -97,21 +112,28 @@ def _rows(hidden_PE: Tensor, dtype: torch.dtype) -> Iterator[tuple[slice, Tensor
         yield rows, hidden_PE[rows].detach().to(dtype)
 
 
-def _rank_rows(hidden_RE: Tensor, table_IE: Tensor, bias_I: Tensor, labels_R: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _rank_rows(
+    hidden_RE: Tensor, table_IE: Tensor, bias_I: Tensor, labels_R: Tensor, excluded: MarksOfRows | None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Give the items above each label, those that tie with it, and its negative log-likelihood; labels from 0.
 
     Each block of scores is compared with the labels' while the cache holds it. These come first, from a product of
     their own; should it round otherwise than that of a block, all is done again with the scores that the blocks held.
     """
     label_R1 = _scores(hidden_RE, table_IE[labels_R], bias_I[labels_R]).diagonal()[:, None]
-    ranked, of_blocks_R1 = _compare_all(hidden_RE, table_IE, bias_I, labels_R, label_R1)
+    ranked, of_blocks_R1 = _compare_all(hidden_RE, table_IE, bias_I, labels_R, label_R1, excluded)
     if not torch.equal(label_R1, of_blocks_R1):
-        ranked, _ = _compare_all(hidden_RE, table_IE, bias_I, labels_R, of_blocks_R1)
-    return ranked if ranked[-1].isfinite().all() else _rank_plainly(hidden_RE, table_IE, bias_I, labels_R)
+        ranked, _ = _compare_all(hidden_RE, table_IE, bias_I, labels_R, of_blocks_R1, excluded)
+    return ranked if ranked[-1].isfinite().all() else _rank_plainly(hidden_RE, table_IE, bias_I, labels_R, excluded)
 
 
 def _compare_all(
-    hidden_RE: Tensor, table_IE: Tensor, bias_I: Tensor, labels_R: Tensor, label_R1: Tensor
+    hidden_RE: Tensor,
+    table_IE: Tensor,
+    bias_I: Tensor,
+    labels_R: Tensor,
+    label_R1: Tensor,
+    excluded: MarksOfRows | None,
 ) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
     """Give what `_rank_rows` gives, for labels of these scores, and the labels' scores as the blocks have them, (R, 1).
 
@@ -126,6 +148,8 @@ def _compare_all(
         # In place wherever values are used up. Signs are summed in a third of the time of two comparisons, and exactly.
         scores_RC -= label_R1
         sign_RC = scores_RC.sign()
+        if excluded is not None:
+            excluded.count_below(sign_RC, first + 1)
         above_less_below_R += sign_RC.sum(1, dtype=torch.float32).long()
         not_tied_R += sign_RC.abs_().sum(1, dtype=torch.float32).long()
         # exp2() takes a third of the time of exp().
@@ -136,15 +160,17 @@ def _compare_all(
 
 
 def _rank_plainly(
-    hidden_RE: Tensor, table_IE: Tensor, bias_I: Tensor, labels_R: Tensor
+    hidden_RE: Tensor, table_IE: Tensor, bias_I: Tensor, labels_R: Tensor, excluded: MarksOfRows | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Do the same from all scores, to the bit those of the blocks, in which there may be any value."""
     all_scores_RI = torch.cat(list(_score_blocks(hidden_RE, table_IE, bias_I)), dim=1)
-    parts: list[tuple[Tensor, Tensor, Tensor]] = []
-    for scores_RI, part_R in zip(torch.split(all_scores_RI, FEW_ROWS), torch.split(labels_R, FEW_ROWS), strict=True):
-        ranks = rank_bounds(pad(scores_RI, (1, 0)), part_R + 1)
-        parts.append((ranks.num_above, ranks.num_tied, cross_entropy(scores_RI, part_R, reduction="none")))
-    num_above_R, num_tied_R, loss_R = (torch.cat(each) for each in zip(*parts, strict=True))
+    few_rows = zip(torch.split(all_scores_RI, FEW_ROWS), torch.split(labels_R, FEW_ROWS), strict=True)
+    loss_R = torch.cat([cross_entropy(scores_RI, part_R, reduction="none") for scores_RI, part_R in few_rows])
+    if excluded is not None:
+        excluded.exclude(all_scores_RI, 1)
+    few_rows = zip(torch.split(all_scores_RI, FEW_ROWS), torch.split(labels_R, FEW_ROWS), strict=True)
+    parts = [rank_bounds(pad(scores_RI, (1, 0)), part_R + 1) for scores_RI, part_R in few_rows]
+    num_above_R, num_tied_R = (torch.cat([getattr(part, name) for part in parts]) for name in ("num_above", "num_tied"))
     return num_above_R, num_tied_R, loss_R
 
 

@@ -41,11 +41,14 @@ class NextItemModel(nn.Module):
         objective: Objective,
         training_targets: TargetRule,
         evaluation_targets: TargetRule,
+        counts_from_end: bool = False,
     ):
         super().__init__()
         self.schema, self.objective = schema, objective
         self.features, self.encoder, self.scorer = features, encoder, scorer
         self.training_targets, self.evaluation_targets = training_targets, evaluation_targets
+        # Then even a causal encoder needs a place behind the session, where the next item will stand.
+        self.counts_from_end = counts_from_end
         # What a hidden position shows in place of its item and all its features.
         hides_inputs = training_targets.hides_inputs
         self.masked_item = nn.Parameter(torch.randn(features.d_model) * 0.01) if hides_inputs else None
@@ -55,7 +58,12 @@ class NextItemModel(nn.Module):
 
     @property
     def item_table(self) -> Tensor:
-        """The output weights, (V, E)."""
+        """The vectors that score items, (V, E)."""
+        return self.scorer.vectors(self.output_weights)
+
+    @property
+    def output_weights(self) -> Tensor:
+        """What the vectors of items are made of, (V, E)."""
         return self.features.item_table.weight if self.scorer.table is None else self.scorer.table
 
     @property
@@ -136,11 +144,12 @@ class NextItemModel(nn.Module):
                 hidden_PE=hidden_PE,
                 labels_P=labels_P,
                 row_P=row_P,
-                item_table_VE=self.item_table,
+                item_table_VE=self.output_weights,
                 item_bias_V1=self.scorer.item_bias,
                 item_counts_V=self.item_counts,
                 negatives_PK=negatives_PK,
                 has_sparse_gradients=self.has_sparse_gradients,
+                to_vectors=self.scorer.vectors,
             )
         )
 

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from transformers4recsys.baselines.model import BaselineModel
-from transformers4recsys.batch import Batch
+from transformers4recsys.batch import ALL_ITEMS, Batch
 from transformers4recsys.data.readers.protocol import Reader
 from transformers4recsys.errors import DivergedError, InputError
 from transformers4recsys.metrics.catalogue import rank_among_all, top_items
+from transformers4recsys.metrics.marked_items import EarlierItems, ranks_without
 from transformers4recsys.metrics.ranking import Ranks, popularity_ranks
 from transformers4recsys.metrics.streaming import StreamingMean, StreamingMetrics
 from transformers4recsys.models import AnyModel
@@ -26,6 +27,7 @@ from transformers4recsys.terminal import progress_bar
 OnPredictions = Callable[[Predictions], None]
 # The baseline that is always there: it needs the counts of the items alone.
 MOST_POPULAR = "most_popular"
+Ranking = Callable[[Batch, ModelOutput, EarlierItems | None], Ranks]
 OnAttentions = Callable[[Tensor, tuple[Tensor, ...]], None]
 
 
@@ -35,6 +37,9 @@ class Evaluation:
 
     compute_metrics_each_n_steps: int = setting(1, "metrics on each n-th evaluation batch only", at_least=1)
     predict_top_k: int = setting(10, "length of logged lists", at_least=1)
+    exclude_seen_in_evaluation: bool = setting(
+        False, "do not rank the items that stand in the session before the label; the label itself always is ranked"
+    )
     report_cold: bool = setting(
         False, "metrics over the labels of earlier training sessions alone (seen_), and over all others (cold_)"
     )
@@ -61,7 +66,8 @@ class Evaluation:
         Beside the metrics: `loss`, the cross-entropy over the catalogue whatever the training loss is;
         `unseen_label_share`; `num_targets`; and, by their names in front, the metrics of the most popular items so far
         and of the baselines `beside` the model, on the same targets. With `report_cold` also metrics over the seen
-        labels alone, and over the unseen ones, which are no misses there.
+        labels alone, and over the unseen ones, which are no misses there. With `exclude_seen_in_evaluation` also
+        `repeated_label_share`, of the labels that stand in their session already.
         Raise DivergedError where a score is not a finite number: it is no miss.
         """
         if not model.has_counted:
@@ -75,7 +81,7 @@ class Evaluation:
         metrics = StreamingMetrics(device)
         rank_beside = _rankings(model, beside)
         metrics_beside = {name: StreamingMetrics(device) for name in rank_beside}
-        loss, unseen = StreamingMean(device), StreamingMean(device)
+        loss, unseen, repeated = StreamingMean(device), StreamingMean(device), StreamingMean(device)
         seen, cold = StreamingMetrics(device), StreamingMetrics(device)
         is_unseen_V = model.item_counts == 0
         with autocast():
@@ -93,11 +99,14 @@ class Evaluation:
                     output = model(batch)
                 if on_attentions is not None and output.attentions is not None:
                     on_attentions(output.inputs, output.attentions)
-                ranks, loss_P = rank_among_all(output.hidden, table_VE, bias_V, output.labels)
+                earlier = self._earlier(batch, output, model.schema.item_id.name)
+                ranks, loss_P = rank_among_all(output.hidden, table_VE, bias_V, output.labels, excluded=earlier)
                 is_unseen_P = is_unseen_V[output.labels]
                 metrics.update(ranks, is_unseen_P)
                 for name, rank in rank_beside.items():
-                    metrics_beside[name].update(rank(batch, output), is_unseen_P)
+                    metrics_beside[name].update(rank(batch, output, earlier), is_unseen_P)
+                if earlier is not None:
+                    repeated.update(earlier.hold_label())
                 loss.update(loss_P)
                 unseen.update(is_unseen_P)
                 if self.report_cold:
@@ -106,23 +115,41 @@ class Evaluation:
                 if on_predictions is not None:
                     _require_numbers(loss_P.sum().item(), description)
                     per_target = metrics.per_target(ranks, is_unseen_P)
-                    on_predictions(self._predictions(model, batch, output, table_VE, per_target))
+                    on_predictions(self._predictions(model, batch, output, table_VE, per_target, earlier))
         model.train(was_training)
         numbers = metrics.result() | {"loss": loss.result(), "unseen_label_share": unseen.result()}
         _require_numbers(numbers["loss"], description)
+        if self.exclude_seen_in_evaluation:
+            numbers["repeated_label_share"] = repeated.result()
         numbers["num_targets"] = metrics.num_targets()
         groups = metrics_beside | ({"seen": seen, "cold": cold} if self.report_cold else {})
         return numbers | {
             f"{of}_{name}": value for of, group in groups.items() for name, value in group.result().items()
         }
 
+    def _earlier(self, batch: Batch, output: ModelOutput, item_name: str) -> EarlierItems | None:
+        """Mark the items before each target in its whole row, where they are not to be ranked."""
+        if not self.exclude_seen_in_evaluation:
+            return None
+        own = batch.columns[item_name]
+        whole = batch.columns.get(ALL_ITEMS, own)
+        row_P, position_P = output.positions.unbind(1)
+        num_before_B = whole.lengths - own.lengths
+        return EarlierItems(whole.padded(whole.max_length), row_P, position_P + num_before_B[row_P], output.labels)
+
     def _predictions(
-        self, model: AnyModel, batch: Batch, output: ModelOutput, table_VE: Tensor | None, metrics: dict[str, Tensor]
+        self,
+        model: AnyModel,
+        batch: Batch,
+        output: ModelOutput,
+        table_VE: Tensor | None,
+        metrics: dict[str, Tensor],
+        earlier: EarlierItems | None,
     ) -> Predictions:
         row_P, position_P = output.positions.unbind(1)
         items = batch.columns[model.schema.item_id.name]
         value_index_P = items.offsets[row_P] + position_P
-        item_ids_PK, scores_PK = top_items(output.hidden, table_VE, model.bias, self.predict_top_k)
+        item_ids_PK, scores_PK = top_items(output.hidden, table_VE, model.bias, self.predict_top_k, excluded=earlier)
         return Predictions(
             labels=output.labels,
             item_ids=item_ids_PK,
@@ -143,18 +170,24 @@ def _require_numbers(loss: float | None, description: str) -> None:
         )
 
 
-def _rankings(model: AnyModel, beside: Mapping[str, BaselineModel]) -> dict[str, Callable[[Batch, ModelOutput], Ranks]]:
+def _rankings(model: AnyModel, beside: Mapping[str, BaselineModel]) -> dict[str, Ranking]:
     """Say how each baseline ranks the labels of a batch."""
-
-    def ranking(baseline: BaselineModel) -> Callable[[Batch, ModelOutput], Ranks]:
-        bias_V = baseline.bias
-        return lambda batch, output: rank_among_all(
-            baseline.scores_before(batch, output.positions), None, bias_V, output.labels
-        )[0]
-
     popularity = popularity_ranks(model.item_counts)
-    most_popular = {MOST_POPULAR: lambda _, output: popularity.of(output.labels)}
-    return most_popular | {name: ranking(baseline) for name, baseline in beside.items()}
+
+    def by_popularity(_: Batch, output: ModelOutput, earlier: EarlierItems | None) -> Ranks:
+        ranks = popularity.of(output.labels)
+        return ranks if earlier is None else ranks_without(earlier, ranks, model.item_counts, output.labels)
+
+    def ranking(baseline: BaselineModel) -> Ranking:
+        bias_V = baseline.bias
+
+        def rank(batch: Batch, output: ModelOutput, earlier: EarlierItems | None) -> Ranks:
+            scores = baseline.scores_before(batch, output.positions)
+            return rank_among_all(scores, None, bias_V, output.labels, excluded=earlier)[0]
+
+        return rank
+
+    return {MOST_POPULAR: by_popularity, **{name: ranking(baseline) for name, baseline in beside.items()}}
 
 
 def _for_products(table_VE: Tensor | None) -> Tensor | None:

@@ -35,18 +35,18 @@ class Packing:
 
     def position_ids(self) -> Tensor:
         """Count from 0 in each session, (R, row_length); 0 in free places, so each of them stands alone."""
-        position_BL = torch.arange(self.padding_mask_BL.shape[1], device=self.place_N.device).expand_as(
-            self.padding_mask_BL
-        )
+        position_L = torch.arange(self.padding_mask_BL.shape[1], device=self.place_N.device)
+        return self.numbers(position_L.expand_as(self.padding_mask_BL))
+
+    def numbers(self, values_BL: Tensor) -> Tensor:
+        """Lay whole numbers out in rows, (R, row_length); free places hold 0."""
         flat_S = self.place_N.new_zeros(self.num_rows * self.row_length)
-        return flat_S.index_copy(0, self.place_N, position_BL[self.padding_mask_BL]).view(self.num_rows, -1)
+        return flat_S.index_copy(0, self.place_N, values_BL[self.padding_mask_BL]).view(self.num_rows, -1)
 
     def same_session(self) -> Tensor:
         """Say which places of a row hold one session, (R, 1, row_length, row_length); free places see each other."""
         session_BL = torch.arange(1, len(self.padding_mask_BL) + 1, device=self.place_N.device)[:, None]
-        session_N = session_BL.expand_as(self.padding_mask_BL)[self.padding_mask_BL]
-        flat_S = self.place_N.new_zeros(self.num_rows * self.row_length)
-        session_RS = flat_S.index_copy(0, self.place_N, session_N).view(self.num_rows, -1)
+        session_RS = self.numbers(session_BL.expand_as(self.padding_mask_BL))
         return (session_RS[:, :, None] == session_RS[:, None, :])[:, None]
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from transformers4recsys.model.objectives.candidates import upcast
 from transformers4recsys.model.objectives.inputs import Loss, LossInputs, LossSetup, WeightedSum
+from transformers4recsys.model.scoring import upcast
 
 CatalogLoss = Callable[..., Tensor]
 
@@ -45,7 +45,7 @@ class CatalogObjective(nn.Module):
     def forward(self, inputs: LossInputs) -> Tensor:
         if not len(inputs.labels_P):
             return inputs.nothing()
-        return self.loss(inputs.hidden_PE, inputs.item_table_VE, inputs.bias_V, inputs.labels_P)
+        return self.loss(inputs.hidden_PE, inputs.item_vectors_VE, inputs.bias_V, inputs.labels_P)
 
 
 def over_catalogue(function: CatalogLoss) -> Loss:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, linear
 
-from transformers4recsys.model.objectives.candidates import upcast
-from transformers4recsys.model.scoring import without_padding
+from transformers4recsys.model.objectives.own_candidates import distinct, products
+from transformers4recsys.model.scoring import upcast, without_padding
 from transformers4recsys.settings import Parts, setting
 
 
@@ -65,6 +65,7 @@ class LossInputs:
     item_counts_V: Tensor  # how often each item stood in the training sessions so far
     negatives_PK: Tensor | None = None  # ids of the negative column at each label, 0 where there is none
     has_sparse_gradients: bool = False  # of table and bias: of the rows that were read alone
+    to_vectors: Callable[[Tensor], Tensor] = lambda weights: weights  # of rows of the table, those that are scored
 
     @property
     def bias_V(self) -> Tensor:
@@ -72,12 +73,17 @@ class LossInputs:
         return without_padding(self.item_bias_V1[:, 0])
 
     def items(self, ids: Tensor) -> Tensor:
-        """Read rows of the item table, (..., E)."""
-        return embedding(ids, self.item_table_VE, sparse=self.has_sparse_gradients)
+        """Give the vectors of some items, (..., E)."""
+        return self.to_vectors(embedding(ids, self.item_table_VE, sparse=self.has_sparse_gradients))
 
-    def biases(self, ids_K: Tensor) -> Tensor:
-        """Read the biases of some items, none of them padding, (K,)."""
-        return embedding(ids_K, self.item_bias_V1, sparse=self.has_sparse_gradients)[:, 0]
+    @property
+    def item_vectors_VE(self) -> Tensor:
+        """The vectors of all items."""
+        return self.to_vectors(self.item_table_VE)
+
+    def biases(self, ids: Tensor) -> Tensor:
+        """Read the biases of some items, none of them padding, in the shape of `ids`."""
+        return embedding(ids, self.item_bias_V1, sparse=self.has_sparse_gradients)[..., 0]
 
     def label_scores(self) -> Tensor:
         """Score the labels alone, (P,)."""
@@ -87,6 +93,11 @@ class LossInputs:
     def scores_of(self, ids_K: Tensor) -> Tensor:
         """Score the same K items for each prediction, (P, K), touching only their rows of the table."""
         return linear(self.hidden_PE, self.items(ids_K), self.biases(ids_K).to(self.hidden_PE.dtype))
+
+    def scores_of_own(self, ids_PK: Tensor) -> Tensor:
+        """Score K items of its own for each prediction, (P, K)."""
+        ids_U, places_PK = distinct(ids_PK, len(self.item_table_VE))
+        return products(self.hidden_PE, self.items(ids_U), places_PK) + self.biases(ids_PK)
 
     def nothing(self) -> Tensor:
         """Give 0, with a gradient of 0 for all that a loss would reach."""
