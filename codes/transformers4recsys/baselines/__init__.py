@@ -6,9 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from transformers4recsys.baselines.itemknn import ItemKnn, ItemKnnSettings
 from transformers4recsys.baselines.popular import Popular, PopularSettings, Recent, RecentSettings
 from transformers4recsys.baselines.protocol import Baseline
 from transformers4recsys.baselines.rules import Rules, RulesSettings
+from transformers4recsys.baselines.stan import StanSettings, stan
+from transformers4recsys.baselines.vsknn import VsknnSettings, vsknn
+from transformers4recsys.baselines.vstan import VstanSettings, vstan
 from transformers4recsys.settings import Parts, check, parts, setting
 
 # By name: what makes it, and of which settings.
@@ -16,6 +20,10 @@ BASELINES: Mapping[str, tuple[Callable[[Any], Baseline], type]] = {
     "popular": (Popular, PopularSettings),
     "recent": (Recent, RecentSettings),
     "rules": (Rules, RulesSettings),
+    "itemknn": (ItemKnn, ItemKnnSettings),
+    "vsknn": (vsknn, VsknnSettings),
+    "stan": (stan, StanSettings),
+    "vstan": (vstan, VstanSettings),
 }
 
 

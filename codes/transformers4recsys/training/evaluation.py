@@ -17,7 +17,7 @@ from transformers4recsys.data.readers.protocol import Reader
 from transformers4recsys.errors import DivergedError, InputError
 from transformers4recsys.metrics.catalogue import rank_among_all, top_items
 from transformers4recsys.metrics.marked_items import EarlierItems, ranks_without
-from transformers4recsys.metrics.ranking import Ranks, popularity_ranks
+from transformers4recsys.metrics.ranking import popularity_ranks
 from transformers4recsys.metrics.streaming import StreamingMean, StreamingMetrics
 from transformers4recsys.models import AnyModel
 from transformers4recsys.outputs import ModelOutput, Predictions
@@ -27,7 +27,6 @@ from transformers4recsys.terminal import progress_bar
 OnPredictions = Callable[[Predictions], None]
 # The baseline that is always there: it needs the counts of the items alone.
 MOST_POPULAR = "most_popular"
-Ranking = Callable[[Batch, ModelOutput, EarlierItems | None], Ranks]
 OnAttentions = Callable[[Tensor, tuple[Tensor, ...]], None]
 
 
@@ -78,9 +77,7 @@ class Evaluation:
         device = device or model.item_counts.device
         was_training = model.training
         model.eval()
-        metrics = StreamingMetrics(device)
-        rank_beside = _rankings(model, beside)
-        metrics_beside = {name: StreamingMetrics(device) for name in rank_beside}
+        metrics, baselines = StreamingMetrics(device), _Baselines(model, beside, device)
         loss, unseen, repeated = StreamingMean(device), StreamingMean(device), StreamingMean(device)
         seen, cold = StreamingMetrics(device), StreamingMetrics(device)
         is_unseen_V = model.item_counts == 0
@@ -103,8 +100,7 @@ class Evaluation:
                 ranks, loss_P = rank_among_all(output.hidden, table_VE, bias_V, output.labels, excluded=earlier)
                 is_unseen_P = is_unseen_V[output.labels]
                 metrics.update(ranks, is_unseen_P)
-                for name, rank in rank_beside.items():
-                    metrics_beside[name].update(rank(batch, output, earlier), is_unseen_P)
+                baselines.update(batch, output, earlier, is_unseen_P)
                 if earlier is not None:
                     repeated.update(earlier.hold_label())
                 loss.update(loss_P)
@@ -122,7 +118,7 @@ class Evaluation:
         if self.exclude_seen_in_evaluation:
             numbers["repeated_label_share"] = repeated.result()
         numbers["num_targets"] = metrics.num_targets()
-        groups = metrics_beside | ({"seen": seen, "cold": cold} if self.report_cold else {})
+        groups = baselines.metrics | ({"seen": seen, "cold": cold} if self.report_cold else {})
         return numbers | {
             f"{of}_{name}": value for of, group in groups.items() for name, value in group.result().items()
         }
@@ -170,24 +166,24 @@ def _require_numbers(loss: float | None, description: str) -> None:
         )
 
 
-def _rankings(model: AnyModel, beside: Mapping[str, BaselineModel]) -> dict[str, Ranking]:
-    """Say how each baseline ranks the labels of a batch."""
-    popularity = popularity_ranks(model.item_counts)
+class _Baselines:
+    """Ranks the labels of each batch by baselines too; `metrics` by their names, the most popular items first."""
 
-    def by_popularity(_: Batch, output: ModelOutput, earlier: EarlierItems | None) -> Ranks:
-        ranks = popularity.of(output.labels)
-        return ranks if earlier is None else ranks_without(earlier, ranks, model.item_counts, output.labels)
+    def __init__(self, model: AnyModel, beside: Mapping[str, BaselineModel], device: torch.device):
+        self._counts_V, self._popularity = model.item_counts, popularity_ranks(model.item_counts)
+        self._beside = {name: (baseline, baseline.bias) for name, baseline in beside.items()}
+        self.metrics = {name: StreamingMetrics(device) for name in (MOST_POPULAR, *beside)}
 
-    def ranking(baseline: BaselineModel) -> Ranking:
-        bias_V = baseline.bias
-
-        def rank(batch: Batch, output: ModelOutput, earlier: EarlierItems | None) -> Ranks:
+    def update(self, batch: Batch, output: ModelOutput, earlier: EarlierItems | None, is_unseen_P: Tensor) -> None:
+        """Add the targets of a batch."""
+        ranks = self._popularity.of(output.labels)
+        if earlier is not None:
+            ranks = ranks_without(earlier, ranks, self._counts_V, output.labels)
+        self.metrics[MOST_POPULAR].update(ranks, is_unseen_P)
+        for name, (baseline, bias_V) in self._beside.items():
             scores = baseline.scores_before(batch, output.positions)
-            return rank_among_all(scores, None, bias_V, output.labels, excluded=earlier)[0]
-
-        return rank
-
-    return {MOST_POPULAR: by_popularity, **{name: ranking(baseline) for name, baseline in beside.items()}}
+            ranks, _ = rank_among_all(scores, None, bias_V, output.labels, excluded=earlier)
+            self.metrics[name].update(ranks, is_unseen_P)
 
 
 def _for_products(table_VE: Tensor | None) -> Tensor | None:
