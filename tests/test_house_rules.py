@@ -23,6 +23,7 @@ MAY_IMPORT_LATE = {
     "api.py",
     "commands/recommend.py",
     "recommender/recommender.py",
+    "recommender/approximate.py",
 }
 
 

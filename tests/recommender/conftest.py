@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -60,6 +60,17 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     preprocess(LogSettings(folder / "log.parquet", folder / "days"), recipe)
     return folder
+
+
+@pytest.fixture
+def day_rows(shop: Path) -> Callable[..., list[dict]]:
+    """Read the rows of the day files of a split."""
+
+    def read(split: str, days: Sequence[str] = DAYS) -> list[dict]:
+        files = [shop / "days" / f"session_start_date={day}-{split}.parquet" for day in days]
+        return pa.concat_tables(pq.read_table(file) for file in files).to_pylist()
+
+    return read
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ class ItemKnnSettings:
 
 
 class ItemKnn:
-    """Scores an item by pairs of its clicks and the last item's in one session, over a mean of their numbers of clicks."""
+    """Scores an item by pairs of its clicks and the last item's in one session, over a mean of their clicks."""
 
     def __init__(self, settings: ItemKnnSettings):
         self.settings = settings

@@ -176,7 +176,8 @@ class SessionNeighbours:
         assert len(row_N) == 0 or (int(row_N[-1]) + 1) * len(self._days) < 2 ** (63 - bits)
         shared = np.sort((pair_C << bits) + np.repeat(number_N, lengths_N))
         if not len(shared):
-            return (np.empty(0, dtype=np.int64),) * 2 + (np.empty(0), np.empty(0, dtype=np.int64))
+            nothing = np.empty(0, dtype=np.int64)
+            return nothing, nothing, np.empty(0), nothing
         item_of = by_recency_N[shared & (2**bits - 1)]
         pair_C = shared >> bits
         first_C = np.flatnonzero(np.append(True, pair_C[1:] != pair_C[:-1]))

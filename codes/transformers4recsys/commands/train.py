@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,7 @@ from transformers import TrainerCallback, TrainingArguments
 from transformers4recsys import distributed
 from transformers4recsys.baselines import BaselineSettings
 from transformers4recsys.baselines.model import BaselineModel
-from transformers4recsys.data.checks import CheckedFile, add_moments, check_files, count_items
-from transformers4recsys.data.days import DayFiles, DaySettings
 from transformers4recsys.data.parquet.files import redact_credentials
-from transformers4recsys.data.readers import ReaderSettings
-from transformers4recsys.data.readers.protocol import Reader
-from transformers4recsys.data.readers.pyarrow import DayReader
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.build import ModelSettings, build_model, unused_encoder_settings
 from transformers4recsys.model.features import with_table_widths
@@ -36,9 +30,9 @@ from transformers4recsys.reporting.predictions import PredictionFiles, Predictio
 from transformers4recsys.reporting.reporter import SINKS, Reporter
 from transformers4recsys.reporting.sink import Sink
 from transformers4recsys.run_folder import RunFolder
-from transformers4recsys.schema import Schema, SessionSettings
+from transformers4recsys.schema import Schema
 from transformers4recsys.settings import as_values, converted, from_values, if_changed, part, required, unused
-from transformers4recsys.terminal import counted, show_log_lines
+from transformers4recsys.terminal import show_log_lines
 from transformers4recsys.training import checkpoint
 from transformers4recsys.training.callbacks import (
     ContinuousLog,
@@ -47,8 +41,9 @@ from transformers4recsys.training.callbacks import (
     TrainingProgress,
     ValidateEvery,
 )
+from transformers4recsys.training.day_files import DataSettings, checked_days, day_readers
 from transformers4recsys.training.evaluation import Evaluation
-from transformers4recsys.training.incremental import DayReaders, Incremental, Protocol
+from transformers4recsys.training.incremental import Incremental, Protocol
 from transformers4recsys.training.inside_day import StopRequest
 from transformers4recsys.training.launch import LaunchSettings
 from transformers4recsys.training.memory import keep_freed_memory
@@ -59,17 +54,6 @@ from transformers4recsys.training.trainer import RecSysTrainer, Schedule
 from transformers4recsys.training.training_arguments import LibrarySettings, for_the_trainer, library_arguments
 
 log = logging.getLogger(__name__)
-# Sessions that baselines read together.
-ROWS_TO_COUNT = 65_536
-
-
-@dataclass(frozen=True)
-class DataSettings:
-    """Where the sessions are and how they are read."""
-
-    days: DaySettings = part(DaySettings)
-    sessions: SessionSettings = part(SessionSettings)
-    reader: ReaderSettings = part(ReaderSettings)
 
 
 @dataclass(frozen=True)
@@ -132,7 +116,8 @@ def _train_in(
     output: OutputFolder | None, settings: TrainSettings, schema: Schema, arguments: TrainingArguments
 ) -> None:
     training, output_dir = settings.training, _output_dir(arguments)
-    days, checked = _checked_days(settings, schema, does_train=arguments.do_train)
+    window = training.protocol.training_time_window_size if arguments.do_train else 1
+    days, checked = checked_days(settings.data, schema, eval_split=training.protocol.eval_split, window=window)
     sections = _sections(settings, arguments, schema)
     of_run = {
         "settings": sections,
@@ -170,7 +155,15 @@ def _train_in(
     _start(output, arguments)
     run = Incremental(
         trainer=trainer,
-        readers=_readers_of(settings, arguments, schema, days, checked),
+        readers=day_readers(
+            settings.data,
+            schema,
+            days,
+            checked,
+            arguments=arguments,
+            protocol=training.protocol,
+            has_all_items=training.evaluation.exclude_seen_in_evaluation,
+        ),
         reporter=Reporter([make(output_dir) for make in sinks.values()], described),
         progress=bar,
         writer=writer_of(output_dir, resumed=resumed, num_checkpoints=arguments.save_total_limit, **of_run),
@@ -197,24 +190,6 @@ def unused_settings(settings: TrainSettings) -> list[str]:
     else:
         idle = {**unused(settings), **settings.data.reader.unused(), **settings.model.loss.unused()}
     return [f"`{name}` has no effect here: {reason}" for name, reason in idle.items()]
-
-
-def _checked_days(
-    settings: TrainSettings, schema: Schema, *, does_train: bool
-) -> tuple[DayFiles, Mapping[str, CheckedFile]]:
-    data, protocol = settings.data, settings.training.protocol
-    library = data.reader.library
-    if library:
-        library.check_usable(data.days.data_path or "")
-    days = data.days.files(protocol.eval_split)
-    for day in days.missing:
-        log.warning("%s: files are missing; the run goes on without them", days.unit.name(day))
-    log.info("checking the files of %s", counted(len(days.present), data.days.time_unit))
-    checked = check_files(days.all_files(), schema, session_length_max=data.sessions.session_seq_length_max)
-    if library:
-        together = days.read_together(protocol.training_time_window_size if does_train else 1)
-        library.check_readable(together, schema, data.reader.reading.memory_bytes)
-    return days, checked
 
 
 def _model_of(
@@ -250,69 +225,6 @@ def _beside(settings: TrainSettings, schema: Schema) -> dict[str, BaselineModel]
     return {
         name: build_baseline(schema, settings.model, settings.baselines, name) for name in settings.baselines.baselines
     }
-
-
-def _readers_of(
-    settings: TrainSettings,
-    arguments: TrainingArguments,
-    schema: Schema,
-    days: DayFiles,
-    checked: Mapping[str, CheckedFile],
-) -> DayReaders:
-    sessions, reader, protocol = settings.data.sessions, settings.data.reader, settings.training.protocol
-    open_files = partial(
-        DayReader,
-        schema=schema,
-        session_length_max=sessions.session_seq_length_max,
-        past_length_max=sessions.session_aware_past_seq_length_max,
-        seed=arguments.seed,
-        rank=distributed.rank(),
-        world_size=distributed.world_size(),
-        memory_bytes=reader.reading.memory_bytes,
-        library=reader.library,
-        footers={file: of_file.footer for file, of_file in checked.items()},
-        reading=reader.reading,
-    )
-    to_evaluate = partial(
-        open_files,
-        batch_size=arguments.per_device_eval_batch_size,
-        shuffle=False,
-        drop_last=False,
-        has_all_items=settings.training.evaluation.exclude_seen_in_evaluation,
-    )
-
-    def to_train(day: datetime) -> Reader:
-        return open_files(
-            days.train_files(day, protocol.training_time_window_size),
-            day=day,
-            batch_size=arguments.per_device_train_batch_size,
-            shuffle=reader.shuffle_buffer_size > 0,
-            buffer_rows=reader.shuffle_buffer_size or None,
-            drop_last=arguments.dataloader_drop_last,
-        )
-
-    batch_of_all_ranks = arguments.per_device_eval_batch_size * distributed.world_size()
-    first_sessions = {"train": protocol.eval_steps_on_train_set * batch_of_all_ranks}
-    return DayReaders(
-        to_train=to_train,
-        to_evaluate=lambda day, split: to_evaluate(
-            days.files(day, split), day=day, max_sessions=first_sessions.get(split)
-        ),
-        to_count=lambda day: open_files(
-            days.files(day, "train"),
-            day=day,
-            schema=replace(schema, features=(schema.item_id,), past={}, negatives={}),
-            batch_size=ROWS_TO_COUNT,
-            rank=0,
-            world_size=1,
-            library=None,
-        ),
-        number_of=days.unit.number,
-        item_counts=lambda day: count_items(
-            (checked[file] for file in days.files(day, "train")), schema.item_id.cardinality
-        ),
-        moments=lambda day: add_moments(checked[file] for file in days.files(day, "train")),
-    )
 
 
 def _output_dir(arguments: TrainingArguments) -> Path:

@@ -180,17 +180,51 @@ def _top_of_blocks(
     """Give the best k of some rows, counting items from 0; `hides` change the scores of a block, counting from 1.
 
     The scores begin as `best_RK`, (R, 0).
+
+    Once k are found, what a block adds are its scores above the worst of them: few, which wait until they are many.
     """
     item_RK, first = best_RK.long(), 0
+    better: list[tuple[Tensor, Tensor, Tensor]] = []
     for scores_RC in blocks:
         for hide in hides:
             hide(scores_RC, first + 1)
-        of_block = scores_RC.topk(min(k, scores_RC.shape[1]), dim=1)
-        both = torch.cat([best_RK, of_block.values], dim=1)
-        best_RK, place_RK = both.topk(min(k, both.shape[1]), dim=1)
-        item_RK = torch.cat([item_RK, of_block.indices + first], dim=1).gather(1, place_RK)
+        if best_RK.shape[1] < k:
+            of_block = scores_RC.topk(min(k, scores_RC.shape[1]), dim=1)
+            item_RK, best_RK = _best_of_both(item_RK, best_RK, of_block.indices + first, of_block.values, k)
+        else:
+            # In this form a score that is not a number stays in sight.
+            row_X, place_X = (~(scores_RC <= best_RK[:, -1:])).nonzero().unbind(1)
+            better.append((row_X, place_X + first, scores_RC[row_X, place_X]))
+            if sum(len(rows) for rows, _, _ in better) > item_RK.numel() // 2:
+                item_RK, best_RK = _best_of_both(item_RK, best_RK, *_as_rows(better, item_RK[:, -1:]), k)
+                better = []
         first += scores_RC.shape[1]
-    return item_RK, best_RK
+    return _best_of_both(item_RK, best_RK, *_as_rows(better, item_RK[:, -1:]), k) if better else (item_RK, best_RK)
+
+
+def _best_of_both(
+    item_RK: Tensor, score_RK: Tensor, other_RC: Tensor, other_score_RC: Tensor, k: int
+) -> tuple[Tensor, Tensor]:
+    scores_RC = torch.cat([score_RK, other_score_RC], dim=1)
+    best_RK, place_RK = scores_RC.topk(min(k, scores_RC.shape[1]), dim=1)
+    return torch.cat([item_RK, other_RC], dim=1).gather(1, place_RK), best_RK
+
+
+def _as_rows(parts: Sequence[tuple[Tensor, Tensor, Tensor]], worst_R1: Tensor) -> tuple[Tensor, Tensor]:
+    """Lay rows (X,), items and scores out as items and scores of each row, (R, C).
+
+    They end in scores of -inf, of each row's worst item: where one of these is among the best, that item scores -inf.
+    """
+    num_rows = len(worst_R1)
+    row_X, item_X, score_X = (torch.cat(each) for each in zip(*parts, strict=True))
+    row_X, order_X = row_X.sort(stable=True)
+    counts_R = torch.bincount(row_X, minlength=num_rows)
+    place_X = torch.arange(len(row_X), device=row_X.device) - (counts_R.cumsum(0) - counts_R)[row_X]
+    width = int(counts_R.max())
+    items_RC = worst_R1.repeat(1, width)
+    scores_RC = score_X.new_full((num_rows, width), -torch.inf)
+    items_RC[row_X, place_X], scores_RC[row_X, place_X] = item_X[order_X], score_X[order_X]
+    return items_RC, scores_RC
 
 
 def _score_blocks(hidden_RE: Tensor, table_IE: Tensor, bias_I: Tensor) -> Iterator[Tensor]:

@@ -11,11 +11,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention, silu
-from transformers.activations import ACT2FN
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.encoders.packing import Packing, pack
-from transformers4recsys.model.encoders.settings import EncoderSettings
+from transformers4recsys.model.encoders.settings import EncoderSettings, activations
 from transformers4recsys.outputs import Encoded
 from transformers4recsys.settings import choose
 
@@ -48,7 +47,7 @@ class FeedForward(nn.Module):
     def __init__(self, settings: EncoderSettings):
         super().__init__()
         self.first = nn.Linear(settings.d_model, settings.d_model)
-        self.activation = ACT2FN[settings.hidden_act]
+        self.activation = activations()[settings.hidden_act]
         self.dropout = nn.Dropout(settings.dropout)
         self.second = nn.Linear(settings.d_model, settings.d_model)
 
@@ -175,7 +174,7 @@ def ligr(settings: EncoderSettings) -> PreNormTransformer:
 def _check(settings: EncoderSettings) -> None:
     if settings.d_model % settings.n_head:
         raise InputError(f"`d_model` {settings.d_model} must be a multiple of `n_head` {settings.n_head}")
-    choose(ACT2FN, settings.hidden_act, "hidden_act")
+    choose(activations(), settings.hidden_act, "hidden_act")
 
 
 def _sees_earlier(packing: Packing) -> Tensor:

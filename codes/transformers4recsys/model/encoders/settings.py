@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
+
+from torch import nn
 
 from transformers4recsys.settings import check, setting
 
@@ -51,3 +55,8 @@ class EncoderSettings:
     @property
     def has_positions(self) -> bool:
         return not self.disable_positional_embeddings
+
+
+def activations() -> Mapping[str, nn.Module]:
+    """Give the library's activation functions by name; loaded when they are first used, which takes seconds."""
+    return import_module("transformers.activations").ACT2FN

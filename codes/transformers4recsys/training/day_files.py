@@ -1,0 +1,122 @@
+"""The day files of a run: found, checked, and opened to train, to evaluate and to count."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+
+from transformers import TrainingArguments
+
+from transformers4recsys import distributed
+from transformers4recsys.data.checks import CheckedFile, add_moments, check_files, count_items
+from transformers4recsys.data.days import DayFiles, DaySettings
+from transformers4recsys.data.readers import ReaderSettings
+from transformers4recsys.data.readers.protocol import Reader
+from transformers4recsys.data.readers.pyarrow import DayReader
+from transformers4recsys.schema import Schema, SessionSettings
+from transformers4recsys.settings import part
+from transformers4recsys.terminal import counted
+from transformers4recsys.training.incremental import DayReaders, Protocol
+
+log = logging.getLogger(__name__)
+# Sessions that baselines read together.
+ROWS_TO_COUNT = 65_536
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Where the sessions are and how they are read."""
+
+    days: DaySettings = part(DaySettings)
+    sessions: SessionSettings = part(SessionSettings)
+    reader: ReaderSettings = part(ReaderSettings)
+
+
+def checked_days(
+    data: DataSettings, schema: Schema, *, eval_split: str, window: int
+) -> tuple[DayFiles, Mapping[str, CheckedFile]]:
+    """Find the files of all days and read each once; a day is trained on the files of the last `window` days.
+
+    Raise InputError on a file that is missing or cannot be used.
+    """
+    library = data.reader.library
+    if library:
+        library.check_usable(data.days.data_path or "")
+    days = data.days.files(eval_split)
+    for day in days.missing:
+        log.warning("%s: files are missing; the run goes on without them", days.unit.name(day))
+    log.info("checking the files of %s", counted(len(days.present), data.days.time_unit))
+    checked = check_files(days.all_files(), schema, session_length_max=data.sessions.session_seq_length_max)
+    if library:
+        library.check_readable(days.read_together(window), schema, data.reader.reading.memory_bytes)
+    return days, checked
+
+
+def day_readers(
+    data: DataSettings,
+    schema: Schema,
+    days: DayFiles,
+    checked: Mapping[str, CheckedFile],
+    *,
+    arguments: TrainingArguments,
+    protocol: Protocol,
+    has_all_items: bool,
+) -> DayReaders:
+    """Say how the files of each day are opened; `has_all_items` keeps the items of a session that are cut off."""
+    sessions, reader = data.sessions, data.reader
+    open_files = partial(
+        DayReader,
+        schema=schema,
+        session_length_max=sessions.session_seq_length_max,
+        past_length_max=sessions.session_aware_past_seq_length_max,
+        seed=arguments.seed,
+        rank=distributed.rank(),
+        world_size=distributed.world_size(),
+        memory_bytes=reader.reading.memory_bytes,
+        library=reader.library,
+        footers={file: of_file.footer for file, of_file in checked.items()},
+        reading=reader.reading,
+    )
+    to_evaluate = partial(
+        open_files,
+        batch_size=arguments.per_device_eval_batch_size,
+        shuffle=False,
+        drop_last=False,
+        has_all_items=has_all_items,
+    )
+
+    def to_train(day: datetime) -> Reader:
+        return open_files(
+            days.train_files(day, protocol.training_time_window_size),
+            day=day,
+            batch_size=arguments.per_device_train_batch_size,
+            shuffle=reader.shuffle_buffer_size > 0,
+            buffer_rows=reader.shuffle_buffer_size or None,
+            drop_last=arguments.dataloader_drop_last,
+        )
+
+    batch_of_all_ranks = arguments.per_device_eval_batch_size * distributed.world_size()
+    first_sessions = {"train": protocol.eval_steps_on_train_set * batch_of_all_ranks}
+    return DayReaders(
+        to_train=to_train,
+        to_evaluate=lambda day, split: to_evaluate(
+            days.files(day, split), day=day, max_sessions=first_sessions.get(split)
+        ),
+        to_count=lambda day: open_files(
+            days.files(day, "train"),
+            day=day,
+            schema=replace(schema, features=(schema.item_id,), past={}, negatives={}),
+            batch_size=ROWS_TO_COUNT,
+            rank=0,
+            world_size=1,
+            library=None,
+        ),
+        number_of=days.unit.number,
+        item_counts=lambda day: count_items(
+            (checked[file] for file in days.files(day, "train")), schema.item_id.cardinality
+        ),
+        moments=lambda day: add_moments(checked[file] for file in days.files(day, "train")),
+    )
