@@ -16,6 +16,8 @@ from transformers import TrainerCallback, TrainingArguments
 from transformers4recsys import distributed
 from transformers4recsys.baselines import BaselineSettings
 from transformers4recsys.baselines.model import BaselineModel
+from transformers4recsys.data.checks import CheckedFile
+from transformers4recsys.data.days import DayFiles
 from transformers4recsys.data.parquet.files import redact_credentials
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.build import ModelSettings, build_model, unused_encoder_settings
@@ -43,7 +45,7 @@ from transformers4recsys.training.callbacks import (
 )
 from transformers4recsys.training.day_files import DataSettings, checked_days, day_readers
 from transformers4recsys.training.evaluation import Evaluation
-from transformers4recsys.training.incremental import Incremental, Protocol
+from transformers4recsys.training.incremental import DayReaders, Incremental, Protocol
 from transformers4recsys.training.inside_day import StopRequest
 from transformers4recsys.training.launch import LaunchSettings
 from transformers4recsys.training.memory import keep_freed_memory
@@ -134,12 +136,7 @@ def _train_in(
     earlier = resumed.run if resumed else start
     of_run["schema"] = schema = with_table_widths(schema, earlier.schema if earlier else None)
     model = _model_of(settings, schema, arguments, start)
-    described = {
-        name: value
-        for section in ("data", "model", "baselines", "training")
-        for name, value in sections[section].items()
-    }
-    described["days_skipped"] = [days.unit.name(day) for day in days.missing]
+    described = _described(sections) | {"days_skipped": [days.unit.name(day) for day in days.missing]}
     sinks = _sinks_of(training.predictions, of_run["data_path"], schema)
     bar, stop = TrainingProgress(), StopRequest()
     first_step = resumed.run.progress.num_steps if resumed else 0
@@ -155,15 +152,7 @@ def _train_in(
     _start(output, arguments)
     run = Incremental(
         trainer=trainer,
-        readers=day_readers(
-            settings.data,
-            schema,
-            days,
-            checked,
-            arguments=arguments,
-            protocol=training.protocol,
-            has_all_items=training.evaluation.exclude_seen_in_evaluation,
-        ),
+        readers=_readers_of(settings, arguments, schema, days, checked),
         reporter=Reporter([make(output_dir) for make in sinks.values()], described),
         progress=bar,
         writer=writer_of(output_dir, resumed=resumed, num_checkpoints=arguments.save_total_limit, **of_run),
@@ -225,6 +214,24 @@ def _beside(settings: TrainSettings, schema: Schema) -> dict[str, BaselineModel]
     return {
         name: build_baseline(schema, settings.model, settings.baselines, name) for name in settings.baselines.baselines
     }
+
+
+def _readers_of(
+    settings: TrainSettings,
+    arguments: TrainingArguments,
+    schema: Schema,
+    days: DayFiles,
+    checked: Mapping[str, CheckedFile],
+) -> DayReaders:
+    return day_readers(
+        settings.data,
+        schema,
+        days,
+        checked,
+        arguments=arguments,
+        protocol=settings.training.protocol,
+        has_all_items=settings.training.evaluation.exclude_seen_in_evaluation,
+    )
 
 
 def _output_dir(arguments: TrainingArguments) -> Path:
@@ -316,6 +323,12 @@ def _sections(settings: TrainSettings, arguments: TrainingArguments, schema: Sch
         "training": _without_credentials(as_values(settings.training) | arguments.to_sanitized_dict()),
         "features": schema.to_entries(),
     }
+
+
+def _described(sections: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the settings of all sections, by name, as loggers write them down."""
+    names = ("data", "model", "baselines", "training")
+    return {name: value for section in names for name, value in sections[section].items()}
 
 
 def _require(settings: TrainSettings) -> None:

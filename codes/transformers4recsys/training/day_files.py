@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -66,20 +66,8 @@ def day_readers(
     has_all_items: bool,
 ) -> DayReaders:
     """Say how the files of each day are opened; `has_all_items` keeps the items of a session that are cut off."""
-    sessions, reader = data.sessions, data.reader
-    open_files = partial(
-        DayReader,
-        schema=schema,
-        session_length_max=sessions.session_seq_length_max,
-        past_length_max=sessions.session_aware_past_seq_length_max,
-        seed=arguments.seed,
-        rank=distributed.rank(),
-        world_size=distributed.world_size(),
-        memory_bytes=reader.reading.memory_bytes,
-        library=reader.library,
-        footers={file: of_file.footer for file, of_file in checked.items()},
-        reading=reader.reading,
-    )
+    reader = data.reader
+    open_files = _opener(data, schema, checked, seed=arguments.seed)
     to_evaluate = partial(
         open_files,
         batch_size=arguments.per_device_eval_batch_size,
@@ -87,6 +75,10 @@ def day_readers(
         drop_last=False,
         has_all_items=has_all_items,
     )
+    items_alone = replace(schema, features=(schema.item_id,), past={}, negatives={})
+    # The same rows in every process.
+    in_all_ranks = {"rank": 0, "world_size": 1, "library": None}
+    to_count = partial(open_files, schema=items_alone, batch_size=ROWS_TO_COUNT, **in_all_ranks)
 
     def to_train(day: datetime) -> Reader:
         return open_files(
@@ -105,18 +97,29 @@ def day_readers(
         to_evaluate=lambda day, split: to_evaluate(
             days.files(day, split), day=day, max_sessions=first_sessions.get(split)
         ),
-        to_count=lambda day: open_files(
-            days.files(day, "train"),
-            day=day,
-            schema=replace(schema, features=(schema.item_id,), past={}, negatives={}),
-            batch_size=ROWS_TO_COUNT,
-            rank=0,
-            world_size=1,
-            library=None,
-        ),
+        to_count=lambda day: to_count(days.files(day, "train"), day=day),
         number_of=days.unit.number,
         item_counts=lambda day: count_items(
             (checked[file] for file in days.files(day, "train")), schema.item_id.cardinality
         ),
         moments=lambda day: add_moments(checked[file] for file in days.files(day, "train")),
+    )
+
+
+def _opener(
+    data: DataSettings, schema: Schema, checked: Mapping[str, CheckedFile], *, seed: int
+) -> Callable[..., DayReader]:
+    sessions, reader = data.sessions, data.reader
+    return partial(
+        DayReader,
+        schema=schema,
+        session_length_max=sessions.session_seq_length_max,
+        past_length_max=sessions.session_aware_past_seq_length_max,
+        seed=seed,
+        rank=distributed.rank(),
+        world_size=distributed.world_size(),
+        memory_bytes=reader.reading.memory_bytes,
+        library=reader.library,
+        footers={file: of_file.footer for file, of_file in checked.items()},
+        reading=reader.reading,
     )
