@@ -22,6 +22,7 @@ MAY_IMPORT_LATE = {
     "preprocessing/engines/spark.py",
     "api.py",
     "commands/recommend.py",
+    "commands/tune.py",
     "recommender/recommender.py",
     "recommender/approximate.py",
 }

@@ -94,8 +94,8 @@ def run(values: Mapping[str, Any]) -> None:
     train(from_values(TrainSettings, values))
 
 
-def train(settings: TrainSettings) -> None:
-    """Check the input, build the program and run all days."""
+def train(settings: TrainSettings, sinks: Mapping[str, Callable[[Path], Sink]] = SINKS) -> None:
+    """Check the input, build the program and run all days; `sinks` take the numbers of each."""
     data, training = settings.data, settings.training
     _require(settings)
     # From here on one of the processes of the run, if there are several, talks and writes.
@@ -110,12 +110,16 @@ def train(settings: TrainSettings) -> None:
         prefix = data.sessions.session_aware_features_prefix
         log.warning("%d columns %s... hold past sessions: ignored without `session_aware`", len(schema.ignored), prefix)
     with _output_of(arguments, training.output) as output:
-        _train_in(output, settings, schema, arguments)
+        _train_in(output, settings, schema, arguments, sinks)
     wandb_runs.close_run()
 
 
 def _train_in(
-    output: OutputFolder | None, settings: TrainSettings, schema: Schema, arguments: TrainingArguments
+    output: OutputFolder | None,
+    settings: TrainSettings,
+    schema: Schema,
+    arguments: TrainingArguments,
+    sinks: Mapping[str, Callable[[Path], Sink]],
 ) -> None:
     training, output_dir = settings.training, _output_dir(arguments)
     window = training.protocol.training_time_window_size if arguments.do_train else 1
@@ -137,7 +141,7 @@ def _train_in(
     of_run["schema"] = schema = with_table_widths(schema, earlier.schema if earlier else None)
     model = _model_of(settings, schema, arguments, start)
     described = _described(sections) | {"days_skipped": [days.unit.name(day) for day in days.missing]}
-    sinks = _sinks_of(training.predictions, of_run["data_path"], schema)
+    sinks = _with_raw_ids(sinks, training.predictions, of_run["data_path"], schema)
     bar, stop = TrainingProgress(), StopRequest()
     first_step = resumed.run.progress.num_steps if resumed else 0
     loggers = _loggers_of(arguments, training.loggers, described, first_step=first_step)
@@ -258,11 +262,13 @@ def _start(output: OutputFolder | None, arguments: TrainingArguments) -> None:
     distributed.barrier()
 
 
-def _sinks_of(settings: PredictionSettings, data_path: str, schema: Schema) -> Mapping[str, Callable[[Path], Sink]]:
+def _with_raw_ids(
+    sinks: Mapping[str, Callable[[Path], Sink]], settings: PredictionSettings, data_path: str, schema: Schema
+) -> Mapping[str, Callable[[Path], Sink]]:
     if not (settings.log_predictions and settings.log_raw_item_ids):
-        return SINKS
+        return sinks
     raw_ids = raw_item_ids(data_path, schema.item_id.name)
-    return {**SINKS, "predictions": partial(PredictionFiles, raw_ids=raw_ids)}
+    return {**sinks, "predictions": partial(PredictionFiles, raw_ids=raw_ids)}
 
 
 def _loggers_of(

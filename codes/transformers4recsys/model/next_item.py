@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from transformers4recsys.batch import IS_PAST, Batch, with_past
 from transformers4recsys.model.encoders import Encoder
+from transformers4recsys.model.encoders.packing import padded
 from transformers4recsys.model.features import FeatureEmbedder, NumericMoments
 from transformers4recsys.model.negatives import of_positions
 from transformers4recsys.model.objectives.inputs import LossInputs, Objective
@@ -114,8 +115,7 @@ class NextItemModel(nn.Module):
         length = items.max_length  # columns of negatives are longer
         padding_mask_BL = items.is_not_padding(length)
         inputs_ND = self.features(batch)
-        inputs_BLD = inputs_ND.new_zeros(*padding_mask_BL.shape, inputs_ND.shape[-1])
-        inputs_BLD = inputs_BLD.masked_scatter(padding_mask_BL[..., None], inputs_ND)
+        inputs_BLD = padded(inputs_ND, padding_mask_BL)
         is_past_BL = batch.padded(IS_PAST, length) if self.schema.past else torch.zeros_like(padding_mask_BL)
         rule = self.training_targets if self.training else self.evaluation_targets
         item_ids_BL = items.padded(length)

@@ -90,6 +90,28 @@ def lines(
     return _svg(title, parts)
 
 
+def points(
+    title: str,
+    values: Sequence[tuple[float, float]],
+    *,
+    y_name: str,
+    labels: Sequence[str] | None = None,
+    is_log: bool = False,
+) -> str:
+    """Draw a dot a pair of x and y, from the lowest y to the highest; `labels` name each x from 0."""
+    xs, ys = zip(*values, strict=True)
+    x_axis = Axis(min(xs), max(xs), LEFT, WIDTH - RIGHT, is_log)
+    y_axis = Axis(min(ys), max(ys), HEIGHT - BOTTOM, TOP)
+    parts = _frame(title, y_axis, is_share=False, x_name="")
+    for tick in range(len(labels)) if labels else x_axis.ticks():
+        parts.append(_x_label(x_axis.place(tick), labels[int(tick)] if labels else format_number(tick)))
+    for x, y in values:
+        tip = escape(f"{labels[int(x)] if labels else format_number(x)}: {y_name} {y:.4f}")
+        place = f'cx="{x_axis.place(x):.1f}" cy="{y_axis.place(y):.1f}"'
+        parts.append(f'<circle {place} r="4" fill="{COLOURS[0]}" fill-opacity=".7"><title>{tip}</title></circle>')
+    return _svg(title, parts)
+
+
 def bars(title: str, labels: Sequence[str], values: Sequence[float], *, x_name: str = "") -> str:
     """Draw one bar a value."""
     y_axis = Axis(0, max(values, default=1) * 1.05 or 1, HEIGHT - BOTTOM, TOP)
