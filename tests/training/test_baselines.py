@@ -74,3 +74,15 @@ def test_settings_of_a_network_have_no_effect_on_a_baseline(run_train, capsys):
     run_train(**BASELINE | {"d_model": 32, "tf_out_activation": "tanh"}, end_date="2019-10-02")
     said = [line for line in capsys.readouterr().err.splitlines() if "popular is a baseline" in line]
     assert len(said) == 2 and "--d_model" in said[0] and "--tf_out_activation" in said[1]
+
+
+def test_metrics_by_name_stand_in_the_results_of_models_and_baselines(run_train):
+    metrics = '["coverage", "by_length", "hit_rate_1"]'
+    for folder in (run_train("gru", end_date="2019-10-02", metrics=metrics), run_train(**BASELINE, metrics=metrics)):
+        day = days_of(folder)[0]
+        assert 0 < float(day["eval_coverage@10"]) <= float(day["eval_coverage@20"]) <= 1
+        assert float(day["eval_recall@1"]) <= float(day["eval_recall@5"])
+        assert {"eval_length_1_ndcg@10", "eval_length_2_to_4_recall@20", "eval_length_5_up_mrr@20"} <= day.keys()
+    popular = days_of(folder)[0]
+    # One list for all: ten of the thirty items.
+    assert float(popular["eval_coverage@10"]) == pytest.approx(10 / 30)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 
 import torch
@@ -15,6 +16,7 @@ from transformers4recsys.baselines.model import BaselineModel
 from transformers4recsys.batch import ALL_ITEMS, Batch
 from transformers4recsys.data.readers.protocol import Reader
 from transformers4recsys.errors import DivergedError, InputError
+from transformers4recsys.metrics.by_name import METRICS_BY_NAME, MetricsByName, RankedTargets
 from transformers4recsys.metrics.catalogue import rank_among_all, top_items
 from transformers4recsys.metrics.marked_items import EarlierItems, ranks_without
 from transformers4recsys.metrics.ranking import popularity_ranks
@@ -39,6 +41,7 @@ class Evaluation:
     exclude_seen_in_evaluation: bool = setting(
         False, "do not rank the items that stand in the session before the label; the label itself always is ranked"
     )
+    metrics: tuple[str, ...] = setting((), "further metrics by name, see docs/metrics.md", choices=METRICS_BY_NAME)
     report_cold: bool = setting(
         False, "metrics over the labels of earlier training sessions alone (seen_), and over all others (cold_)"
     )
@@ -78,6 +81,7 @@ class Evaluation:
         was_training = model.training
         model.eval()
         metrics, baselines = StreamingMetrics(device), _Baselines(model, beside, device)
+        by_name = MetricsByName(self.metrics, model.item_counts, device)
         loss, unseen, repeated = StreamingMean(device), StreamingMean(device), StreamingMean(device)
         seen, cold = StreamingMetrics(device), StreamingMetrics(device)
         is_unseen_V = model.item_counts == 0
@@ -101,6 +105,10 @@ class Evaluation:
                 is_unseen_P = is_unseen_V[output.labels]
                 metrics.update(ranks, is_unseen_P)
                 baselines.update(batch, output, earlier, is_unseen_P)
+                by_name.update(
+                    RankedTargets(ranks, is_unseen_P, output.labels, output.positions[:, 1]),
+                    partial(_best, model, output, table_VE, earlier),
+                )
                 if earlier is not None:
                     repeated.update(earlier.hold_label())
                 loss.update(loss_P)
@@ -118,6 +126,7 @@ class Evaluation:
         if self.exclude_seen_in_evaluation:
             numbers["repeated_label_share"] = repeated.result()
         numbers["num_targets"] = metrics.num_targets()
+        numbers |= by_name.result()
         groups = baselines.metrics | ({"seen": seen, "cold": cold} if self.report_cold else {})
         return numbers | {
             f"{of}_{name}": value for of, group in groups.items() for name, value in group.result().items()
@@ -145,7 +154,7 @@ class Evaluation:
         row_P, position_P = output.positions.unbind(1)
         items = batch.columns[model.schema.item_id.name]
         value_index_P = items.offsets[row_P] + position_P
-        item_ids_PK, scores_PK = top_items(output.hidden, table_VE, model.bias, self.predict_top_k, excluded=earlier)
+        item_ids_PK, scores_PK = _best(model, output, table_VE, earlier, self.predict_top_k)
         return Predictions(
             labels=output.labels,
             item_ids=item_ids_PK,
@@ -155,6 +164,13 @@ class Evaluation:
             metrics=metrics,
             metadata={f.name: batch.columns[f.name].values[value_index_P] for f in model.schema.metadata},
         )
+
+
+def _best(
+    model: AnyModel, output: ModelOutput, table_VE: Tensor | None, earlier: EarlierItems | None, k: int
+) -> tuple[Tensor, Tensor]:
+    """Give the ids and scores of the best k items for each target, (P, K) both."""
+    return top_items(output.hidden, table_VE, model.bias, k, excluded=earlier)
 
 
 def _require_numbers(loss: float | None, description: str) -> None:
