@@ -19,6 +19,7 @@ from transformers4recsys.baselines.model import BaselineModel
 from transformers4recsys.data.checks import CheckedFile
 from transformers4recsys.data.days import DayFiles
 from transformers4recsys.data.parquet.files import redact_credentials
+from transformers4recsys.data.texts import texts_of_day
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.build import ModelSettings, build_model, unused_encoder_settings
 from transformers4recsys.model.features import with_table_widths
@@ -105,7 +106,7 @@ def train(settings: TrainSettings, sinks: Mapping[str, Callable[[Path], Sink]] =
     keep_freed_memory()
     for note in [*notes, *unused_settings(settings)]:
         log.warning(note)
-    schema = data.sessions.schema()
+    schema = data.sessions.schema(has_texts=training.predictions.log_predictions)
     if schema.ignored:
         prefix = data.sessions.session_aware_features_prefix
         log.warning("%d columns %s... hold past sessions: ignored without `session_aware`", len(schema.ignored), prefix)
@@ -131,17 +132,15 @@ def _train_in(
         "data_path": settings.data.days.data_path or "",
     }
     to_train = days.present[:-1] if arguments.do_train else []
-    rules = if_changed(TrainSettings)
-    resumed = open_resumed(
-        arguments.resume_from_checkpoint, output_dir, days_to_train=to_train, if_changed=rules, **of_run
-    )
+    asked, rules = arguments.resume_from_checkpoint, if_changed(TrainSettings)
+    resumed = open_resumed(asked, output_dir, days_to_train=to_train, if_changed=rules, **of_run)
     name = settings.model.choice.model_name_or_path
     start = RunFolder.open(name) if name and checkpoint.is_saved_run(name) else None
     earlier = resumed.run if resumed else start
     of_run["schema"] = schema = with_table_widths(schema, earlier.schema if earlier else None)
     model = _model_of(settings, schema, arguments, start)
     described = _described(sections) | {"days_skipped": [days.unit.name(day) for day in days.missing]}
-    sinks = _with_raw_ids(sinks, training.predictions, of_run["data_path"], schema)
+    sinks = _with_raw_values(sinks, settings, schema, days)
     bar, stop = TrainingProgress(), StopRequest()
     first_step = resumed.run.progress.num_steps if resumed else 0
     loggers = _loggers_of(arguments, training.loggers, described, first_step=first_step)
@@ -262,13 +261,15 @@ def _start(output: OutputFolder | None, arguments: TrainingArguments) -> None:
     distributed.barrier()
 
 
-def _with_raw_ids(
-    sinks: Mapping[str, Callable[[Path], Sink]], settings: PredictionSettings, data_path: str, schema: Schema
+def _with_raw_values(
+    sinks: Mapping[str, Callable[[Path], Sink]], settings: TrainSettings, schema: Schema, days: DayFiles
 ) -> Mapping[str, Callable[[Path], Sink]]:
-    if not (settings.log_predictions and settings.log_raw_item_ids):
+    predictions, data_path = settings.training.predictions, settings.data.days.data_path or ""
+    if not predictions.log_predictions:
         return sinks
-    raw_ids = raw_item_ids(data_path, schema.item_id.name)
-    return {**sinks, "predictions": partial(PredictionFiles, raw_ids=raw_ids)}
+    raw_ids = raw_item_ids(data_path, schema.item_id.name) if predictions.log_raw_item_ids else None
+    texts_of = partial(texts_of_day, days, settings.training.protocol.eval_split, schema)
+    return {**sinks, "predictions": partial(PredictionFiles, raw_ids=raw_ids, texts_of=texts_of)}
 
 
 def _loggers_of(

@@ -63,7 +63,7 @@ def build_model(
     `max_length` is the longest sequence that it will see, past sessions included; `has_attentions`, whether it gives
     attention weights in evaluation.
     """
-    torch.manual_seed(seed)
+    torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
     d_model, make_encoder = settings.choice.width_and_encoder(settings.encoder.d_model)
     sizes = replace(
         settings.encoder,

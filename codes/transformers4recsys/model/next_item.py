@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from transformers4recsys.batch import IS_PAST, Batch, with_past
 from transformers4recsys.model.encoders import Encoder
 from transformers4recsys.model.encoders.packing import padded
-from transformers4recsys.model.features import FeatureEmbedder, NumericMoments
+from transformers4recsys.model.features import FeatureEmbedder
 from transformers4recsys.model.negatives import of_positions
+from transformers4recsys.model.numeric import NumericMoments
 from transformers4recsys.model.objectives.inputs import LossInputs, Objective
 from transformers4recsys.model.scoring import ItemScorer
 from transformers4recsys.model.targets import TargetRule
@@ -100,7 +101,7 @@ class NextItemModel(nn.Module):
             moments.add([batch.columns[feature.name].values.cpu() for feature in self.features.numeric])
         self.add_counts(counts_V)
         if self.features.scale is not None and moments.count:
-            self.features.scale.fit(moments.mean_C.tolist(), moments.std_C.tolist())
+            self.features.scale.fit(moments.mean_C.numpy().tolist(), moments.std_C.numpy().tolist())
 
     def make_gradients_sparse(self) -> None:
         """Let them from now on. A table that is read by row and as a whole has whole gradients: nothing is gained."""
