@@ -125,8 +125,7 @@ class Evaluation:
         _require_numbers(numbers["loss"], description)
         if self.exclude_seen_in_evaluation:
             numbers["repeated_label_share"] = repeated.result()
-        numbers["num_targets"] = metrics.num_targets()
-        numbers |= by_name.result()
+        numbers |= {"num_targets": metrics.num_targets()} | by_name.result()
         groups = baselines.metrics | ({"seen": seen, "cold": cold} if self.report_cold else {})
         return numbers | {
             f"{of}_{name}": value for of, group in groups.items() for name, value in group.result().items()
