@@ -8,7 +8,6 @@ from transformers4recsys.baselines.model import BaselineModel
 from transformers4recsys.errors import InputError
 from transformers4recsys.metrics.catalogue import all_scores
 from transformers4recsys.model.targets import CausalLastTarget, CausalTargets
-from transformers4recsys.model_types import BASELINE_NAMES
 from transformers4recsys.schema import Schema
 
 SESSIONS = [[1, 2, 3, 4], [2, 3], [7, 2, 3, 9, 2], [4, 1, 1]]
@@ -30,10 +29,6 @@ def make() -> Callable[..., BaselineModel]:
 
 def scores_of(model, batch):
     return all_scores(model(batch).hidden, None, model.bias)
-
-
-def test_every_baseline_is_named_where_model_types_are_listed():
-    assert tuple(BASELINES) == BASELINE_NAMES
 
 
 @pytest.mark.parametrize("name", BASELINES)
