@@ -16,7 +16,7 @@ def readers(toy_days, tmp_path):
         sessions=SessionSettings(feature_config=str(toy_days / "features.yaml")),
     )
     schema = data.sessions.schema()
-    days, checked = checked_days(data, schema, eval_split="valid", window=1)
+    days, checked = checked_days(data, schema, Protocol(), does_train=True)
     arguments, _ = library_arguments(LibrarySettings(output_dir=str(tmp_path), use_cpu=True))
     return day_readers(data, schema, days, checked, arguments=arguments, protocol=Protocol(), has_all_items=False)
 

@@ -25,6 +25,7 @@ from transformers4recsys.model.build import ModelSettings, build_model, unused_e
 from transformers4recsys.model.features import with_table_widths
 from transformers4recsys.model.growth import GrowthSettings
 from transformers4recsys.models import AnyModel, build_baseline, is_baseline, unused_by_baselines
+from transformers4recsys.next_model import settle
 from transformers4recsys.reporting import wandb_runs
 from transformers4recsys.reporting.attention import AttentionFiles, AttentionSettings
 from transformers4recsys.reporting.loggers import LoggerSettings, chosen_loggers, open_loggers
@@ -34,7 +35,7 @@ from transformers4recsys.reporting.reporter import SINKS, Reporter
 from transformers4recsys.reporting.sink import Sink
 from transformers4recsys.run_folder import RunFolder
 from transformers4recsys.schema import Schema
-from transformers4recsys.settings import as_values, converted, from_values, if_changed, part, required, unused
+from transformers4recsys.settings import converted, from_values, if_changed, part, required, unused
 from transformers4recsys.terminal import show_log_lines
 from transformers4recsys.training import checkpoint
 from transformers4recsys.training.callbacks import (
@@ -50,6 +51,7 @@ from transformers4recsys.training.incremental import DayReaders, Incremental, Pr
 from transformers4recsys.training.inside_day import StopRequest
 from transformers4recsys.training.launch import LaunchSettings
 from transformers4recsys.training.memory import keep_freed_memory
+from transformers4recsys.training.recorded_settings import sections_of
 from transformers4recsys.training.resume import goes_on_in_place, load, load_grown, open_resumed, writer_of
 from transformers4recsys.training.sharding import shard
 from transformers4recsys.training.sparse_gradients import ItemUpdates, choose_gradients
@@ -123,15 +125,15 @@ def _train_in(
     sinks: Mapping[str, Callable[[Path], Sink]],
 ) -> None:
     training, output_dir = settings.training, _output_dir(arguments)
-    window = training.protocol.training_time_window_size if arguments.do_train else 1
-    days, checked = checked_days(settings.data, schema, eval_split=training.protocol.eval_split, window=window)
-    sections = _sections(settings, arguments, schema)
+    days, checked = checked_days(settings.data, schema, training.protocol, does_train=arguments.do_train)
+    sections = sections_of(settings, arguments, schema)
     of_run = {
         "settings": sections,
         "schema": schema,
         "data_path": settings.data.days.data_path or "",
     }
-    to_train = days.present[:-1] if arguments.do_train else []
+    last = None if training.protocol.train_on_last_day else -1
+    to_train = days.present[:last] if arguments.do_train else []
     asked, rules = arguments.resume_from_checkpoint, if_changed(TrainSettings)
     resumed = open_resumed(asked, output_dir, days_to_train=to_train, if_changed=rules, **of_run)
     name = settings.model.choice.model_name_or_path
@@ -250,6 +252,8 @@ def _output_of(arguments: TrainingArguments, settings: OutputSettings) -> Iterat
     with claimed(_output_dir(arguments)) as output:
         if not goes_on_in_place(arguments.resume_from_checkpoint, output.folder):
             output.require_empty(may_overwrite=settings.overwrite_output_dir)
+        else:
+            settle(output.folder)
         yield output
 
 
@@ -312,24 +316,6 @@ def _trainer_of(
         has_lazy_updates=training.item_updates.sparse_item_updates,
         beside=beside,
     )
-
-
-def _without_credentials(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: redact_credentials(value) if type(value) is str else value for name, value in values.items()}
-
-
-def _sections(settings: TrainSettings, arguments: TrainingArguments, schema: Schema) -> dict[str, Any]:
-    of_model = as_values(settings.model)
-    if checkpoint.is_saved_run(of_model["model_name_or_path"]):
-        # Its weights are part of this run, which needs the other one no more.
-        of_model["model_name_or_path"] = None
-    return {
-        "data": _without_credentials(as_values(settings.data)),
-        "model": _without_credentials(of_model),
-        "baselines": as_values(settings.baselines),
-        "training": _without_credentials(as_values(settings.training) | arguments.to_sanitized_dict()),
-        "features": schema.to_entries(),
-    }
 
 
 def _described(sections: Mapping[str, Any]) -> dict[str, Any]:

@@ -36,22 +36,23 @@ class DataSettings:
 
 
 def checked_days(
-    data: DataSettings, schema: Schema, *, eval_split: str, window: int
+    data: DataSettings, schema: Schema, protocol: Protocol, *, does_train: bool
 ) -> tuple[DayFiles, Mapping[str, CheckedFile]]:
-    """Find the files of all days and read each once; a day is trained on the files of the last `window` days.
+    """Find the files of all days, and read each once.
 
     Raise InputError on a file that is missing or cannot be used.
     """
     library = data.reader.library
     if library:
         library.check_usable(data.days.data_path or "")
-    days = data.days.files(eval_split)
+    days = data.days.files(protocol.eval_split, trains_on_last=does_train and protocol.train_on_last_day)
     for day in days.missing:
         log.warning("%s: files are missing; the run goes on without them", days.unit.name(day))
     log.info("checking the files of %s", counted(len(days.present), data.days.time_unit))
     checked = check_files(days.all_files(), schema, session_length_max=data.sessions.session_seq_length_max)
     if library:
-        library.check_readable(days.read_together(window), schema, data.reader.reading.memory_bytes)
+        together = days.read_together(protocol.training_time_window_size if does_train else 1)
+        library.check_readable(together, schema, data.reader.reading.memory_bytes)
     return days, checked
 
 
@@ -81,6 +82,9 @@ def day_readers(
     to_count = partial(open_files, schema=items_alone, batch_size=ROWS_TO_COUNT, **in_all_ranks)
 
     def to_train(day: datetime) -> Reader:
+        window = days.window(day, protocol.training_time_window_size)
+        if gap := [days.unit.name(each) for each in days.missing if window[0] < each < day]:
+            log.info("%s: the window joins the days around %s, without files", days.unit.name(day), ", ".join(gap))
         return open_files(
             days.train_files(day, protocol.training_time_window_size),
             day=day,
