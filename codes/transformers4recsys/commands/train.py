@@ -53,7 +53,7 @@ from transformers4recsys.training.launch import LaunchSettings
 from transformers4recsys.training.memory import keep_freed_memory
 from transformers4recsys.training.recorded_settings import sections_of
 from transformers4recsys.training.resume import goes_on_in_place, load, load_grown, open_resumed, writer_of
-from transformers4recsys.training.sharding import shard
+from transformers4recsys.training.sharding import require_processes, shard
 from transformers4recsys.training.sparse_gradients import ItemUpdates, choose_gradients
 from transformers4recsys.training.trainer import RecSysTrainer, Schedule
 from transformers4recsys.training.training_arguments import LibrarySettings, for_the_trainer, library_arguments
@@ -103,7 +103,7 @@ def train(settings: TrainSettings, sinks: Mapping[str, Callable[[Path], Sink]] =
     _require(settings)
     # From here on one of the processes of the run, if there are several, talks and writes.
     arguments, notes = library_arguments(training.library)
-    _require_processes(arguments)
+    require_processes(arguments)
     show_log_lines()
     keep_freed_memory()
     for note in [*notes, *unused_settings(settings)]:
@@ -343,10 +343,3 @@ def _require(settings: TrainSettings) -> None:
 
 def _is_on(library: Any, name: str) -> bool:
     return converted(name, getattr(library, name), bool)
-
-
-def _require_processes(arguments: TrainingArguments) -> None:
-    if arguments.fsdp and distributed.world_size() == 1:
-        raise InputError(
-            "`fsdp` shares the model out among processes, and here is one: start with torchrun, or leave it out"
-        )

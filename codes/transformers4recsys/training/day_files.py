@@ -45,11 +45,15 @@ def checked_days(
     library = data.reader.library
     if library:
         library.check_usable(data.days.data_path or "")
-    days = data.days.files(protocol.eval_split, trains_on_last=does_train and protocol.train_on_last_day)
+    trains_on_last = does_train and protocol.train_on_last_day
+    days = data.days.files(protocol.eval_split, trains_on_last=trains_on_last)
+    files = days.all_files()
+    if protocol.validation_split != protocol.eval_split:
+        days, files = days.with_split(data.days.files(protocol.validation_split, trains_on_last=trains_on_last))
     for day in days.missing:
         log.warning("%s: files are missing; the run goes on without them", days.unit.name(day))
     log.info("checking the files of %s", counted(len(days.present), data.days.time_unit))
-    checked = check_files(days.all_files(), schema, session_length_max=data.sessions.session_seq_length_max)
+    checked = check_files(files, schema, session_length_max=data.sessions.session_seq_length_max)
     if library:
         together = days.read_together(protocol.training_time_window_size if does_train else 1)
         library.check_readable(together, schema, data.reader.reading.memory_bytes)

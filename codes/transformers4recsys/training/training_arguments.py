@@ -154,8 +154,8 @@ VERDICTS: dict[str, Verdict] = {
     "include_num_input_tokens_seen": _no_effect("sessions are counted, not tokens"),
     "average_tokens_across_devices": _no_effect("losses are means over all targets already", True),
     "skip_memory_metrics": _no_effect("`transformers4recsys benchmark` measures memory", True),
-    "metric_for_best_model": _no_effect("the model after the last day is the result"),
-    "greater_is_better": _no_effect("the model after the last day is the result"),
+    "metric_for_best_model": _no_effect("see `best_metric`, with `early_stopping_patience`"),
+    "greater_is_better": _no_effect("of every metric that is there, more is better"),
     **dict.fromkeys(
         ("hub_token", "hub_private_repo", "hub_model_id", "hub_strategy", "hub_always_push", "hub_revision"),
         _no_effect(_NO_HUB),
@@ -164,7 +164,7 @@ VERDICTS: dict[str, Verdict] = {
     "eval_strategy": _refused(
         "each day is evaluated on the next one; for evaluations inside a day use `validate_every` N (epochs)", "no"
     ),
-    "load_best_model_at_end": _refused("the model after the last day is the result; leave it out"),
+    "load_best_model_at_end": _refused("use `validate_every` with `early_stopping_patience`"),
     "debug": _refused("it looks into dense layers alone; a loss or a gradient that is not finite ends a run by itself"),
     "do_predict": _refused("use `do_eval` with `log_predictions`, which writes the predictions of each day"),
     "auto_find_batch_size": _refused(
