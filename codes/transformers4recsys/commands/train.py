@@ -180,10 +180,10 @@ def unused_settings(settings: TrainSettings) -> list[str]:
     """Say which settings were changed and have no effect, and why."""
     if is_baseline(settings.model):
         reason = f"{settings.model.choice.model_type} is a baseline, which is not trained by gradient"
-        idle = dict.fromkeys(unused_by_baselines(settings.model), reason)
+        reasons = dict.fromkeys(unused_by_baselines(settings.model), reason)
     else:
-        idle = {**unused(settings), **settings.data.reader.unused(), **settings.model.loss.unused()}
-    return [f"`{name}` has no effect here: {reason}" for name, reason in idle.items()]
+        reasons = {**unused(settings), **settings.data.reader.unused(), **settings.model.loss.unused()}
+    return [f"`{name}` has no effect here: {reason}" for name, reason in reasons.items()]
 
 
 def _model_of(
