@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,8 @@ class NextItemModel(nn.Module):
     `item_counts` (V,) says how often each item stood in the training sessions so far: what was never
     seen, and what is popular. A training loop of one's own calls observe() before it trains on sessions.
     """
+
+    has_gradients: Literal[True] = True
 
     def __init__(
         self,
@@ -68,6 +71,11 @@ class NextItemModel(nn.Module):
     def output_weights(self) -> Tensor:
         """What the vectors of items are made of, (V, E)."""
         return self.features.item_table.weight if self.scorer.table is None else self.scorer.table
+
+    @property
+    def bias(self) -> Tensor:
+        """What is added to each item's score, (V,); -inf for padding."""
+        return self.scorer.bias
 
     @property
     def has_sparse_gradients(self) -> bool:

@@ -16,6 +16,7 @@ import pyarrow.csv
 import torch
 
 from transformers4recsys.errors import InputError
+from transformers4recsys.outputs import SparseScores
 from transformers4recsys.recommender.filters import Filters, ItemLists, RawIds
 from transformers4recsys.recommender.indexes import INDEXES
 from transformers4recsys.recommender.inference import Inference
@@ -122,7 +123,10 @@ class Recommender:
     @cached_property
     def item_vectors(self) -> np.ndarray:
         """The output vectors of all items, (V, D): the scores are `encode(...) @ item_vectors.T + item_bias`."""
-        return self._inference.model.item_table.detach().float().cpu().numpy()
+        table_VE = self._inference.model.item_table
+        if table_VE is None:
+            raise InputError(f"{self.encoder_name} is a baseline: it scores items without vectors of them")
+        return table_VE.detach().float().cpu().numpy()
 
     @cached_property
     def item_bias(self) -> np.ndarray:
@@ -229,8 +233,10 @@ class Recommender:
 
     def encode(self, sessions: Sequence[Sequence[Any]]) -> np.ndarray:
         """Give the vector of each session, (S, D), that meets `item_vectors`; NaN where it has no known item."""
+        width = self.item_vectors.shape[1]
         request = self.request(sessions)
-        return _in_places(request, self._inference.encode(request.sessions), width=self.item_vectors.shape[1])
+        hidden = (part for part in self._inference.encode(request.sessions) if not isinstance(part, SparseScores))
+        return _in_places(request, hidden, width=width)
 
     def request(self, sessions: Sequence[Sequence[Any]], names: Sequence[Any] | None = None) -> Request:
         """Look sessions of raw ids up; they are numbered where they have no `names`."""
