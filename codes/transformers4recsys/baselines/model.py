@@ -20,6 +20,7 @@ STATE = "state."
 
 class _TargetRule(Protocol):
     hides_inputs: bool
+    task: str
 
     def select(self, item_ids_BL: Tensor, is_past_BL: Tensor, generator: torch.Generator | None = None) -> Targets: ...
 
