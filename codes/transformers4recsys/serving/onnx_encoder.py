@@ -56,7 +56,7 @@ class OnnxEncoder:
         model = recommender.inference.model
         if model.has_gradients is False:
             raise InputError(
-                f"{recommender.encoder_name} is a baseline, which has no graph: serve it with `backend` torch"
+                f"{recommender.encoder_name} is a baseline, which has no graph; serve with `backend` torch"
             )
         with TemporaryDirectory(prefix="transformers4recsys-") as folder:
             path = Path(folder) / "encoder.onnx"
