@@ -49,6 +49,7 @@ from transformers4recsys.training.callbacks import (
 from transformers4recsys.training.evaluation import Evaluation
 from transformers4recsys.training.incremental import DayReaders, Incremental, Protocol
 from transformers4recsys.training.inside_day import StopRequest
+from transformers4recsys.training.item_content import read_item_data
 from transformers4recsys.training.launch import LaunchSettings
 from transformers4recsys.training.memory import keep_freed_memory
 from transformers4recsys.training.resume import goes_on_in_place, load, load_grown, open_resumed, writer_of
@@ -141,7 +142,7 @@ def _train_in(
     start = RunFolder.open(name) if name and checkpoint.is_saved_run(name) else None
     earlier = resumed.run if resumed else start
     of_run["schema"] = schema = with_table_widths(schema, earlier.schema if earlier else None)
-    model = _model_of(settings, schema, arguments, start)
+    model = _model_of(settings, schema, arguments, start, earlier)
     described = {name: value for section in ("data", "model", "training") for name, value in sections[section].items()}
     described["days_skipped"] = [days.unit.name(day) for day in days.missing]
     sinks = _sinks_of(training.predictions, of_run["data_path"], schema)
@@ -202,9 +203,16 @@ def _checked_days(
 
 
 def _model_of(
-    settings: TrainSettings, schema: Schema, arguments: TrainingArguments, start: RunFolder | None
+    settings: TrainSettings,
+    schema: Schema,
+    arguments: TrainingArguments,
+    start: RunFolder | None,
+    earlier: RunFolder | None,
 ) -> NextItemModel:
-    """Build the model: fresh weights drawn from `seed`, or those of the run to start from."""
+    """Build the model: fresh weights drawn from `seed`, or those of the run to start from.
+
+    What an `earlier` run, started from or gone on with, knew of items is kept.
+    """
     wants_attentions, of_model = settings.training.attention.log_attention_weights, settings.model
     if start:
         of_model = replace(of_model, choice=replace(of_model.choice, model_name_or_path=None))
@@ -215,6 +223,9 @@ def _model_of(
         seed=arguments.seed,
         label_smoothing=arguments.label_smoothing_factor,
         has_attentions=wants_attentions,
+        item_data=read_item_data(
+            of_model.content, schema, data_path=settings.data.days.data_path or "", earlier=earlier
+        ),
     )
     for name in unused_encoder_settings(model.encoder, of_model, wants_attentions=wants_attentions):
         log.warning("`%s` has no effect here: the encoder %s does not use it", name, of_model.choice.name)

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 import torch
 
 from transformers4recsys.errors import InputError
+from transformers4recsys.model.content import ContentSettings, ItemContent, ItemData, require_data
 from transformers4recsys.model.encoders import Encoder, EncoderChoice
 from transformers4recsys.model.encoders.causality import is_causal
 from transformers4recsys.model.encoders.settings import EncoderSettings
-from transformers4recsys.model.features import FeatureEmbedder, FeatureSettings
+from transformers4recsys.model.features import FeatureEmbedder, FeatureSettings, table_width
 from transformers4recsys.model.next_item import NextItemModel
 from transformers4recsys.model.objectives import LossSettings, make_objective
 from transformers4recsys.model.objectives.inputs import LossSetup
@@ -32,6 +33,7 @@ class ModelSettings:
     choice: EncoderChoice = part(EncoderChoice)
     encoder: EncoderSettings = part(EncoderSettings)
     features: FeatureSettings = part(FeatureSettings)
+    content: ContentSettings = part(ContentSettings)
     scorer: ScorerSettings = part(ScorerSettings)
     targets: TargetSettings = part(TargetSettings)
     loss: LossSettings = part(LossSettings)
@@ -45,13 +47,17 @@ def build_model(
     seed: int = 0,
     label_smoothing: float = 0.0,
     has_attentions: bool = False,
+    item_data: ItemData | None = None,
 ) -> NextItemModel:
     """Build the model with fresh weights drawn from `seed`, or those of a library model.
+
+    `item_data` is what is known of the items, where the settings ask for their content.
 
     `max_length` is the longest sequence that it will see, past sessions included; `has_attentions`, whether it gives
     attention weights in evaluation.
     """
     torch.manual_seed(seed)
+    require_data(settings.content, item_data)
     d_model, make_encoder = settings.choice.width_and_encoder(settings.encoder.d_model)
     sizes = replace(
         settings.encoder,
@@ -73,20 +79,23 @@ def build_model(
     if sizes.is_causal:
         _require_causal(encoder, sizes, settings.choice.name)
     item_table = features.item_table
-    table_width = item_table.embedding_dim if settings.scorer.is_tied else d_model
+    output_width = item_table.embedding_dim if settings.scorer.is_tied else d_model
     scorer = ItemScorer(
         d_model,
         settings.scorer,
         num_items=item_table.num_embeddings,
-        table_width=table_width,
+        table_width=output_width,
         initializer_range=sizes.initializer_range,
     )
+    if item_data:
+        features.content = _content_of(item_data, settings, features, output_width, sizes.initializer_range)
     setup = LossSetup(
-        width=table_width,
+        width=output_width,
         num_items=schema.item_id.cardinality,
         has_negative_column=schema.negatives_of(schema.item_id) is not None,
         label_smoothing=label_smoothing,
         seed=seed,
+        has_content=item_data is not None,
     )
     return NextItemModel(
         schema,
@@ -96,6 +105,22 @@ def build_model(
         objective=make_objective(settings.loss, setup),
         training_targets=settings.targets.training_rule(),
         evaluation_targets=settings.targets.evaluation_rule(),
+    )
+
+
+def _content_of(
+    data: ItemData, settings: ModelSettings, features: FeatureEmbedder, output_width: int, initializer_range: float
+) -> ItemContent:
+    tables = {of.name: features.table_of(of) for of in features.categorical if of.name in data.codes}
+    own_widths = {name: table_width(int(data.codes[name].max()) + 1) for name in data.codes if name not in tables}
+    return ItemContent(
+        data,
+        tables,
+        own_widths,
+        input_width=None if settings.scorer.is_tied else features.item_table.embedding_dim,
+        output_width=output_width,
+        is_frozen=settings.content.freeze_item_vectors,
+        initializer_range=initializer_range,
     )
 
 

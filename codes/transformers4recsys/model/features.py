@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from transformers4recsys.batch import IS_PAST, Batch
+from transformers4recsys.model.content import ItemContent, module_name
 from transformers4recsys.schema import Feature, Schema
 from transformers4recsys.settings import check, choose, setting
 
@@ -154,7 +155,8 @@ class FeatureEmbedder(nn.Module):
 
     Only real positions are computed: N of them, not B x L. `item_width` overrides the width of the
     item's table, as scoring by that table needs. With `use_ohe_item_ids_inputs` the item is read as a one-hot vector
-    through a linear layer to d_model, whose weights are looked up; no other column shares them.
+    through a linear layer to d_model, whose weights are looked up; no other column shares them. `content` is what is
+    known of items, where a model has it.
     """
 
     def __init__(
@@ -186,6 +188,7 @@ class FeatureEmbedder(nn.Module):
         self.without_past = [feature for feature in self.numeric if schema.past and not schema.past_of(feature)]
         self.dropout = nn.Dropout(dropout)
         self.d_model = d_model
+        self.content: ItemContent | None = None
 
     @staticmethod
     def _table(feature: Feature, width: int | None, initializer_range: float) -> nn.Embedding:
@@ -206,7 +209,7 @@ class FeatureEmbedder(nn.Module):
         if self.is_one_hot_item and feature == self.item:
             return ONE_HOT_ITEM
         # A module may not be called `items`, nor have a dot in its name; a column may.
-        return f"table {feature.table}".replace("%", "%25").replace(".", "%2E")
+        return f"table {module_name(feature.table)}"
 
     @property
     def item_table(self) -> nn.Embedding:
@@ -214,10 +217,15 @@ class FeatureEmbedder(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Embed every real position of the batch, (N, d_model)."""
-        columns = [self.table_of(feature)(batch.columns[feature.name].values) for feature in self.categorical]
+        columns = [self._embedded(feature, batch.columns[feature.name].values) for feature in self.categorical]
         if self.scale is not None:
             columns.append(self._numbers(batch, self.scale))
         return self.dropout(self.merge(torch.cat(columns, dim=-1)))
+
+    def _embedded(self, feature: Feature, ids_N: Tensor) -> Tensor:
+        """Look up a categorical column, (N, width); the content of the item is added to its row."""
+        rows_NE = self.table_of(feature)(ids_N)
+        return rows_NE + self.content.input_rows(ids_N) if self.content and feature == self.item else rows_NE
 
     def _numbers(self, batch: Batch, scale: NumericScale) -> Tensor:
         """Scale the numeric columns of every real position, (N, C)."""

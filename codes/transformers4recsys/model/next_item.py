@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from transformers4recsys.batch import IS_PAST, Batch, with_past
+from transformers4recsys.model.content import in_place_of_unseen
 from transformers4recsys.model.encoders import Encoder
 from transformers4recsys.model.features import FeatureEmbedder, NumericMoments
 from transformers4recsys.model.negatives import of_positions
 from transformers4recsys.model.objectives.inputs import LossInputs, Objective
-from transformers4recsys.model.scoring import ItemScorer
+from transformers4recsys.model.scoring import ItemScorer, without_padding
 from transformers4recsys.model.targets import TargetRule
 from transformers4recsys.outputs import ModelOutput
 from transformers4recsys.schema import Schema
@@ -49,10 +50,32 @@ class NextItemModel(nn.Module):
         self.item_counts: Tensor
         self.register_buffer("item_counts", torch.zeros(schema.item_id.cardinality, dtype=torch.long))
         self._has_counted = False
+        self._seen_ids_S, self._version = torch.empty(0, dtype=torch.long), -1
 
     @property
     def item_table(self) -> Tensor:
-        """The output weights, (V, E)."""
+        """The output weights, (V, E); with content, what is known of each item is part of them."""
+        content = self.features.content
+        if content is None:
+            return self._own_table
+        rows_VE = in_place_of_unseen(self._own_table, self.item_counts)
+        return rows_VE + content.output_rows(torch.arange(len(rows_VE), device=rows_VE.device))
+
+    @property
+    def item_bias(self) -> Tensor:
+        """What is added to the score of each item, (V,); -inf for padding."""
+        if self.features.content is None:
+            return self.scorer.bias
+        return without_padding(in_place_of_unseen(self.scorer.item_bias, self.item_counts)[:, 0])
+
+    @property
+    def is_rankable_V(self) -> Tensor:
+        """Whether each item has a score that means something: it was seen in training, or has content, (V,)."""
+        is_seen_V, content = self.item_counts > 0, self.features.content
+        return is_seen_V if content is None else is_seen_V | content.is_known_V
+
+    @property
+    def _own_table(self) -> Tensor:
         return self.features.item_table.weight if self.scorer.table is None else self.scorer.table
 
     @property
@@ -88,6 +111,9 @@ class NextItemModel(nn.Module):
     def make_gradients_sparse(self) -> None:
         """Let them from now on. A table that is read by row and as a whole has whole gradients: nothing is gained."""
         self.features.item_table.sparse = True
+        content = self.features.content
+        if content and content.vectors and not self.objective.reads_all_items:
+            content.vectors.sparse = True
 
     def forward(self, batch: Batch) -> ModelOutput:
         """Encode a batch; with a loss in training, without one in evaluation, where scores are wanted."""
@@ -118,6 +144,7 @@ class NextItemModel(nn.Module):
 
     def _loss(self, batch: Batch, hidden_PE: Tensor, labels_P: Tensor, positions_P2: Tensor) -> Tensor:
         row_P, position_P = positions_P2.unbind(1)
+        content = self.features.content
         item, negative = self.schema.item_id, self.schema.negatives_of(self.schema.item_id)
         negatives_PK = None
         if negative:
@@ -128,14 +155,25 @@ class NextItemModel(nn.Module):
                 hidden_PE=hidden_PE,
                 labels_P=labels_P,
                 row_P=row_P,
-                item_table_VE=self.item_table,
+                item_table_VE=self._own_table,
                 item_bias_V1=self.scorer.item_bias,
                 item_counts_V=self.item_counts,
                 negatives_PK=negatives_PK,
                 has_sparse_gradients=self.has_sparse_gradients,
+                content_rows=content.output_rows if content else None,
+                seen_ids_S=self._seen_ids() if content else None,
             )
         )
 
+    def _seen_ids(self) -> Tensor:
+        """Give padding and the items seen so far, (S,); they change once a day."""
+        version = self.item_counts._version
+        if version != self._version or self._seen_ids_S.device != self.item_counts.device:
+            is_seen_V = self.item_counts > 0
+            is_seen_V[0] = True
+            self._seen_ids_S, self._version = is_seen_V.nonzero()[:, 0], version
+        return self._seen_ids_S
+
     def scores(self, hidden_PE: Tensor) -> Tensor:
         """Score every item, (P, V); padding scores -inf."""
-        return torch.nn.functional.linear(hidden_PE, self.item_table, self.scorer.bias).float()
+        return torch.nn.functional.linear(hidden_PE, self.item_table, self.item_bias).float()

@@ -56,7 +56,7 @@ class Inference:
         with torch.no_grad(), self._precision():
             table_VE = model.item_table.detach()
             self.item_table = table_VE if dtype == torch.float32 else table_VE.to(dtype)
-            self.item_bias = model.scorer.bias.detach()
+            self.item_bias = model.item_bias.detach()
 
     def encode(self, sessions: Sessions) -> Iterator[Tensor]:
         """Give the hidden states, (B, E), that score the item after each session, some sessions at a time."""

@@ -50,8 +50,8 @@ class RecommendationGraph(nn.Module):
     def __init__(self, model: NextItemModel, *, k: int, is_item_V: Tensor | None = None):
         super().__init__()
         self.session, self.k = SessionGraph(model), k
-        self.item_table_VE = model.item_table
-        bias_V = model.scorer.bias.detach()
+        with torch.no_grad():
+            self.item_table_VE, bias_V = model.item_table, model.item_bias
         self.bias_V: Tensor
         self.register_buffer("bias_V", bias_V if is_item_V is None else bias_V.masked_fill(~is_item_V, -torch.inf))
 

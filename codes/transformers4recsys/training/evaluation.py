@@ -70,8 +70,9 @@ class Evaluation:
         loss, unseen = StreamingMean(device), StreamingMean(device)
         seen, cold = StreamingMetrics(device), StreamingMetrics(device)
         ranks_of_popularity, is_unseen_V = popularity_ranks(model.item_counts), model.item_counts == 0
+        is_miss_V = ~model.is_rankable_V
         with autocast():
-            table_VE, bias_V = _for_products(model.item_table), model.scorer.bias
+            table_VE, bias_V = _for_products(model.item_table), model.item_bias
         num_batches = min(len(reader), max_batches if max_batches is not None else len(reader))
         with progress_bar(description, num_batches) as advance:
             for step, batch in enumerate(reader.batches(0)):
@@ -87,7 +88,7 @@ class Evaluation:
                     on_attentions(output.inputs, output.attentions)
                 ranks, loss_P = rank_among_all(output.hidden, table_VE, bias_V, output.labels)
                 is_unseen_P = is_unseen_V[output.labels]
-                metrics.update(ranks, is_unseen_P)
+                metrics.update(ranks, is_miss_V[output.labels])
                 popular.update(ranks_of_popularity.of(output.labels), is_unseen_P)
                 loss.update(loss_P)
                 unseen.update(is_unseen_P)
@@ -96,8 +97,8 @@ class Evaluation:
                     cold.update(ranks, is_counted_P=is_unseen_P)
                 if on_predictions is not None:
                     _require_numbers(loss_P.sum().item(), description)
-                    per_target = metrics.per_target(ranks, is_unseen_P)
-                    on_predictions(self._predictions(model, batch, output, table_VE, per_target))
+                    per_target = metrics.per_target(ranks, is_miss_V[output.labels])
+                    on_predictions(self._predictions(model, batch, output, (table_VE, bias_V), per_target))
         model.train(was_training)
         numbers = metrics.result() | {"loss": loss.result(), "unseen_label_share": unseen.result()}
         _require_numbers(numbers["loss"], description)
@@ -108,12 +109,17 @@ class Evaluation:
         }
 
     def _predictions(
-        self, model: NextItemModel, batch: Batch, output: ModelOutput, table_VE: Tensor, metrics: dict[str, Tensor]
+        self,
+        model: NextItemModel,
+        batch: Batch,
+        output: ModelOutput,
+        table_and_bias: tuple[Tensor, Tensor],
+        metrics: dict[str, Tensor],
     ) -> Predictions:
         row_P, position_P = output.positions.unbind(1)
         items = batch.columns[model.schema.item_id.name]
         value_index_P = items.offsets[row_P] + position_P
-        item_ids_PK, scores_PK = top_items(output.hidden, table_VE, model.scorer.bias, self.predict_top_k)
+        item_ids_PK, scores_PK = top_items(output.hidden, *table_and_bias, self.predict_top_k)
         return Predictions(
             labels=output.labels,
             item_ids=item_ids_PK,

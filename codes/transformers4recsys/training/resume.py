@@ -45,12 +45,22 @@ FIXED = (
     *("n_layer", "n_head", "hidden_act", "layer_norm_eps", "attn_type", "summary_type", "inp_merge"),
     *("disable_positional_embeddings", "axial_pos_shape_first_dim", "attn_chunk_length", "num_chunks_before"),
     *("num_chunks_after", "lsh_num_hashes", "tf_out_activation", "mlm", "use_ohe_item_ids_inputs"),
-    *("constrained_embeddings", "mf_constrained_embeddings"),
+    *("constrained_embeddings", "mf_constrained_embeddings", "item_features", "freeze_item_vectors"),
 )
 # Where a run stands and what it is called changes nothing in it.
 NOT_TOLD = (
     *("output_dir", "overwrite_output_dir", "resume_from_checkpoint", "data_path", "feature_config", "start_date"),
-    *("end_date", "run_name", "logging_dir", "local_rank", "days_skipped", "do_train", "do_eval", "report_to"),
+    *(
+        "item_vectors",
+        "end_date",
+        "run_name",
+        "logging_dir",
+        "local_rank",
+        "days_skipped",
+        "do_train",
+        "do_eval",
+        "report_to",
+    ),
 )
 
 

@@ -33,6 +33,7 @@ class LossSetup:
     width: int
     num_items: int
     has_negative_column: bool = False
+    has_content: bool = False
     label_smoothing: float = 0.0
     seed: int = 0
     weights: LossWeights = LossWeights()
@@ -65,6 +66,8 @@ class LossInputs:
     item_counts_V: Tensor  # how often each item stood in the training sessions so far
     negatives_PK: Tensor | None = None  # ids of the negative column at each label, 0 where there is none
     has_sparse_gradients: bool = False  # of table and bias: of the rows that were read alone
+    content_rows: Callable[[Tensor], Tensor] | None = None  # what is added to the rows of items, by their ids
+    seen_ids_S: Tensor | None = None  # with content: the items of the catalogue so far, behind padding
 
     @property
     def bias_V(self) -> Tensor:
@@ -73,7 +76,20 @@ class LossInputs:
 
     def items(self, ids: Tensor) -> Tensor:
         """Read rows of the item table, (..., E)."""
-        return embedding(ids, self.item_table_VE, sparse=self.has_sparse_gradients)
+        rows = embedding(ids, self.item_table_VE, sparse=self.has_sparse_gradients)
+        return rows if self.content_rows is None else rows + self.content_rows(ids)
+
+    def catalogue(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Give output weights and biases of the items that compete, and the places of the labels among them, (P,).
+
+        Those are all; with content, those seen in training so far: what the content of items says is not to be learned
+        from items that nobody could click yet.
+        """
+        ids_S = self.seen_ids_S
+        if ids_S is None or self.content_rows is None:
+            return self.item_table_VE, self.bias_V, self.labels_P
+        table_SE = self.item_table_VE.index_select(0, ids_S) + self.content_rows(ids_S)
+        return table_SE, self.bias_V.index_select(0, ids_S), torch.searchsorted(ids_S, self.labels_P)
 
     def biases(self, ids_K: Tensor) -> Tensor:
         """Read the biases of some items, none of them padding, (K,)."""

@@ -120,7 +120,8 @@ def _build(
 ) -> WeightedSum:
     objective = SampledObjective(
         function,
-        NegativeStore.of("all", setup.own[StoreSettings], seed=setup.seed),
+        # What the content of items says is learned from those that could be clicked.
+        NegativeStore.of("seen" if setup.has_content else "all", setup.own[StoreSettings], seed=setup.seed),
         num_negatives=setup.own[SampledSettings].num_sampled_negatives,
         corrects_scores=corrects_scores,
         offset=offset,
