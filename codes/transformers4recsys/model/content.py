@@ -94,11 +94,9 @@ class ItemContent(nn.Module):
         for kind, columns in (("code", data.codes), ("number", data.numbers), ("scale", data.scales)):
             for name, values in columns.items():
                 self.data.register_buffer(_name(kind, name), values.clone())
-        self.vectors = None
         if data.vectors is not None:
             # A copy: training moves them.
-            self.vectors = nn.Embedding.from_pretrained(data.vectors.clone(), freeze=is_frozen)
-            self.data.add_module("vectors", self.vectors)
+            self.data.add_module("vectors", nn.Embedding.from_pretrained(data.vectors.clone(), freeze=is_frozen))
         self.tables = nn.ModuleDict()
         for name, width in own_widths.items():
             self.tables[_name("table", name)] = table = nn.Embedding(
@@ -113,6 +111,12 @@ class ItemContent(nn.Module):
         num_inputs += 0 if data.vectors is None else data.vectors.shape[1]
         self.to_output = _projection(num_inputs, output_width, initializer_range)
         self.to_input = None if input_width is None else _projection(num_inputs, input_width, initializer_range)
+
+    @property
+    def vectors(self) -> nn.Embedding | None:
+        vectors = dict(self.data.named_children()).get("vectors")
+        assert vectors is None or type(vectors) is nn.Embedding
+        return vectors
 
     def _table_of(self, column: str) -> nn.Embedding:
         table = self._shared.get(column) or self.tables[_name("table", column)]
@@ -148,12 +152,12 @@ class ItemContent(nn.Module):
         return torch.stack(known).any(dim=0)
 
 
-def in_place_of_unseen(rows_VE: Tensor, item_counts_V: Tensor) -> Tensor:
-    """Give the mean row of the seen items to the others: what was never trained says nothing, (V, E)."""
-    is_seen_V = item_counts_V > 0
-    num_seen = is_seen_V.sum()
-    mean_E = (rows_VE * is_seen_V[:, None]).sum(0) / num_seen.clamp(min=1)
-    return torch.where(is_seen_V[:, None] | (num_seen == 0), rows_VE, mean_E)
+def with_row_of_unseen(rows_VE: Tensor, item_counts_V: Tensor, *, has_unknown: bool) -> Tensor:
+    """Give items never seen one row, as theirs were never trained: the unknown one, or the mean of the seen, (V, E)."""
+    is_seen_V1 = (item_counts_V > 0)[:, None]
+    num_seen = is_seen_V1.sum()
+    row_E = rows_VE[0] if has_unknown else (rows_VE * is_seen_V1).sum(0) / num_seen.clamp(min=1)
+    return torch.where(is_seen_V1 | (num_seen == 0), rows_VE, row_E)
 
 
 def require_data(settings: ContentSettings, data: ItemData | None) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from transformers4recsys.batch import IS_PAST, Batch
 from transformers4recsys.model.content import ItemContent, module_name
+from transformers4recsys.model.unknown import is_replaced
 from transformers4recsys.schema import Feature, Schema
 from transformers4recsys.settings import check, choose, setting
 
@@ -145,6 +146,12 @@ class FeatureSettings:
 
     inp_merge: str = setting("mlp", "how concatenated features become d_model", choices=lambda: MERGES)
     use_ohe_item_ids_inputs: bool = setting(False, "one-hot item ids as input")
+    unknown_share: float = setting(
+        0.0,
+        "share of rare values that training shows as unknown, so that a value which is new later means something",
+        at_least=0,
+        below=1,
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -172,7 +179,7 @@ class FeatureEmbedder(nn.Module):
     ):
         super().__init__()
         self.categorical, self.numeric, self.item = schema.categorical, schema.numeric, schema.item_id
-        self.is_one_hot_item = settings.use_ohe_item_ids_inputs
+        self.is_one_hot_item, self.unknown_share = settings.use_ohe_item_ids_inputs, settings.unknown_share
         self.tables = nn.ModuleDict()
         if self.is_one_hot_item:
             self.tables[ONE_HOT_ITEM] = nn.Embedding(self.item.cardinality, d_model)
@@ -181,6 +188,13 @@ class FeatureEmbedder(nn.Module):
             if self._key(feature) not in self.tables:
                 own = item_width if feature.table == self.item.table else None
                 self.tables[self._key(feature)] = self._table(feature, own, initializer_range)
+        if self.unknown_share:
+            # Row 0 stands for what is not known, and is trained.
+            self.counts = nn.Module()
+            for name, table in self.tables.items():
+                assert type(table) is nn.Embedding
+                table.padding_idx = None
+                self.counts.register_buffer(name, torch.zeros(table.num_embeddings, dtype=torch.long))
         widths = [self.table_of(feature).embedding_dim for feature in self.categorical] + [1] * len(self.numeric)
         self.merge = choose(MERGES, settings.inp_merge, "inp_merge")(widths, d_model, layer_norm_eps=layer_norm_eps)
         self.scale = NumericScale(len(self.numeric)) if self.numeric else None
@@ -224,8 +238,17 @@ class FeatureEmbedder(nn.Module):
 
     def _embedded(self, feature: Feature, ids_N: Tensor) -> Tensor:
         """Look up a categorical column, (N, width); the content of the item is added to its row."""
-        rows_NE = self.table_of(feature)(ids_N)
+        rows_NE = self.table_of(feature)(self._as_known(feature, ids_N))
         return rows_NE + self.content.input_rows(ids_N) if self.content and feature == self.item else rows_NE
+
+    def _as_known(self, feature: Feature, ids_N: Tensor) -> Tensor:
+        """Show a share of the rare values as unknown in training, and count what was met."""
+        if not (self.unknown_share and self.training):
+            return ids_N
+        counts_V = self.counts.get_buffer(self._key(feature))
+        is_unknown_N = is_replaced(counts_V[ids_N], self.unknown_share)
+        counts_V.index_add_(0, ids_N, torch.ones_like(ids_N))
+        return ids_N.masked_fill(is_unknown_N, 0)
 
     def _numbers(self, batch: Batch, scale: NumericScale) -> Tensor:
         """Scale the numeric columns of every real position, (N, C)."""

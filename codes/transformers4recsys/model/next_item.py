@@ -8,13 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from transformers4recsys.batch import IS_PAST, Batch, with_past
-from transformers4recsys.model.content import in_place_of_unseen
+from transformers4recsys.model.content import with_row_of_unseen
 from transformers4recsys.model.encoders import Encoder
 from transformers4recsys.model.features import FeatureEmbedder, NumericMoments
 from transformers4recsys.model.negatives import of_positions
 from transformers4recsys.model.objectives.inputs import LossInputs, Objective
 from transformers4recsys.model.scoring import ItemScorer, without_padding
 from transformers4recsys.model.targets import TargetRule
+from transformers4recsys.model.unknown import is_replaced
 from transformers4recsys.outputs import ModelOutput
 from transformers4recsys.schema import Schema
 
@@ -58,7 +59,7 @@ class NextItemModel(nn.Module):
         content = self.features.content
         if content is None:
             return self._own_table
-        rows_VE = in_place_of_unseen(self._own_table, self.item_counts)
+        rows_VE = self._with_unseen(self._own_table)
         return rows_VE + content.output_rows(torch.arange(len(rows_VE), device=rows_VE.device))
 
     @property
@@ -66,7 +67,10 @@ class NextItemModel(nn.Module):
         """What is added to the score of each item, (V,); -inf for padding."""
         if self.features.content is None:
             return self.scorer.bias
-        return without_padding(in_place_of_unseen(self.scorer.item_bias, self.item_counts)[:, 0])
+        return without_padding(self._with_unseen(self.scorer.item_bias)[:, 0])
+
+    def _with_unseen(self, rows_VE: Tensor) -> Tensor:
+        return with_row_of_unseen(rows_VE, self.item_counts, has_unknown=self.features.unknown_share > 0)
 
     @property
     def is_rankable_V(self) -> Tensor:
@@ -144,7 +148,11 @@ class NextItemModel(nn.Module):
 
     def _loss(self, batch: Batch, hidden_PE: Tensor, labels_P: Tensor, positions_P2: Tensor) -> Tensor:
         row_P, position_P = positions_P2.unbind(1)
-        content = self.features.content
+        content, unknown_share = self.features.content, self.features.unknown_share
+        rows_V = None
+        if content and unknown_share:
+            is_unknown_V = is_replaced(self.item_counts, unknown_share)
+            rows_V = torch.arange(len(is_unknown_V), device=is_unknown_V.device).masked_fill(is_unknown_V, 0)
         item, negative = self.schema.item_id, self.schema.negatives_of(self.schema.item_id)
         negatives_PK = None
         if negative:
@@ -162,6 +170,7 @@ class NextItemModel(nn.Module):
                 has_sparse_gradients=self.has_sparse_gradients,
                 content_rows=content.output_rows if content else None,
                 seen_ids_S=self._seen_ids() if content else None,
+                rows_V=rows_V,
             )
         )
 

@@ -68,6 +68,7 @@ class LossInputs:
     has_sparse_gradients: bool = False  # of table and bias: of the rows that were read alone
     content_rows: Callable[[Tensor], Tensor] | None = None  # what is added to the rows of items, by their ids
     seen_ids_S: Tensor | None = None  # with content: the items of the catalogue so far, behind padding
+    rows_V: Tensor | None = None  # which row of table and bias stands for each item: its own one, or 0 for unknown
 
     @property
     def bias_V(self) -> Tensor:
@@ -76,7 +77,7 @@ class LossInputs:
 
     def items(self, ids: Tensor) -> Tensor:
         """Read rows of the item table, (..., E)."""
-        rows = embedding(ids, self.item_table_VE, sparse=self.has_sparse_gradients)
+        rows = embedding(self._own_rows(ids), self.item_table_VE, sparse=self.has_sparse_gradients)
         return rows if self.content_rows is None else rows + self.content_rows(ids)
 
     def catalogue(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -88,12 +89,17 @@ class LossInputs:
         ids_S = self.seen_ids_S
         if ids_S is None or self.content_rows is None:
             return self.item_table_VE, self.bias_V, self.labels_P
-        table_SE = self.item_table_VE.index_select(0, ids_S) + self.content_rows(ids_S)
-        return table_SE, self.bias_V.index_select(0, ids_S), torch.searchsorted(ids_S, self.labels_P)
+        rows_S = self._own_rows(ids_S)
+        table_SE = self.item_table_VE.index_select(0, rows_S) + self.content_rows(ids_S)
+        bias_S = without_padding(self.item_bias_V1[:, 0].index_select(0, rows_S))
+        return table_SE, bias_S, torch.searchsorted(ids_S, self.labels_P)
+
+    def _own_rows(self, ids: Tensor) -> Tensor:
+        return ids if self.rows_V is None else self.rows_V[ids]
 
     def biases(self, ids_K: Tensor) -> Tensor:
         """Read the biases of some items, none of them padding, (K,)."""
-        return embedding(ids_K, self.item_bias_V1, sparse=self.has_sparse_gradients)[:, 0]
+        return embedding(self._own_rows(ids_K), self.item_bias_V1, sparse=self.has_sparse_gradients)[:, 0]
 
     def label_scores(self) -> Tensor:
         """Score the labels alone, (P,)."""
