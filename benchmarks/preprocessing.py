@@ -22,8 +22,9 @@ from tempfile import TemporaryDirectory
 import polars as pl
 
 from transformers4recsys.preprocessing import pipeline
+from transformers4recsys.preprocessing.engines.table import DatabaseChoice
 from transformers4recsys.preprocessing.recipe import read_recipe
-from transformers4recsys.preprocessing.run import preprocess
+from transformers4recsys.preprocessing.run import LogSettings, preprocess
 from transformers4recsys.preprocessing.steps import day_files, events
 from transformers4recsys.simulation.simulate import SimulateSettings, simulate
 
@@ -73,7 +74,9 @@ def _preprocess(log: Path, output: Path, engine: str, *, history: int) -> dict[s
     _timed(events, "audit", "read", spent)
     _timed(day_files, "write", "write", spent)
     began = time.perf_counter()
-    preprocess(log, output, read_recipe(RECIPE, {"past_length_max": history}), engine=engine)
+    preprocess(
+        LogSettings(log, output), read_recipe(RECIPE, {"past_length_max": history}), DatabaseChoice(engine=engine)
+    )
     return {**spent, "sessionise": time.perf_counter() - began - sum(spent.values())}
 
 

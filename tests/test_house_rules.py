@@ -22,7 +22,9 @@ MAY_IMPORT_LATE = {
     "preprocessing/engines/spark.py",
     "api.py",
     "commands/recommend.py",
+    "commands/tune.py",
     "recommender/recommender.py",
+    "recommender/approximate.py",
 }
 
 

@@ -1,7 +1,9 @@
 """Settings: values of YAML, JSON and the command line become what the field says, and mistakes name the cure."""
 
+from collections.abc import Mapping
 from dataclasses import FrozenInstanceError, dataclass
 
+import numpy
 import pytest
 
 from transformers4recsys.errors import InputError
@@ -13,8 +15,10 @@ from transformers4recsys.settings import (
     choose,
     converted,
     from_values,
+    if_changed,
     names_of,
     num_bytes,
+    only_in_files,
     part,
     parts,
     setting,
@@ -26,7 +30,7 @@ from transformers4recsys.settings import (
 class Paint:
     """Paint: what covers the wall"""
 
-    color: str = setting("red", "color", choices=lambda: ("red", "green", "blue"))
+    color: str = setting("red", "color", choices=lambda: ("red", "green", "blue"), if_changed="refuse")
     layers: int = setting(2, "layers", at_least=1)
     share: float = setting(0.5, "share of water", above=0, below=1)
     thinner: str | None = setting(None, "thinner", used_if=lambda paint: paint.layers > 1, unused_because="one layer")
@@ -41,6 +45,7 @@ class Brush:
 
     hairs: tuple[str, ...] = setting((), "kinds of hair")
     weight: float | None = setting(None, "grams")
+    owners: Mapping[str, str] = only_in_files(dict)
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,23 @@ def test_values_reach_the_parts_by_name_alone():
     assert names_of(Job) == ["is_urgent", "color", "layers", "share", "thinner", "hairs", "weight"]
     assert as_values(job)["hairs"] == ["horse"] and from_values(Job, as_values(job)) == job
     assert changed(job) == {"layers": 3, "hairs": ("horse",), "weight": 0.001}
+
+
+def test_values_given_in_python_are_converted_and_checked_too():
+    assert Paint(layers="3", share=numpy.float32(0.25), thinner=5) == Paint("red", 3, 0.25, "5")
+    with pytest.raises(InputError, match="`layers` 1.5: expected a whole number"):
+        Paint(layers=1.5)
+
+
+def test_a_mapping_is_no_flag_and_files_and_python_may_give_it():
+    assert from_values(Job, {"owners": {"kitchen": "Ann"}}).tools[Brush].owners == {"kitchen": "Ann"}
+    assert "owners" not in names_of(Job)
+    with pytest.raises(InputError, match="`owners` 'Ann': expected a mapping"):
+        from_values(Job, {"owners": "Ann"})
+
+
+def test_a_setting_says_what_becomes_of_another_value_later():
+    assert if_changed(Job) == {**dict.fromkeys(names_of(Job)), "color": "refuse"}
 
 
 def test_settings_are_frozen():

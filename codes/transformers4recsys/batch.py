@@ -12,6 +12,8 @@ from torch import Tensor
 from transformers4recsys.schema import Schema
 
 IS_PAST = "is_past"
+# The items of whole rows, where the item column holds only the last ones of long rows.
+ALL_ITEMS = "all_items"
 
 
 @dataclass(frozen=True)

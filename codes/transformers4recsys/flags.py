@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from argparse import SUPPRESS, Action, ArgumentParser
@@ -10,8 +9,6 @@ from collections.abc import Collection
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, NoReturn
-
-import yaml
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.settings import (
@@ -23,8 +20,8 @@ from transformers4recsys.settings import (
     nearest,
     own_settings,
 )
+from transformers4recsys.settings_files import FILE_ENDINGS, values_of_file
 
-FILE_ENDINGS = (".json", ".yaml", ".yml")
 # A launcher may put the rank in front.
 RANK_FLAGS = ("--local-rank=", "--local_rank=")
 
@@ -52,6 +49,11 @@ class FlagParser(ArgumentParser):
 
     def values_of(self, arguments: list[str]) -> dict[str, Any]:
         """Parse flags, the first of which may come from a JSON or YAML file; those that follow it overrule it."""
+        # The setting whose values may stand before all flags, where the command has such a one.
+        if leading := getattr(self.settings, "leading", None):
+            words = list(takewhile(lambda word: not word.startswith("-"), arguments))
+            values = self._values_of_flags(arguments[len(words) :])
+            return ({leading: _value_of(words)} if words else {}) | values
         ranks = list(takewhile(lambda word: word.startswith(RANK_FLAGS), arguments))
         file, *flags = arguments[len(ranks) :] or [""]
         if not file.endswith(FILE_ENDINGS):
@@ -74,21 +76,6 @@ class FlagParser(ArgumentParser):
         near = nearest(name, names_of(self.settings))
         hint = former or (f"did you mean `{near}`?" if near else "--help lists the known ones")
         raise InputError(f"{word!r} is not a flag of this command; {hint}")
-
-
-def values_of_file(path: Path) -> dict[str, Any]:
-    """Read the `name: value` pairs of a JSON or YAML file."""
-    try:
-        # Some editors put a byte-order mark in front.
-        text = path.read_text(encoding="utf-8-sig")
-        values = json.loads(text) if path.suffix == ".json" else _yaml(text)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; give a JSON or YAML file of flags") from error
-    except ValueError as error:
-        raise InputError(f"{path} is not valid {path.suffix[1:].upper()}: {error}") from error
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: expected `flag: value` pairs, found a {type(values).__name__}")
-    return {str(name): value for name, value in values.items()}
 
 
 def as_flags(text: str, names: Collection[str]) -> str:
@@ -114,10 +101,3 @@ def _spellings(name: str) -> list[str]:
 
 def _value_of(words: list[Any]) -> Any:
     return ALONE if not words else words[0] if len(words) == 1 else words
-
-
-def _yaml(text: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from error

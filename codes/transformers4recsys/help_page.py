@@ -14,6 +14,7 @@ from transformers4recsys.settings import Rule, classes_of, names_of, own_setting
 from transformers4recsys.stand_ins import without_libraries
 
 PROGRAM = "transformers4recsys"
+FILE_USAGE = "flags.yaml (or .json) [--flag value ...]"
 # Heavy libraries: where one is imported already, nothing is gained by standing in for it.
 HEAVY = ("torch", "ibis", "pyarrow")
 # Wider than any line: in a pipe none is wrapped.
@@ -42,9 +43,13 @@ def help_page(name: str) -> str:
 def _page(name: str) -> str:
     command = COMMANDS[name]
     settings = import_module(f"{PROGRAM}.commands.{command.module}").SETTINGS
+    leading = getattr(settings, "leading", None)
+    usages = [f"{leading.upper()} ... [--flag value ...]"] if leading else ["--flag value ...", FILE_USAGE]
     lines = [
-        _wrapped(f"usage: {PROGRAM} {name} --flag value ...", 0),
-        _wrapped(f"{PROGRAM} {name} flags.yaml (or .json) [--flag value ...]", 7),
+        *(
+            _wrapped(f"{'' if number else 'usage: '}{PROGRAM} {name} {usage}", 7 * bool(number))
+            for number, usage in enumerate(usages)
+        ),
         "",
         _wrapped(f"{command.summary[0].upper()}{command.summary[1:]}.", 0),
         "",

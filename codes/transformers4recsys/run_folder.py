@@ -161,6 +161,7 @@ def _read_json(snapshot: Snapshot, name: str) -> Any:
 
 def _read_table(snapshot: Snapshot, name: str) -> pa.Table:
     try:
-        return pq.read_table(pa.BufferReader(snapshot.read(name)))
+        # pq.read_table() would import pandas, where it is installed.
+        return pq.ParquetFile(pa.BufferReader(snapshot.read(name))).read()
     except pa.ArrowException as error:
         raise InputError(f"{snapshot.folder / name} is not a parquet file: {error}") from error

@@ -217,13 +217,21 @@ def _entry(feature: Feature) -> dict[str, Any]:
 class SessionSettings:
     """Sessions: which columns they have, and how much of them is read"""
 
-    feature_config: str | None = setting(None, "YAML or JSON that names the columns")
-    feature_prefix_neg_sample: str = setting(NEGATIVES_PREFIX, "prefix of columns that hold negative samples")
-    session_seq_length_max: int = setting(20, "longest session; longer ones keep their most recent items", at_least=2)
-    session_aware: bool = setting(False, "put the user's past sessions in front of the current one")
-    session_aware_features_prefix: str = setting(HISTORY_PREFIX, "prefix of the columns that hold the past")
+    feature_config: str | None = setting(None, "YAML or JSON that names the columns", if_changed="ignore")
+    feature_prefix_neg_sample: str = setting(
+        NEGATIVES_PREFIX, "prefix of columns that hold negative samples", if_changed="refuse"
+    )
+    session_seq_length_max: int = setting(
+        20, "longest session; longer ones keep their most recent items", at_least=2, if_changed="refuse"
+    )
+    session_aware: bool = setting(
+        False, "put the user's past sessions in front of the current one", if_changed="refuse"
+    )
+    session_aware_features_prefix: str = setting(
+        HISTORY_PREFIX, "prefix of the columns that hold the past", if_changed="refuse"
+    )
     session_aware_past_seq_length_max: int = setting(
-        20, "longest past; longer ones keep their most recent items", at_least=1
+        20, "longest past; longer ones keep their most recent items", at_least=1, if_changed="refuse"
     )
     pad_token: int = setting(0, "padding id; 0 is the only one")
     mask_token: int = setting(0, "id of a masked item; 0 is the only one")

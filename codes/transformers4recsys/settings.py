@@ -6,19 +6,21 @@ import dataclasses
 import difflib
 import enum
 import json
+import numbers
 import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import Field
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from transformers4recsys.errors import InputError
 
 Settings = TypeVar("Settings")
 Choice = TypeVar("Choice")
 Names = Iterable[str] | Callable[[], Iterable[str]]
+IfChanged = Literal["report", "ignore", "refuse"]
 
 
 class Alone(str):
@@ -29,7 +31,14 @@ ALONE = Alone("true")
 # Smaller sizes leave no byte for the parts that memory is shared out to.
 LEAST_BYTES = 1_000
 TRUE, FALSE = ("true", "yes", "on", "y", "t", "1"), ("false", "no", "off", "n", "f", "0")
-WORDS_OF_TYPE = {bool: "yes or no", int: "a whole number", float: "a number", str: "text", dict: "a mapping"}
+WORDS_OF_TYPE = {
+    bool: "yes or no",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    dict: "a mapping",
+    Mapping: "a mapping",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +56,7 @@ class Rule:
     used_if: Callable[[Any], bool] | None = None
     unused_because: str = ""
     heading: str = ""
+    if_changed: IfChanged | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -68,15 +78,17 @@ def setting(
     used_if: Callable[[Any], bool] | None = None,
     unused_because: str = "",
     heading: str = "",
+    if_changed: IfChanged | None = None,
 ) -> Any:
     """Declare a field: default, help text and check. With `has_more_choices` names beyond the listed ones are allowed.
 
     `used_if` is a function of the dataclass: where it is false, a value other than the default has no effect, because
     of `unused_because`. Settings with a `heading` are listed by name under it in help pages, without their help text.
+    `if_changed` is what becomes of another value when something goes on from earlier output: it is reported, ignored
+    (it changes nothing there) or refused; without it, the settings of a run are reported and those of a recipe refused.
     """
-    rule = Rule(
-        help, choices, has_more_choices, at_least, above, at_most, below, is_bytes, used_if, unused_because, heading
-    )
+    bounds = (at_least, above, at_most, below)
+    rule = Rule(help, choices, has_more_choices, *bounds, is_bytes, used_if, unused_because, heading, if_changed)
     return dataclasses.field(default=default, metadata={"rule": rule})
 
 
@@ -106,11 +118,14 @@ def parts(of: Callable[[], Iterable[type]]) -> Any:
 
 
 def check(settings: Any) -> None:
-    """Raise InputError if a value breaks the rule of its field; to be called in __post_init__."""
+    """Bring the values to the types of their fields, for __post_init__; InputError if one breaks the field's rule."""
     for field, rule in own_settings(type(settings)):
         value = getattr(settings, field.name)
-        if value is not None and value != field.default:
-            _check_value(field.name, value, rule)
+        if value is not None and value is not field.default:
+            value = converted(field.name, value, _types_of(type(settings))[field.name])
+            object.__setattr__(settings, field.name, value)
+            if value != field.default:
+                _check_value(field.name, value, rule)
 
 
 def _check_value(name: str, value: Any, rule: Rule) -> None:
@@ -213,6 +228,11 @@ def changed(settings: Any) -> dict[str, Any]:
     }
 
 
+def if_changed(of: type) -> dict[str, IfChanged | None]:
+    """Say of every setting what becomes of another value than that of earlier output."""
+    return {field.name: rule.if_changed for each in classes_of(of) for field, rule in own_settings(each)}
+
+
 def unused(settings: Any) -> dict[str, str]:
     """Give the settings that differ from their defaults and have no effect, each with the reason."""
     return {
@@ -234,13 +254,18 @@ def from_values(of: type[Settings], values: Mapping[str, Any], *, where: str = "
 
 def check_names(of: type, names: Iterable[Any], *, where: str = "") -> None:
     """Raise InputError if one of the names is not a setting, with what to write in its place."""
-    known, former = names_of(of), former_names_of(of)
+    known, former = [*names_of(of), *_names_in_files(of)], former_names_of(of)
     for name in names:
         if name in known:
             continue
         near = nearest(name, known)
         hint = former.get(str(name)) or (f"did you mean `{near}`?" if near else f"there are {', '.join(known)}")
         raise InputError(f"{where + ': ' if where else ''}unknown setting {name!r}; {hint}")
+
+
+def _names_in_files(of: type) -> list[str]:
+    all_fields = [field for each in classes_of(of) for field in dataclasses.fields(each)]
+    return [field.name for field in all_fields if field.metadata.get("is_only_in_files")]
 
 
 def former_names_of(of: type) -> dict[str, str]:
@@ -260,7 +285,7 @@ def pick(of: type[Settings], values: Mapping[str, Any]) -> Settings:
         elif "rule" in field.metadata and values.get(field.name) is not None:
             given[field.name] = converted(field.name, values[field.name], hints[field.name])
         elif field.metadata.get("is_only_in_files") and values.get(field.name) is not None:
-            given[field.name] = values[field.name]
+            given[field.name] = converted(field.name, values[field.name], hints[field.name])
     return of(**given)
 
 
@@ -304,7 +329,7 @@ def _as(kind: Any, value: Any) -> Any:
         return origin(value)
     if origin is dict and isinstance(value, str) and value.strip().startswith("{"):
         value = json.loads(value)
-    if origin is dict and isinstance(value, dict):
+    if origin in (dict, Mapping) and isinstance(value, dict):
         return value
     if origin is str and not isinstance(value, dict | list | tuple | Alone):
         return _as_text(value)
@@ -326,15 +351,13 @@ def _as_bool(value: Any) -> bool:
     raise ValueError
 
 
-def _as_number(kind: type, value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+def _as_number(kind: Callable[[Any], Any], value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real | str):
+        raise ValueError
+    if kind is int and isinstance(value, numbers.Real) and value % 1:
         raise ValueError
     # YAML reads 1e-3 as text.
-    if kind is float:
-        return float(value)
-    if isinstance(value, float) and not value.is_integer():
-        raise ValueError
-    return int(value)
+    return kind(value)
 
 
 def _as_text(value: Any) -> str:

@@ -65,6 +65,22 @@ def test_a_product_that_rounds_otherwise_changes_no_rank(off, dtype, monkeypatch
     torch.testing.assert_close(loss, torch.nn.functional.cross_entropy(scores, labels - 1, reduction="none"))
 
 
+@pytest.mark.parametrize("spread", [2, 30])
+def test_items_that_are_excluded_are_not_ranked(spread, blocks):
+    hidden, table, bias, labels = whole_numbers(20, spread=spread)
+    generator = torch.Generator().manual_seed(2)
+    lists = [torch.randint(1, NUM_ITEMS, (12,), generator=generator).tolist() for _ in range(20)]
+    lists = [[item for item in row if item != label] for row, label in zip(lists, labels.tolist(), strict=True)]
+    scores = torch.nn.functional.linear(hidden, table, bias)
+    for row, items in enumerate(lists):
+        scores[row, items] = -torch.inf
+    expected = rank_bounds(scores, labels)
+    found, loss = rank_among_all(hidden, table, bias, labels, excluded=MarkedItems.from_lists(lists))
+    assert torch.equal(found.num_above, expected.num_above) and torch.equal(found.num_tied, expected.num_tied)
+    every, loss_of_all = rank_among_all(hidden, table, bias, labels)
+    assert torch.equal(loss, loss_of_all) and (found.num_above < every.num_above).sum() > 10
+
+
 def test_by_hand():
     table = torch.tensor([[9.0], [1.0], [3.0], [3.0], [2.0]])
     hidden, bias = torch.tensor([[1.0], [-1.0]]), torch.tensor([-torch.inf, 0.0, 0.0, 0.0, 1.0])

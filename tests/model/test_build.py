@@ -1,8 +1,10 @@
 """What the model flags build, and what they refuse."""
 
+import pytest
 import torch
 from transformers import BertConfig, GPT2Config, GPT2Model
 
+from transformers4recsys.errors import InputError
 from transformers4recsys.model.build import ModelSettings, build_model
 from transformers4recsys.settings import from_values
 
@@ -57,3 +59,16 @@ def test_tied_tables_are_as_wide_as_the_setting_says(schema):
     assert widths() == (8, False)
     assert widths(constrained_embeddings=True) == (8, True)
     assert widths(mf_constrained_embeddings=True) == (5, True)
+    assert widths(mf_constrained_embeddings=True, item_embedding_dim=7) == (7, True)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"constrained_embeddings": True, "item_embedding_dim": 7}, "leave `item_embedding_dim` out"),
+        ({"positions_from_end": True}, "add `eval_on_last_item_seq_only`"),
+    ],
+)
+def test_settings_of_several_parts_that_do_not_go_together_are_refused(values, message):
+    with pytest.raises(InputError, match=message):
+        from_values(ModelSettings, values)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from transformers4recsys.batch import IS_PAST, Batch, Jagged, with_past
+from transformers4recsys.errors import InputError
 from transformers4recsys.model.features import (
     MERGES,
     ONE_HOT_ITEM,
@@ -92,7 +93,7 @@ def test_attention_merge_of_one_feature_is_its_linear_layer():
     torch.testing.assert_close(merge(concatenated), merge.after(merge.values[0](merge.before(concatenated))))
 
 
-@pytest.mark.parametrize("name", sorted(MERGES))
+@pytest.mark.parametrize("name", sorted(MERGES.keys() - {"none"}))
 def test_every_merge_reads_every_column(name, schema, make_batch):
     torch.manual_seed(0)
     embedder = FeatureEmbedder(schema, FeatureSettings(inp_merge=name), d_model=8, initializer_range=1.0)
@@ -171,3 +172,44 @@ def test_positions_of_the_past_stand_at_the_mean_of_a_column_without_past():
     embedder = FeatureEmbedder(schema, d_model=8)
     embedder.scale.fit([600.0, 1.0], [100.0, 1.0])
     assert embedder._numbers(batch, embedder.scale).tolist() == [[0.0, 5.0], [-1.0, 1.0], [1.0, 2.0]]
+
+
+ITEM_ALONE = Schema.from_entries({"item_id": {"dtype": "categorical", "cardinality": 31, "is_label": True}})
+
+
+def test_one_feature_is_taken_as_it_is(make_batch):
+    embedder = FeatureEmbedder(ITEM_ALONE, FeatureSettings(inp_merge="none", item_embedding_dim=8), d_model=8)
+    vectors = embedder(make_batch([[1, 30], [4]]))
+    assert torch.equal(vectors, embedder.item_table.weight[[1, 30, 4]])
+
+
+@pytest.mark.parametrize("width", [None, 6])
+def test_more_features_or_another_width_need_a_merge(width, schema):
+    of = {None: schema, 6: ITEM_ALONE}[width]
+    with pytest.raises(InputError, match="`inp_merge` none takes one feature that is `d_model` 8 wide"):
+        FeatureEmbedder(of, FeatureSettings(inp_merge="none"), d_model=8, item_width=width)
+
+
+def test_input_dropout_stands_in_for_dropout(make_batch):
+    def share_of_zeros(**settings):
+        torch.manual_seed(0)
+        embedder = FeatureEmbedder(ITEM_ALONE, FeatureSettings(**settings), d_model=64, dropout=0.5)
+        return float((embedder(make_batch([[1, 2, 3] * 20])) == 0).double().mean())
+
+    assert share_of_zeros() == pytest.approx(0.5, abs=0.05)
+    assert share_of_zeros(input_dropout=0.2) == pytest.approx(0.2, abs=0.05)
+    assert share_of_zeros(input_dropout=0.0) == 0
+
+
+def test_first_weights_have_a_deviation_by_table(schema):
+    settings = FeatureSettings(item_embedding_dim=200, item_id_embeddings_init_std=0.5, other_embeddings_init_std=3.0)
+    torch.manual_seed(0)
+    tables = FeatureEmbedder(schema, settings, d_model=8).tables
+    assert tables["table item_id"].weight.shape == (31, 200)
+    assert float(tables["table item_id"].weight[1:].std()) == pytest.approx(0.5, rel=0.05)
+    assert float(tables["table category"].weight[1:].std()) == pytest.approx(3.0, rel=0.5)
+
+
+def test_one_hot_items_have_a_width_of_their_own():
+    with pytest.raises(InputError, match="`use_ohe_item_ids_inputs` and `item_embedding_dim` exclude each other"):
+        FeatureSettings(use_ohe_item_ids_inputs=True, item_embedding_dim=8)

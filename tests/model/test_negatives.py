@@ -111,3 +111,18 @@ def test_no_negatives_and_no_positions_are_allowed():
     assert of_positions(Jagged.from_lists([[11, 12]]), torch.tensor([2]), nothing, nothing).shape == (0, 1)
     empty = Jagged.from_lists([[], []], torch.long)
     assert of_positions(empty, torch.tensor([2, 3]), torch.tensor([1]), torch.tensor([2])).shape == (1, 0)
+
+
+def test_what_each_process_draws_for_itself_follows_the_weights_and_leaves_the_store_as_it_is():
+    counts_V = torch.tensor([5, 0, 3, 1])
+    store, untouched = (NegativeStore(among_all, alpha=1.0, size=10, seed=1) for _ in range(2))
+    torch.manual_seed(0)
+    shares = torch.bincount(store.draw(20_000, counts_V), minlength=4) / 20_000
+    # Popularity and one more, of 7 in all.
+    torch.testing.assert_close(shares, torch.tensor([0, 1, 4, 2]) / 7, atol=0.02, rtol=0)
+    assert torch.equal(store.sample(25, counts_V), untouched.sample(25, counts_V))
+
+
+def test_uniform_draws_are_all_items_but_padding():
+    store = NegativeStore(among_all, alpha=0.0, size=10)
+    assert store.draw(200, torch.tensor([5, 0, 3, 1])).unique().tolist() == [1, 2, 3]

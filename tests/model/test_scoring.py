@@ -1,5 +1,6 @@
 """Scores: table times hidden plus bias, padding out."""
 
+import pytest
 import torch
 
 from transformers4recsys.model.scoring import ItemScorer, ScorerSettings
@@ -15,3 +16,28 @@ def test_padding_has_minus_infinity_as_bias_and_takes_no_gradient():
 def test_a_tied_scorer_has_no_table_of_its_own():
     tied = ItemScorer(8, ScorerSettings("tanh", mf_constrained_embeddings=True), num_items=5, table_width=4)
     assert tied.table is None and tied.project(torch.zeros(2, 8)).shape == (2, 4)
+
+
+def test_without_an_activation_hidden_states_score_as_they_are():
+    settings, hidden = ScorerSettings("none"), torch.randn(2, 4)
+    assert torch.equal(ItemScorer(4, settings, num_items=5, table_width=4).project(hidden), hidden)
+    wider = ItemScorer(4, settings, num_items=5, table_width=6)
+    linear = wider.projection[0]
+    torch.testing.assert_close(wider.project(hidden), hidden @ linear.weight.T + linear.bias)
+
+
+def test_cosine_scores_by_hand():
+    scorer = ItemScorer(2, ScorerSettings("none", score="cosine", temperature=0.5), num_items=4, table_width=2)
+    items = torch.tensor([[0.0, 0.0], [0.0, 9.0], [5.0, 0.0], [3.0, 4.0]])
+    scores = scorer.project(torch.tensor([[0.0, 2.0]])) @ scorer.vectors(items).T + scorer.bias
+    torch.testing.assert_close(scores, torch.tensor([[-torch.inf, 2.0, 0.0, 1.6]]))
+    assert not scorer.item_bias.requires_grad
+
+
+def test_item_dropout_falls_in_training_alone():
+    torch.manual_seed(0)
+    scorer = ItemScorer(2, ScorerSettings(item_dropout=0.25), num_items=4, table_width=2)
+    dropped = scorer.vectors(torch.ones(50, 40))
+    assert dropped.unique().tolist() == [0.0, pytest.approx(4 / 3)]
+    assert float((dropped == 0).float().mean()) == pytest.approx(0.25, abs=0.03)
+    assert torch.equal(scorer.eval().vectors(torch.ones(5, 4)), torch.ones(5, 4))

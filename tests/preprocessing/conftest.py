@@ -148,8 +148,9 @@ def write_events() -> Callable[[list[dict[str, Any]], Path], Path]:
 KILLED = """
 import os, signal, sys
 from transformers4recsys.preprocessing.steps import day_files
+from transformers4recsys.preprocessing.engines.table import DatabaseChoice
 from transformers4recsys.preprocessing.recipe import Recipe
-from transformers4recsys.preprocessing.run import preprocess
+from transformers4recsys.preprocessing.run import LogSettings, preprocess
 
 def write(database, rows, folder, labels, names):
     whole(database, rows, folder, labels, names)
@@ -157,7 +158,7 @@ def write(database, rows, folder, labels, names):
 
 whole, day_files.write = day_files.write, write
 recipe = Recipe(item_column="product", time_column="time", session_column="visit", user_column=sys.argv[4] or None)
-preprocess(sys.argv[1], sys.argv[2], recipe, engine=sys.argv[3])
+preprocess(LogSettings(sys.argv[1], sys.argv[2]), recipe, DatabaseChoice(engine=sys.argv[3]))
 """
 
 

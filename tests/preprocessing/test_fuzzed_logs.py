@@ -16,8 +16,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from transformers4recsys.errors import InputError
+from transformers4recsys.preprocessing.engines.table import DatabaseChoice
 from transformers4recsys.preprocessing.recipe import Recipe
-from transformers4recsys.preprocessing.run import preprocess
+from transformers4recsys.preprocessing.run import LogSettings, preprocess
 
 START = datetime(2024, 1, 5, tzinfo=UTC)
 COLUMNS = ["visit", "time", "product", "cost"]
@@ -164,9 +165,9 @@ def test_rows_in_are_rows_written_and_rows_dropped(log):
             with pytest.raises(
                 InputError, match="no event that can be used|no session of two|has a session of two|no such column"
             ):
-                preprocess(raw_folder, output, recipe, memory_limit="500MB", threads=1)
+                preprocess(LogSettings(raw_folder, output), recipe, DatabaseChoice(memory_limit="500MB", threads=1))
             return
-        call = preprocess(raw_folder, output, recipe, memory_limit="500MB", threads=1)
+        call = preprocess(LogSettings(raw_folder, output), recipe, DatabaseChoice(memory_limit="500MB", threads=1))
         assert (call["events_read"], call["events_dropped"]) == (len(rows), dropped)
         assert call["events_read"] == call["events_written"] + sum(call["events_dropped"].values())
         words = pq.read_table(output / "vocabulary" / "item_id.parquet").to_pylist()

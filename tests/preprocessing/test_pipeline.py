@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from transformers4recsys.preprocessing.engines.duckdb import DuckDB
+from transformers4recsys.preprocessing.engines.table import DatabaseChoice
 from transformers4recsys.preprocessing.pipeline import bundles
-from transformers4recsys.preprocessing.run import preprocess
+from transformers4recsys.preprocessing.run import LogSettings, preprocess
 
 DAY = timedelta(days=1)
 
@@ -117,7 +118,9 @@ def test_the_plain_twin_makes_the_same_files(
 ):
     monkeypatch.setattr(DuckDB, "events_at_a_time", events_at_a_time)
     log = random_log(seed)
-    preprocess(write_events(log, tmp_path / "log.parquet"), tmp_path / "days", shop, threads=1)
+    preprocess(
+        LogSettings(write_events(log, tmp_path / "log.parquet"), tmp_path / "days"), shop, DatabaseChoice(threads=1)
+    )
     expected = plain_twin(log, session_length_max=4, past_length_max=5)
     for day in ("2024-01-05", "2024-01-06", "2024-01-07", "2024-01-08"):
         for split in ("train", "valid", "test"):

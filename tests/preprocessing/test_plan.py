@@ -5,7 +5,8 @@ import pytest
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import plan
 from transformers4recsys.preprocessing.columns import CATEGORY_PRICE, NEGATIVES, STAGE
-from transformers4recsys.preprocessing.run import preprocess
+from transformers4recsys.preprocessing.engines.table import DatabaseChoice
+from transformers4recsys.preprocessing.run import LogSettings, preprocess
 from transformers4recsys.preprocessing.steps import features
 
 SPLITS = [
@@ -63,7 +64,9 @@ def test_names_of_columns_between_steps_can_be_names_of_the_output(tmp_path, rec
     """No output column has its name before it is written."""
     names = {"item_id": "_row", "event_time": "_day_of_row", "session_id": "_half", "session_start": "_time"}
     log = write_log([("v", f"01-05 10:00:0{i}", f"p{i}") for i in range(3)])
-    preprocess(log, tmp_path / "days", recipe(names=names), memory_limit="500MB", threads=1)
+    preprocess(
+        LogSettings(log, tmp_path / "days"), recipe(names=names), DatabaseChoice(memory_limit="500MB", threads=1)
+    )
     (row,) = day_file("2024-01-05")
     assert (row["_row"], row["_half"]) == ([1, 2, 3], "v")
     assert [time.second for time in row["_day_of_row"]] == [0, 1, 2]

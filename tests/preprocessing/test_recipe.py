@@ -46,29 +46,32 @@ def test_past_sessions_need_a_user():
         ({"item_column": None}, "`item_column` is not given"),
         ({"time_column": None}, "`time_column` is not given"),
         ({"session_column": None}, "give `session_column`, or `user_column`"),
-        ({"item_column": 3}, "`item_column` 3: expected the name"),
+        ({"item_column": ["a"]}, "`item_column` .'a'.: expected text"),
         ({"event_types": ["view"]}, "`event_types` needs `event_type_column`"),
-        ({"drop_repeats": "some"}, "`drop_repeats` 'some': allowed are consecutive, all, none"),
-        ({"time_unit": "week"}, "`time_unit` 'week': allowed are day, hour"),
-        ({"epoch_unit": "min"}, "`epoch_unit` 'min': allowed are s, ms, us, ns"),
-        ({"session_length_max": 1}, "`session_length_max` 1: must be a whole number of at least 2"),
-        ({"session_length_max": 2.5}, "`session_length_max` 2.5: must be a whole number"),
-        ({"session_gap_minutes": 0}, "`session_gap_minutes` 0: must be a number of at least 1"),
-        ({"fit_days": "x"}, "`fit_days` 'x': must be a whole number"),
-        ({"file_format": "xml"}, "`file_format` 'xml': allowed are csv, json, parquet"),
-        ({"separator": 3}, "`separator` 3: expected text"),
-        ({"split": "random"}, "`split` 'random': allowed are days, leave_one_out, time, given"),
+        ({"drop_repeats": "some"}, "`drop_repeats` 'some' is unknown; choose one of all, consecutive, none"),
+        ({"time_unit": "week"}, "`time_unit` 'week' is unknown; choose one of day, hour"),
+        ({"epoch_unit": "min"}, "`epoch_unit` 'min' is unknown; choose one of ms, ns, s, us"),
+        ({"session_length_max": 1}, "`session_length_max` 1: must be at least 2"),
+        ({"session_length_max": 2.5}, "`session_length_max` 2.5: expected a whole number"),
+        ({"session_gap_minutes": 0}, "`session_gap_minutes` 0.0: must be at least 1"),
+        ({"fit_days": "x"}, "`fit_days` 'x': expected a whole number"),
+        ({"file_format": "xml"}, "`file_format` 'xml' is unknown; choose one of csv, json, parquet"),
+        ({"separator": ""}, "`separator` is empty"),
+        ({"split": "random"}, "`split` 'random' is unknown; choose one of days, given"),
         ({"split": "given"}, "`split` given and `split_column`"),
         ({"split_column": "part"}, "`split` given and `split_column`"),
         ({"split": "time", "valid_from": "2024-01-01"}, "`valid_from` and `test_from` go together"),
         ({"valid_from": "2024-01-01", "test_from": "2024-01-02"}, "`valid_from` and `test_from` go together"),
         ({"k_core": 5}, "`k_core` counts the events of all days"),
-        ({"neg_samples": -1}, "`neg_samples` -1: must be a whole number of at least 0"),
-        ({"neg_samples": 2, "neg_strategy": "random"}, "`neg_strategy` 'random': allowed are uniform, recency"),
-        ({"neg_samples": 2, "neg_window_days": 0.5}, "`neg_window_days` 0.5: must be a whole number of at least 1"),
-        ({"neg_samples": 2, "neg_decay": 0}, "`neg_decay` 0: must be a number above 0 and up to 1"),
-        ({"neg_samples": 2, "neg_strategy": "recency", "neg_decay": 1.5}, "`neg_decay` 1.5: must be a number above 0"),
-        ({"neg_strategy": "recency"}, "`neg_strategy` is about negative columns; give `neg_samples`"),
+        ({"neg_samples": -1}, "`neg_samples` -1: must be at least 0"),
+        (
+            {"neg_samples": 2, "neg_strategy": "random"},
+            "`neg_strategy` 'random' is unknown; choose one of recency, recent_popularity",
+        ),
+        ({"neg_samples": 2, "neg_window_days": 0.5}, "`neg_window_days` 0.5: expected a whole number"),
+        ({"neg_samples": 2, "neg_decay": 0}, "`neg_decay` 0.0: must be above 0 and at most 1"),
+        ({"neg_samples": 2, "neg_strategy": "recency", "neg_decay": 1.5}, "`neg_decay` 1.5: must be above 0"),
+        ({"neg_strategy": "recency"}, "`neg_strategy` has no effect: it is about negative columns"),
         ({"neg_samples": 2, "split": "time"}, "`neg_samples` draws from the days before a session's"),
         ({"split": "time", "time_unit": "hour"}, "`split` time makes no files of hours"),
         ({"split": "time", "time_column": None, "order_column": "n"}, "`time_column` is not given"),
@@ -86,8 +89,8 @@ def test_past_sessions_need_a_user():
         ({"separator": '"', "quote": '"'}, "holds the `quote`"),
         ({"encoding": "cp9999"}, "`encoding` 'cp9999' is unknown"),
         ({"encoding": "hex"}, "`encoding` 'hex' is unknown"),
-        ({"decimal": ";"}, "`decimal` ';': allowed are ., ,"),
-        ({"bad_lines": "drop"}, "`bad_lines` 'drop': allowed are refuse, skip"),
+        ({"decimal": ";"}, "`decimal` ';' is unknown; choose one of ,, ."),
+        ({"bad_lines": "drop"}, "`bad_lines` 'drop' is unknown; choose one of refuse, skip"),
         ({"column_names": ["a", "A"]}, "`column_names`: 'a' is there twice"),
         ({"numeric_columns": ["_time"]}, "column '_time': this name is taken"),
     ],
@@ -100,11 +103,11 @@ def test_what_cannot_be_is_an_error(settings, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("item_colum: product", "unknown setting 'item_colum'; did you mean item_column"),
+        ("item_colum: product", "unknown setting 'item_colum'; did you mean `item_column`"),
         ("- item_column", "expected `setting: value` lines"),
         ("item_column: [", "is not valid YAML"),
-        ("categorical_columns: brand", "categorical_columns must be a list"),
-        ("names: item_id", "names must be a mapping"),
+        ("categorical_columns: {brand: yes}", "`categorical_columns` .*: expected a list, each of text"),
+        ("names: item_id", "`names` 'item_id': expected a mapping"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_an_error(tmp_path, text, message):
@@ -112,6 +115,12 @@ def test_a_file_that_cannot_be_used_is_an_error(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(InputError, match=message):
         read_recipe(path)
+
+
+def test_a_file_may_give_one_value_for_a_list(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("item_column: product\ntime_column: time\nsession_column: visit\ncategorical_columns: brand\n")
+    assert read_recipe(path).categorical_columns == ("brand",)
 
 
 def test_numbers_that_yaml_takes_for_text_are_numbers(tmp_path):

@@ -1,5 +1,6 @@
 import json
 import random
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -10,13 +11,14 @@ import yaml
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import pipeline
+from transformers4recsys.preprocessing.engines.table import DatabaseChoice
 from transformers4recsys.preprocessing.recipe import Recipe, read_recipe
-from transformers4recsys.preprocessing.run import preprocess
+from transformers4recsys.preprocessing.run import LogSettings, preprocess
 from transformers4recsys.preprocessing.staging import WRITING, scratch
 from transformers4recsys.schema import Schema
 
 REPOSITORY = Path(__file__).parents[2]
-SMALL = {"memory_limit": "500MB", "threads": 1}
+SMALL = DatabaseChoice(memory_limit="500MB", threads=1)
 
 
 def day_of(event: dict) -> str:
@@ -36,7 +38,7 @@ def whole(tmp_path, shop, random_log, write_events) -> Path:
     log = [event for events in visits.values() if len({day_of(e) for e in events} - {"none"}) == 1 for event in events]
     for day in ("2024-01-05", "2024-01-06", "2024-01-07", "2024-01-08", "none"):
         write_events([event for event in log if day_of(event) == day], tmp_path / "logs" / f"{day}.parquet")
-    preprocess(tmp_path / "logs", tmp_path / "whole", shop, **SMALL)
+    preprocess(LogSettings(tmp_path / "logs", tmp_path / "whole"), shop, SMALL)
     return tmp_path / "whole"
 
 
@@ -44,7 +46,7 @@ def test_a_day_in_a_later_call_gives_the_same_files_and_leaves_earlier_ones_alon
     output = tmp_path / "days"
     for day in ("2024-01-05", "2024-01-06", "2024-01-07", "2024-01-08"):
         before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in output.glob("session_*")}
-        preprocess(tmp_path / "logs" / f"{day}.parquet", output, shop, **SMALL)
+        preprocess(LogSettings(tmp_path / "logs" / f"{day}.parquet", output), shop, SMALL)
         assert all((path.read_bytes(), path.stat().st_mtime_ns) == old for path, old in before.items())
     assert day_files(output) == day_files(whole)
     for path in ("vocabulary/item_id.parquet", "vocabulary/brand.parquet", "category_prices.parquet", "items.parquet"):
@@ -55,16 +57,16 @@ def test_a_day_in_a_later_call_gives_the_same_files_and_leaves_earlier_ones_alon
 def test_a_folder_with_one_more_day_adds_that_day(tmp_path, whole, shop):
     output, more = tmp_path / "days", tmp_path / "logs" / "2024-01-08.parquet"
     aside = more.rename(tmp_path / "2024-01-08.parquet")
-    preprocess(tmp_path / "logs", output, shop, **SMALL)
+    preprocess(LogSettings(tmp_path / "logs", output), shop, SMALL)
     assert day_files(output) == {name: data for name, data in day_files(whole).items() if "01-08" not in name}
     aside.rename(more)
-    assert preprocess(tmp_path / "logs", output, shop, **SMALL)["days"] == ["2024-01-08"]
+    assert preprocess(LogSettings(tmp_path / "logs", output), shop, SMALL)["days"] == ["2024-01-08"]
     assert day_files(output) == day_files(whole)
 
 
 def test_nothing_new_changes_nothing(tmp_path, whole, shop):
     before = {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()}
-    assert preprocess(tmp_path / "logs", whole, shop, **SMALL)["days"] == []
+    assert preprocess(LogSettings(tmp_path / "logs", whole), shop, SMALL)["days"] == []
     assert {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()} == before
 
 
@@ -72,7 +74,9 @@ def test_the_order_of_rows_and_the_number_of_threads_do_not_matter(tmp_path, who
     log = [row for path in (tmp_path / "logs").iterdir() for row in pq.read_table(path).to_pylist()]
     random.Random(1).shuffle(log)
     preprocess(
-        write_events(log, tmp_path / "shuffled.parquet"), tmp_path / "days", shop, memory_limit="500MB", threads=3
+        LogSettings(write_events(log, tmp_path / "shuffled.parquet"), tmp_path / "days"),
+        shop,
+        replace(SMALL, threads=3),
     )
     assert day_files(tmp_path / "days") == day_files(whole)
 
@@ -81,14 +85,14 @@ def test_csv_gives_the_same_sessions_as_parquet(tmp_path, whole, shop):
     log = [row for path in (tmp_path / "logs").iterdir() for row in pq.read_table(path).to_pylist()]
     lines = [",".join("" if value is None else str(value) for value in row.values()) for row in log]
     (tmp_path / "log.csv").write_text("\n".join([",".join(log[0]), *lines]), encoding="utf-8")
-    preprocess(tmp_path / "log.csv", tmp_path / "days", shop, **SMALL)
+    preprocess(LogSettings(tmp_path / "log.csv", tmp_path / "days"), shop, SMALL)
     for name in day_files(whole):
         rows = [pq.read_table(folder / name).drop_columns("user_id") for folder in (tmp_path / "days", whole)]
         assert rows[0] == rows[1]
 
 
 def test_a_later_day_changes_no_earlier_file(tmp_path, whole, shop):
-    preprocess(tmp_path / "logs", tmp_path / "days", shop, end_date="2024-01-06", **SMALL)
+    preprocess(LogSettings(tmp_path / "logs", tmp_path / "days", end_date="2024-01-06"), shop, SMALL)
     assert day_files(tmp_path / "days") == {n: d for n, d in day_files(whole).items() if "01-05" in n or "01-06" in n}
 
 
@@ -138,10 +142,10 @@ def test_a_killed_call_leaves_no_half_written_day(tmp_path, whole, monkeypatch, 
     )
     monkeypatch.setattr(pipeline.feature_config, "write", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        preprocess(later, whole, shop, **SMALL)
+        preprocess(LogSettings(later, whole), shop, SMALL)
     assert {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()} == before
     monkeypatch.undo()
-    assert preprocess(later, whole, shop, **SMALL)["days"] == ["2024-01-09"]
+    assert preprocess(LogSettings(later, whole), shop, SMALL)["days"] == ["2024-01-09"]
 
 
 def test_a_call_that_was_killed_while_writing_goes_on_when_started_again(
@@ -150,14 +154,14 @@ def test_a_call_that_was_killed_while_writing_goes_on_when_started_again(
     days = [[("v", f"01-0{day} 10:00:0{i}", f"p{day}{i}") for i in range(3)] for day in (5, 6, 7)]
     write_log(days[0], name="1.parquet")
     output, chosen = tmp_path / "days", recipe(user_column=None)
-    preprocess(tmp_path / "logs", output, chosen, **SMALL)
+    preprocess(LogSettings(tmp_path / "logs", output), chosen, SMALL)
     stats = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in output.rglob("*") if path.is_file()}
     rows = [(f"{visit}{time[:5]}", time, product) for visit, time, product in days[1] + days[2]]
     log = write_log(rows, name="2.parquet")
     kill_while_writing(log, output)
     assert len(list((output / WRITING).glob("session_start_date=*"))) == 6
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in stats} == stats
-    assert preprocess(log, output, chosen, **SMALL)["days"] == ["2024-01-06", "2024-01-07"]
+    assert preprocess(LogSettings(log, output), chosen, SMALL)["days"] == ["2024-01-06", "2024-01-07"]
     assert len(day_files(output)) == 9 and not list(output.glob(".preprocess-*"))
     earlier = {path: stat for path, stat in stats.items() if path.name.startswith("session")}
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in earlier} == earlier
@@ -171,13 +175,16 @@ def test_the_spill_of_a_killed_call_does_not_stay(write_log, tmp_path, recipe):
     folder.mkdir()
     (folder / "spill").touch()
     log = write_log([("v", f"01-05 10:0{i}:00", i) for i in range(3)])
-    preprocess(log, tmp_path / "days", recipe(), temp_directory=temp, with_report=True, **SMALL)
+    preprocess(LogSettings(log, tmp_path / "days", report=True), recipe(), replace(SMALL, temp_directory=temp))
     assert not list(temp.iterdir())
 
 
 def test_other_settings_for_the_same_output_are_an_error(tmp_path, whole):
     with pytest.raises(InputError, match="session_length_max was 4, is 20"):
-        preprocess(tmp_path / "logs", whole, Recipe(item_column="product", time_column="time", session_column="visit"))
+        preprocess(
+            LogSettings(tmp_path / "logs", whole),
+            Recipe(item_column="product", time_column="time", session_column="visit"),
+        )
 
 
 def test_users_and_pauses_make_sessions(write_log, day_file, tmp_path):
@@ -188,7 +195,7 @@ def test_users_and_pauses_make_sessions(write_log, day_file, tmp_path):
         ("u", "01-05 11:05:00", 4),
     ]
     recipe = Recipe(item_column="product", time_column="time", user_column="visit")
-    preprocess(write_log(rows), tmp_path / "days", recipe, **SMALL)
+    preprocess(LogSettings(write_log(rows), tmp_path / "days"), recipe, SMALL)
     found = [(row["session_id"], row["item_id"], row["bef_item_id"]) for row in day_file("2024-01-05")]
     assert found == [("u-1704448800", [1, 2], []), ("u-1704452401", [3, 4], [1, 2])]
 
@@ -204,9 +211,9 @@ def test_a_session_over_midnight_stays_whole_in_one_call_and_loses_the_rest_betw
         ("b", "01-06 10:01:00", 4),
     ]
     chosen = recipe()
-    preprocess(write_log(first + second), tmp_path / "once", chosen, **SMALL)
+    preprocess(LogSettings(write_log(first + second), tmp_path / "once"), chosen, SMALL)
     assert [row["item_id"] for row in day_file("2024-01-05", output="once")] == [[1, 2, 3, 4]]
-    calls = [preprocess(write_log(rows), tmp_path / "days", chosen, **SMALL) for rows in (first, second)]
+    calls = [preprocess(LogSettings(write_log(rows), tmp_path / "days"), chosen, SMALL) for rows in (first, second)]
     assert [row["item_id"] for day in ("2024-01-05", "2024-01-06") for row in day_file(day)] == [[1, 2], [1, 3]]
     assert calls[1]["events_dropped"] == {"of_a_session_already_written": 2}
 
@@ -215,16 +222,16 @@ def test_a_session_over_midnight_stays_whole_in_one_call_and_loses_the_rest_betw
 def test_events_after_the_last_midnight_do_not_come_twice(write_log, tmp_path, recipe, columns):
     rows = [("a", "01-05 23:58:00", 1), ("a", "01-06 00:01:00", 2), ("a", "01-06 00:02:00", 3)]
     log, chosen = write_log(rows), recipe(**columns)
-    assert preprocess(log, tmp_path / "days", chosen, **SMALL)["days"] == ["2024-01-05"]
-    assert preprocess(log, tmp_path / "days", chosen, **SMALL)["days"] == []
+    assert preprocess(LogSettings(log, tmp_path / "days"), chosen, SMALL)["days"] == ["2024-01-05"]
+    assert preprocess(LogSettings(log, tmp_path / "days"), chosen, SMALL)["days"] == []
 
 
 def test_a_day_without_a_session_of_two_items_has_empty_files_if_that_is_allowed(write_log, day_file, tmp_path, recipe):
     rows = [("a", "01-06 10:00:00", 1), ("b", "01-05 10:00:00", 1), ("b", "01-05 10:01:00", 2)]
     with pytest.raises(InputError, match=r"the files of 2024-01-06 would be empty.*`allow_empty_days`"):
-        preprocess(write_log(rows), tmp_path / "days", recipe(), **SMALL)
+        preprocess(LogSettings(write_log(rows), tmp_path / "days"), recipe(), SMALL)
     assert not list((tmp_path / "days").glob("session*"))
-    preprocess(write_log(rows), tmp_path / "days", recipe(allow_empty_days=True), **SMALL)
+    preprocess(LogSettings(write_log(rows), tmp_path / "days"), recipe(allow_empty_days=True), SMALL)
     assert [len(day_file(day)) for day in ("2024-01-05", "2024-01-06")] == [1, 0]
 
 
@@ -236,7 +243,9 @@ def test_hours_in_the_place_of_days(write_log, day_file, tmp_path, recipe, caplo
         ("b", "01-05 14:20:00", 2),
         ("b", "01-05 14:21:00", 3),
     ]
-    preprocess(write_log(rows), tmp_path / "days", recipe(time_unit="hour"), start_date="2024-01-05-13", **SMALL)
+    preprocess(
+        LogSettings(write_log(rows), tmp_path / "days", start_date="2024-01-05-13"), recipe(time_unit="hour"), SMALL
+    )
     assert [row["item_id"] for hour in (13, 14) for row in day_file(f"2024-01-05-{hour}")] == [[1, 2], [2, 3]]
     assert "4 of 4 events are in the sessions of 2 hours" in caplog.text
 
@@ -249,7 +258,7 @@ def test_dates_without_a_time_of_day(write_log, day_file, tmp_path, recipe):
         ("b", "01-05", 9, 2),
         ("a", "01-06", 8, 3),
     ]
-    preprocess(write_log(rows, "n"), tmp_path / "days", recipe(order_column="n"), **SMALL)
+    preprocess(LogSettings(write_log(rows, "n"), tmp_path / "days"), recipe(order_column="n"), SMALL)
     rows = day_file("2024-01-05")
     assert [(row["session_id"], row["item_id"]) for row in rows] == [("a", [2, 3, 2]), ("b", [1, 3])]
     assert rows[0]["item_age"] == pytest.approx([0, 0, 0.6931472])
@@ -258,7 +267,7 @@ def test_dates_without_a_time_of_day(write_log, day_file, tmp_path, recipe):
 
 def test_spare_ids_enlarge_the_cardinality(write_log, tmp_path, recipe):
     rows = [("a", f"01-05 10:00:{i:02}", i) for i in range(9)]
-    preprocess(write_log(rows), tmp_path / "days", recipe(spare_ids=0.5), **SMALL)
+    preprocess(LogSettings(write_log(rows), tmp_path / "days"), recipe(spare_ids=0.5), SMALL)
     assert yaml.safe_load((tmp_path / "days" / "features.yaml").read_text())["item_id"]["cardinality"] == 15
 
 
@@ -270,7 +279,7 @@ def test_uuids_are_known_again_on_later_days(day_file, tmp_path):
     settings = {"session_column": "visit", "user_column": "customer", "drop_repeats": "none"}
     recipe = Recipe(item_column="product", time_column="time", **settings)
     for day in ("2024-01-05", "2024-01-06"):
-        preprocess(log, tmp_path / "days", recipe, end_date=day, **SMALL)
+        preprocess(LogSettings(log, tmp_path / "days", end_date=day), recipe, SMALL)
     (row,) = day_file("2024-01-06")
     assert (row["session_id"], row["user_id"], row["item_id"]) == (f"{uuid}6", f"{uuid}6", [2, 2])
 
@@ -278,7 +287,7 @@ def test_uuids_are_known_again_on_later_days(day_file, tmp_path):
 def test_integer_ids_keep_all_their_digits(write_log, day_file, tmp_path, recipe):
     visit, products = 2**53 + 1, [2**53 + 1, 2**53 + 2, 2**53 + 3]
     rows = [(visit, f"01-05 10:00:0{i}", product) for i, product in enumerate(products)]
-    preprocess(write_log(rows), tmp_path / "days", recipe(), **SMALL)
+    preprocess(LogSettings(write_log(rows), tmp_path / "days"), recipe(), SMALL)
     assert day_file("2024-01-05")[0]["session_id"] == visit
     vocabulary = pq.read_table(tmp_path / "days" / "vocabulary" / "item_id.parquet").to_pydict()
     assert (vocabulary["raw"], vocabulary["id"]) == (products, [1, 2, 3])
@@ -293,7 +302,7 @@ def test_the_recipe_of_the_documented_log_gives_its_documented_names(tmp_path):
     ]
     (tmp_path / "2019-Oct.csv").write_text("\n".join([header, *lines]))
     recipe = read_recipe(REPOSITORY / "datasets" / "ecommerce-large" / "preprocessing.yaml")
-    preprocess(tmp_path / "2019-Oct.csv", tmp_path / "days", recipe, **SMALL)
+    preprocess(LogSettings(tmp_path / "2019-Oct.csv", tmp_path / "days"), recipe, SMALL)
     (row,) = pq.read_table(tmp_path / "days" / "session_start_date=2019-10-01-train.parquet").to_pylist()
     assert row["sess_pid_seq"] == row["sess_ccid_seq"] == [1, 2]
     assert row["sess_relative_price_to_avg_category_seq"] == [0, 0]
@@ -310,7 +319,7 @@ def test_the_clothing_shop_of_2008(tmp_path):
     if not log.exists():
         pytest.skip(f"{log} is not there")
     recipe = read_recipe(REPOSITORY / "datasets" / "eshop2008" / "preprocessing.yaml")
-    call = preprocess(log, tmp_path / "days", recipe, end_date="2008-04-10", **SMALL)
+    call = preprocess(LogSettings(log, tmp_path / "days", end_date="2008-04-10"), recipe, SMALL)
     assert len(call["days"]) == 10
     raw = pq.read_table(log).to_pylist()
     first = [row["item_id"] for row in raw if row["session_id"] == 1]

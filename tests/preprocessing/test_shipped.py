@@ -7,8 +7,9 @@ import pytest
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import shipped
+from transformers4recsys.preprocessing.engines.table import DatabaseChoice
 from transformers4recsys.preprocessing.recipe import read_recipe
-from transformers4recsys.preprocessing.run import preprocess
+from transformers4recsys.preprocessing.run import LogSettings, preprocess
 
 REES46 = """event_time,event_type,product_id,category_id,category_code,brand,price,user_id,user_session
 2019-10-01 00:00:00 UTC,view,44600062,2103807459595387724,,shiseido,35.79,541312140,72d76fde
@@ -121,7 +122,11 @@ def test_a_recipe_reads_the_published_format(name, tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     recipe = read_recipe(name)
-    counts = preprocess(tmp_path / "data", tmp_path / "days", recipe, memory_limit="500MB", threads=1, with_report=True)
+    counts = preprocess(
+        LogSettings(tmp_path / "data", tmp_path / "days", report=True),
+        recipe,
+        DatabaseChoice(memory_limit="500MB", threads=1),
+    )
     report = json.loads((tmp_path / "days" / "report.json").read_text())
     assert report["adds_up"] and report["leaks"]["is_ok"]
     item = recipe.output_name("item_id")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pytest
 
 from transformers4recsys import cli
 from transformers4recsys.preprocessing.recipe import Recipe
-from transformers4recsys.preprocessing.run import preprocess
+from transformers4recsys.preprocessing.run import LogSettings, preprocess
 
 DAYS = ("2024-01-05", "2024-01-06", "2024-01-07")
 TYPES = {"visit": "string", "user": "string", "time": pa.timestamp("us"), "sku": "string", "category": "string"}
@@ -58,8 +58,19 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         past_length_max=6,
         names={"item_id": "product"},
     )
-    preprocess(folder / "log.parquet", folder / "days", recipe)
+    preprocess(LogSettings(folder / "log.parquet", folder / "days"), recipe)
     return folder
+
+
+@pytest.fixture
+def day_rows(shop: Path) -> Callable[..., list[dict]]:
+    """Read the rows of the day files of a split."""
+
+    def read(split: str, days: Sequence[str] = DAYS) -> list[dict]:
+        files = [shop / "days" / f"session_start_date={day}-{split}.parquet" for day in days]
+        return pa.concat_tables(pq.read_table(file) for file in files).to_pylist()
+
+    return read
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Raw events give the model what the day files hold, and recommending from them equals evaluating."""
+"""Raw events give the model what the day files hold."""
 
 from __future__ import annotations
 
@@ -12,13 +12,6 @@ import pytest
 from transformers4recsys.commands import recommend as command
 from transformers4recsys.errors import InputError
 from transformers4recsys.recommender import Recommender
-
-DAYS = ("2024-01-05", "2024-01-06", "2024-01-07")
-
-
-def day_files(shop, split="train", days=DAYS):
-    tables = [pq.read_table(shop / "days" / f"session_start_date={day}-{split}.parquet") for day in days]
-    return pa.concat_tables(tables).to_pylist()
 
 
 def lists_by_session(reader, found):
@@ -40,11 +33,11 @@ def aware(train_on_shop):
     return train_on_shop(model_type="gru", session_aware=True)
 
 
-def test_features_equal_those_of_the_day_files(aware, shop):
+def test_features_equal_those_of_the_day_files(aware, shop, day_rows):
     reader = Recommender.load(aware).event_reader(threads=1)
     with reader.opened_table(pq.read_table(shop / "log.parquet")) as found:
         rows = lists_by_session(reader, found)
-    expected = day_files(shop)
+    expected = day_rows("train")
     assert len(expected) > 100
     names = [feature.name for feature in reader.schema.columns]
     assert len(names) == 2 * 12 and "bef_relative_price" in names
@@ -54,48 +47,6 @@ def test_features_equal_those_of_the_day_files(aware, shop):
             found = found if name.startswith("bef_") else found[-5:]
             np.testing.assert_allclose(found, row[name], atol=1e-6, err_msg=f"{row['session_id']} {name}")
     assert any(len(row["bef_product"]) for row in expected)
-
-
-def without_last_item(shop, rows, *, last_of_user):
-    """Raw events less those of the last item of each session in `rows`; give these sessions by their place in it."""
-    log = pq.read_table(shop / "log.parquet").to_pandas()
-    later = set()
-    if last_of_user:
-        known = pd.DataFrame([row for row in day_files(shop) if row["user_id"] is not None])
-        later = set(known.session_id) - set(known.sort_values("session_start").groupby("user_id").tail(1).session_id)
-    ends = {}
-    for place, row in enumerate(rows):
-        times = row["event_time"]
-        if times[-1] > times[-2] and row["session_id"] not in later:
-            ends[row["session_id"]] = (place, times[-1])
-    end = log.visit.map({session: time for session, (_, time) in ends.items()}).astype("datetime64[us]")
-    return log[~(log.time >= end)], {session: place for session, (place, _) in ends.items()}
-
-
-RUNS = {
-    "gpt2": {"model_type": "gpt2"},
-    "gru": {"model_type": "gru", "session_aware": True},
-    "xlnet masked": {"model_type": "xlnet", "mlm": True, "attn_type": "bi", "session_aware": True},
-    "bert masked": {"model_type": "bert", "mlm": True},
-    "gpt2 item": {"model_type": "gpt2", "config": "features_item_id.yaml"},
-    "bert masked item": {"model_type": "bert", "mlm": True, "config": "features_item_id.yaml"},
-}
-
-
-@pytest.mark.parametrize("name", RUNS)
-def test_recommending_from_events_equals_evaluating(name, train_on_shop, shop):
-    output = train_on_shop(**RUNS[name])
-    rows = day_files(shop, "valid", DAYS[-1:])
-    predictions = pq.read_table(output / "pred_logs" / f"preds_date_{DAYS[-1]}.parquet").to_pylist()
-    assert len(predictions) == len(rows)
-    events, places = without_last_item(shop, rows, last_of_user="session_aware" in RUNS[name])
-    assert len(places) > 5
-    found = Recommender.load(output, device="cpu").recommend(events, k=7).to_pandas().groupby("session")
-    raw = pq.read_table(shop / "days" / "vocabulary" / "product.parquet").to_pandas().set_index("id").raw
-    for session, place in places.items():
-        lists = found.get_group(session)
-        assert lists.item.tolist() == raw[predictions[place]["rec_item_ids"]].tolist()
-        np.testing.assert_allclose(lists.score, predictions[place]["rec_item_scores"], atol=1e-5)
 
 
 @pytest.fixture

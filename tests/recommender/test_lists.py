@@ -64,3 +64,12 @@ def test_a_table_goes_session_by_session(maker):
 
 def test_no_list_gives_an_empty_table(maker):
     assert maker.table(pa.array([], pa.int64()), []).num_rows == 0
+
+
+def test_candidates_are_scored_one_by_one_beside_an_index(maker, items):
+    pytest.importorskip("usearch", reason="the extra `index` is not installed")
+    maker.use_index()
+    filters = Filters(9, candidates=ItemLists.of(["b", "c"], items, name="candidates"))
+    assert items_of(maker.of_hidden(torch.tensor([[1.0]]), [0], [()], filters)) == [[2, 3]]
+    assert items_of(maker.of_hidden(torch.tensor([[1.0]]), [0], [()], Filters(9))) == [[2, 4, 3, 1]]
+    assert items_of(maker.of_hidden(torch.zeros(0, 1), [], [], Filters(9))) == []

@@ -75,9 +75,47 @@ def test_recommending_equals_evaluating(model_type, is_masked, trained, toy_days
     np.testing.assert_allclose(scores, [row["rec_item_scores"] for row in predictions], atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "flags", [{"model_type": "gpt2"}, {"model_type": "bert", "mlm": True}], ids=["causal", "masked"]
+)
+def test_recommending_without_seen_items_equals_evaluating_without(flags, trained, toy_days):
+    output = trained(**flags, exclude_seen_in_evaluation=True, session_seq_length_max=3)
+    sessions = sessions_of(toy_days)
+    found = Recommender.load(output, device="cpu").recommend([each[:-1] for each in sessions], 7, exclude_seen=True)
+    recommended, predictions = lists_of(found, len(sessions)), logged(output)
+    # A label that stands in its session already is evaluated, and never recommended.
+    is_new = [session[-1] not in session[:-1] for session in sessions]
+    assert sum(is_new) > 20 and max(map(len, sessions)) > 4
+    for new, best, row in zip(is_new, recommended, predictions, strict=True):
+        assert not new or best == row["rec_item_ids"]
+
+
+def test_metrics_without_seen_items_are_those_of_the_lists(trained, toy_days):
+    """In the session-aware task too: items of past sessions stay."""
+    flags = {"session_aware": True, "feature_config": toy_days / "features.yaml", "predict_top_k": 30}
+    output = trained(**flags, exclude_seen_in_evaluation=True, session_aware_past_seq_length_max=2)
+    hits, held, past = [], 0, pq.read_table(toy_days / f"session_start_date={DAY}-valid.parquet").to_pylist()
+    past = [row["bef_item_id"] for row in past if len(row["item_id"]) > 1]
+    for session, row, earlier in zip(sessions_of(toy_days), logged(output), past, strict=True):
+        best = [item for item, score in zip(row["rec_item_ids"], row["rec_item_scores"], strict=True) if score > -1e9]
+        assert set(best) == set(range(1, 31)) - (set(session[:-1]) - {session[-1]})
+        hits.append(session[-1] in best[:10])
+        held += any(item in best for item in earlier)
+    assert f"eval_recall@10 = {sum(hits) / len(hits)}"[:24] in (output / "eval_results_dates.txt").read_text()
+    assert "exclude_seen_in_evaluation = true" in (output / "eval_results_avg_over_days.txt").read_text()
+
+
 @pytest.fixture
 def recommender(trained):
     return Recommender.load(trained(end_date="2019-10-03"), device="cpu")
+
+
+def test_recommending_equals_evaluating_with_positions_from_the_end_and_cosines(trained, toy_days):
+    flags = {"model_type": "sasrec", "positions_from_end": True, "score": "cosine", "temperature": 0.1}
+    flags |= {"constrained_embeddings": True, "inp_merge": "none", "item_dropout": 0.2, "input_dropout": 0}
+    output = trained(**flags)
+    found = Recommender.load(output).recommend([session[:-1] for session in sessions_of(toy_days)], k=7)
+    assert lists_of(found, len(logged(output))) == [row["rec_item_ids"] for row in logged(output)]
 
 
 def test_lists_are_the_best_of_all_scores(recommender):

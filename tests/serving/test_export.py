@@ -34,7 +34,14 @@ def lists_of_file(path, sessions, excluded=0):
     return [[beside["raw_item_ids"][item] for item in row] for row in item_ids], scores
 
 
-@pytest.mark.parametrize("flags", [{"model_type": "gpt2"}, {"model_type": "bert", "mlm": True}], ids=["gpt2", "bert"])
+OF_LIGR = {"positions_from_end": True, "eval_on_last_item_seq_only": True, "score": "cosine", "temperature": 0.1}
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [{"model_type": "gpt2"}, {"model_type": "bert", "mlm": True}, {"model_type": "ligr", **OF_LIGR}],
+    ids=["gpt2", "bert", "ligr"],
+)
 def test_the_file_gives_the_lists_of_the_recommender(run_train, toy_days, tmp_path, flags):
     (toy_days / "item.yaml").write_text("item_id: {dtype: categorical, cardinality: 31, is_label: true}\n")
     recommender = Recommender.load(run_train(feature_config=toy_days / "item.yaml", **flags))

@@ -1,7 +1,9 @@
 import pytest
 import torch
 
+from transformers4recsys.model.build import ModelSettings, build_model
 from transformers4recsys.serving.graph import RecommendationGraph
+from transformers4recsys.settings import from_values
 
 SESSIONS = [[3, 7, 1], [5], [2, 9, 4, 8]]
 
@@ -13,17 +15,18 @@ def padded(sessions):
     return {"item_id": item_ids, "category": item_ids % 4 + 1, "price": item_ids.float() / 10}
 
 
-@pytest.mark.parametrize("name", ["gpt2", "gru", "sasrec"])
-def test_it_gives_the_scores_of_the_model(name, schema, make_model, make_batch):
-    model = make_model(schema, name)
+@pytest.mark.parametrize("settings", [{}, {"positions_from_end": True}, {"score": "cosine", "temperature": 0.1}])
+@pytest.mark.parametrize("name", ["gpt2", "gru", "sasrec", "ligr"])
+def test_it_gives_the_scores_of_the_model(name, settings, schema, make_batch):
+    values = {"model_type": name, "d_model": 16, "n_layer": 2, "n_head": 2, "eval_on_last_item_seq_only": True}
+    values |= {"initializer_range": 0.2}
+    model = build_model(schema, from_values(ModelSettings, values | settings), max_length=24).eval()
     graph = RecommendationGraph(model, k=30).eval()
 
     with torch.no_grad():
         item_ids_BK, scores_BK = graph(padded(SESSIONS), torch.zeros(3, 1, dtype=torch.long))
         # The model predicts what stands behind a session's last item but one.
-        output = model(make_batch([[*session, 1] for session in SESSIONS]))
-        is_last_P = output.positions[:, 1] == torch.tensor([len(SESSIONS[row]) for row in output.positions[:, 0]])
-        expected_BV = model.scores(output.hidden[is_last_P])
+        expected_BV = model.scores(model(make_batch([[*session, 1] for session in SESSIONS])).hidden)
 
     torch.testing.assert_close(scores_BK, expected_BV.gather(1, item_ids_BK), atol=1e-5, rtol=1e-5)
     assert (item_ids_BK.sort(1).values == torch.arange(1, 31)).all()

@@ -7,15 +7,18 @@ from fastapi.testclient import TestClient  # noqa: E402
 
 from transformers4recsys.errors import InputError  # noqa: E402
 from transformers4recsys.recommender import Recommender  # noqa: E402
-from transformers4recsys.serving.server import ServeSettings, app_of  # noqa: E402
+from transformers4recsys.serving.server import BACKENDS, ServeSettings, app_of  # noqa: E402
 
 
-def test_the_server_gives_the_lists_of_the_recommender(run_train):
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_server_gives_the_lists_of_the_recommender(run_train, backend):
+    if backend == "onnx":
+        pytest.importorskip("onnxscript", reason="the extra `onnx` is not installed")
     run = run_train(eval_on_last_item_seq_only=True)
     sessions = [[3, 7, 1], [5], [2, 9, 4, 8, 30], [999]]
     expected = Recommender.load(run).recommend(sessions, k=4, exclude_seen=True, fallback="popular").to_pylist()
 
-    with TestClient(app_of(ServeSettings(run=str(run)))) as client:
+    with TestClient(app_of(ServeSettings(run=str(run), backend=backend))) as client:
         answer = client.post("/recommend", json={"sessions": sessions, "k": 4, "exclude_seen": True}).json()
         page = client.get("/metrics").text
 

@@ -34,7 +34,7 @@ LOSSES = (
 )
 # Evaluation batches of 7 leave one process more of them; in training batches of 1 there may be nothing to predict.
 SHARDED = {
-    "gru": {"per_device_eval_batch_size": 7},
+    "gru": {"per_device_eval_batch_size": 7, "exclude_seen_in_evaluation": True},
     "accumulated": {"model_type": "gpt2", "gradient_accumulation_steps": 2, "validate_every": 1, "max_grad_norm": 0.05},
     "masked": {"model_type": "xlnet", "constrained_embeddings": True, "mlm": True, "train_on_last_item_seq_only": True},
     "bf16": {"model_type": "llama", "bf16": True},

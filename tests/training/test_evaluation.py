@@ -5,6 +5,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 
+from transformers4recsys.batch import ALL_ITEMS, Batch, Jagged
 from transformers4recsys.errors import DivergedError, InputError
 from transformers4recsys.training.evaluation import Evaluation
 
@@ -26,9 +27,14 @@ class Batches:
         return iter(self.all)
 
 
-def evaluate(model, batches, every=1, report_cold=False, **options):
+def evaluate(model, batches, every=1, report_cold=False, excludes_seen=False, **options):
     how = {"device": torch.device("cpu"), "autocast": nullcontext, "description": "", **options}
-    evaluation = Evaluation(compute_metrics_each_n_steps=every, predict_top_k=5, report_cold=report_cold)
+    evaluation = Evaluation(
+        compute_metrics_each_n_steps=every,
+        predict_top_k=5,
+        report_cold=report_cold,
+        exclude_seen_in_evaluation=excludes_seen,
+    )
     return evaluation.run(model, Batches(batches), **how)
 
 
@@ -103,6 +109,37 @@ def test_the_most_popular_items_are_those_of_training(model, make_batch):
     model.item_counts[[2, 3, 4, 9]] = torch.tensor([40, 30, 20, 10])
     numbers = evaluate(model, [make_batch([[1, 2], [1, 3], [1, 9], [1, 8]])])
     assert numbers["most_popular_mrr@5"] == pytest.approx((1 + 1 / 2 + 1 / 4 + 0) / 4)
+
+
+def test_items_seen_in_the_session_are_not_ranked(model, make_batch):
+    with torch.no_grad():
+        model.scorer.table.zero_()
+        model.scorer.item_bias[:, 0] = -torch.arange(31.0)
+    # Ranks of 3 and 4 behind 1 and 2; then the label 2 stands in the session, and is ranked behind 1 all the same.
+    batches = [make_batch([[1, 2, 3, 4], [2, 3, 2]])]
+    every, unseen = evaluate(model, batches), evaluate(model, batches, excludes_seen=True)
+    assert every["mrr@5"] == pytest.approx((1 / 2 + 1 / 3 + 1 / 4 + 1 / 3 + 1 / 2) / 5)
+    assert unseen["mrr@5"] == pytest.approx((1 + 1 + 1 + 1 / 2 + 1 / 2) / 5)
+    assert unseen["repeated_label_share"] == 0.2 and "repeated_label_share" not in every
+    assert unseen["loss"] == every["loss"]
+
+
+def test_popular_items_that_were_seen_are_not_ranked_either(model, make_batch):
+    model.item_counts[[2, 3, 4]] += torch.tensor([30, 20, 10])
+    numbers = evaluate(model, [make_batch([[2, 3, 4]])], excludes_seen=True)
+    assert numbers["most_popular_mrr@5"] == 1
+
+
+def test_items_cut_off_a_long_row_are_seen_too(model, make_batch):
+    with torch.no_grad():
+        model.scorer.table.zero_()
+        model.scorer.item_bias[:, 0] = -torch.arange(31.0)
+    batch = make_batch([[2, 3, 9], [4, 5]])
+    whole = Batch({**batch.columns, ALL_ITEMS: Jagged.from_lists([[1, 7, 2, 3, 9], [4, 5]], torch.long)})
+    kept = []
+    numbers = evaluate(model, [whole], excludes_seen=True, on_predictions=kept.append)
+    assert numbers["mrr@5"] == pytest.approx((1 + 1 / 5 + 1 / 4) / 3)
+    assert kept[0].item_ids.tolist() == [[3, 4, 5, 6, 8], [4, 5, 6, 8, 9], [1, 2, 3, 5, 6]]
 
 
 def test_no_batch_gives_no_numbers(model):

@@ -40,6 +40,7 @@ SMALL = {
 KINDS = {
     "negatives": {"loss_type": "bpr_max", "negative_sampling": True, "neg_sampling_extra_samples_per_batch": 7},
     "masked": {"model_type": "xlnet", "attn_type": "bi", "mlm": True, "gradient_accumulation_steps": 2},
+    "own": {"loss_type": "sampled_softmax", "sampled_negatives_per": "position", "num_sampled_negatives": 4},
     "sampled": {"loss_type": "gbce", "num_sampled_negatives": 4, "sparse_item_updates": True},
 }
 

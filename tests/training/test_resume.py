@@ -9,6 +9,8 @@ import safetensors.torch
 import torch
 import yaml
 
+from transformers4recsys.commands.train import TrainSettings
+from transformers4recsys.settings import if_changed
 from transformers4recsys.training.resume import changes
 from transformers4recsys.training.trainer import RecSysTrainer
 
@@ -25,7 +27,17 @@ def test_changes_are_told_by_name_whatever_their_section():
         "other": {"d_model": 32, "loss_type": "bpr"},
         "training": {"output_dir": "b", "betas": (0.9, 0.99), "new": 1},
     }
-    assert changes(before, now) == {"d_model": "16 -> 32"}
+    assert changes(before, now) == {"d_model": "16 -> 32", "output_dir": '"a" -> "b"'}
+
+
+def test_what_shapes_the_model_or_the_order_of_random_numbers_is_refused_and_places_are_ignored():
+    rules = if_changed(TrainSettings)
+    refused = {name for name, what in rules.items() if what == "refuse"}
+    assert refused >= {"seed", "d_model", "n_layer", "n_head", "model_type", "hidden_act", "inp_merge", "mlm"}
+    assert refused >= {"time_unit", "session_aware", "session_seq_length_max", "constrained_embeddings"}
+    ignored = {name for name, what in rules.items() if what == "ignore"}
+    assert ignored >= {"output_dir", "data_path", "feature_config", "start_date", "end_date", "run_name", "report_to"}
+    assert not {"learning_rate", "dropout", "loss_type", "num_train_epochs"} & (refused | ignored)
 
 
 @pytest.mark.parametrize(

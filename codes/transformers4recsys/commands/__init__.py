@@ -21,5 +21,7 @@ COMMANDS: dict[str, Command] = {
     "recommend": Command("recommend", "recommend with a finished run: raw events or item ids in, raw item ids out"),
     "serve": Command("serve", "answer requests over HTTP with a finished run"),
     "export": Command("export", "write a finished run as one ONNX file"),
+    "report": Command("report", "put runs side by side: one page, with what their differences are worth"),
+    "tune": Command("tune", "search settings of train: choose on the first half of the days, report on the second"),
     "benchmark": Command("benchmark", "measure speed and memory on this machine"),
 }

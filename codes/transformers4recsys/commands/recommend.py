@@ -58,6 +58,12 @@ class RecommendSettings:
     fallback: str = setting(
         "none", "what a session without a known item gets, marked by is_fallback", choices=("none", "popular")
     )
+    index: str = setting(
+        "exact",
+        "how the best items are found: exact scores all; approximate searches an index of them (needs usearch), for "
+        "catalogues of more than some 100,000",
+        choices=("exact", "approximate"),
+    )
     device: str | None = setting(None, "device of the model, such as cpu or cuda; a GPU where there is one")
     dtype: str = setting("float32", "precision of products", choices=("float32", "bfloat16", "float16"))
     memory_limit: str = setting("3GB", "memory to prepare events in; what does not fit goes to the disk", is_bytes=True)
@@ -83,7 +89,9 @@ def run(values: Mapping[str, Any]) -> None:
     lists = _item_lists(settings)
     from transformers4recsys.recommender import Recommender
 
-    recommender = Recommender.load(settings.run or "", device=settings.device, dtype=settings.dtype)
+    recommender = Recommender.load(
+        settings.run or "", device=settings.device, dtype=settings.dtype, index=settings.index
+    )
     filters = recommender.filters(
         settings.k,
         **lists,

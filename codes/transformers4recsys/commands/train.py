@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -36,7 +35,7 @@ from transformers4recsys.reporting.reporter import SINKS, Reporter
 from transformers4recsys.reporting.sink import Sink
 from transformers4recsys.run_folder import RunFolder
 from transformers4recsys.schema import Schema, SessionSettings
-from transformers4recsys.settings import as_values, converted, from_values, part, required, unused
+from transformers4recsys.settings import as_values, converted, from_values, if_changed, part, required, unused
 from transformers4recsys.terminal import counted, show_log_lines
 from transformers4recsys.training import checkpoint
 from transformers4recsys.training.callbacks import (
@@ -56,7 +55,7 @@ from transformers4recsys.training.resume import goes_on_in_place, load, load_gro
 from transformers4recsys.training.sharding import shard
 from transformers4recsys.training.sparse_gradients import ItemUpdates, choose_gradients
 from transformers4recsys.training.trainer import RecSysTrainer, Schedule
-from transformers4recsys.training.training_arguments import LibrarySettings, library_arguments
+from transformers4recsys.training.training_arguments import LibrarySettings, for_the_trainer, library_arguments
 
 log = logging.getLogger(__name__)
 
@@ -105,8 +104,8 @@ def run(values: Mapping[str, Any]) -> None:
     train(from_values(TrainSettings, values))
 
 
-def train(settings: TrainSettings) -> None:
-    """Check the input, build the program and run all days."""
+def train(settings: TrainSettings, sinks: Mapping[str, Callable[[Path], Sink]] = SINKS) -> None:
+    """Check the input, build the program and run all days; `sinks` take the numbers of each."""
     data, training = settings.data, settings.training
     _require(settings)
     # From here on one of the processes of the run, if there are several, talks and writes.
@@ -121,12 +120,16 @@ def train(settings: TrainSettings) -> None:
         prefix = data.sessions.session_aware_features_prefix
         log.warning("%d columns %s... hold past sessions: ignored without `session_aware`", len(schema.ignored), prefix)
     with _output_of(arguments, training.output) as output:
-        _train_in(output, settings, schema, arguments)
+        _train_in(output, settings, schema, arguments, sinks)
     wandb_runs.close_run()
 
 
 def _train_in(
-    output: OutputFolder | None, settings: TrainSettings, schema: Schema, arguments: TrainingArguments
+    output: OutputFolder | None,
+    settings: TrainSettings,
+    schema: Schema,
+    arguments: TrainingArguments,
+    sinks: Mapping[str, Callable[[Path], Sink]],
 ) -> None:
     training, output_dir = settings.training, _output_dir(arguments)
     days, checked = _checked_days(settings, schema, does_train=arguments.do_train)
@@ -137,7 +140,10 @@ def _train_in(
         "data_path": settings.data.days.data_path or "",
     }
     to_train = days.present[:-1] if arguments.do_train else []
-    resumed = open_resumed(arguments.resume_from_checkpoint, output_dir, days_to_train=to_train, **of_run)
+    rules = if_changed(TrainSettings)
+    resumed = open_resumed(
+        arguments.resume_from_checkpoint, output_dir, days_to_train=to_train, if_changed=rules, **of_run
+    )
     name = settings.model.choice.model_name_or_path
     start = RunFolder.open(name) if name and checkpoint.is_saved_run(name) else None
     earlier = resumed.run if resumed else start
@@ -145,7 +151,7 @@ def _train_in(
     model = _model_of(settings, schema, arguments, start, earlier)
     described = {name: value for section in ("data", "model", "training") for name, value in sections[section].items()}
     described["days_skipped"] = [days.unit.name(day) for day in days.missing]
-    sinks = _sinks_of(training.predictions, of_run["data_path"], schema)
+    sinks = _with_raw_ids(sinks, training.predictions, of_run["data_path"], schema)
     bar, stop = TrainingProgress(), StopRequest()
     first_step = resumed.run.progress.num_steps if resumed else 0
     loggers = _loggers_of(arguments, training.loggers, described, first_step=first_step)
@@ -256,7 +262,13 @@ def _readers_of(
         footers={file: of_file.footer for file, of_file in checked.items()},
         reading=reader.reading,
     )
-    to_evaluate = partial(open_files, batch_size=arguments.per_device_eval_batch_size, shuffle=False, drop_last=False)
+    to_evaluate = partial(
+        open_files,
+        batch_size=arguments.per_device_eval_batch_size,
+        shuffle=False,
+        drop_last=False,
+        has_all_items=settings.training.evaluation.exclude_seen_in_evaluation,
+    )
 
     def to_train(day: datetime) -> Reader:
         return open_files(
@@ -306,11 +318,13 @@ def _start(output: OutputFolder | None, arguments: TrainingArguments) -> None:
     distributed.barrier()
 
 
-def _sinks_of(settings: PredictionSettings, data_path: str, schema: Schema) -> Mapping[str, Callable[[Path], Sink]]:
+def _with_raw_ids(
+    sinks: Mapping[str, Callable[[Path], Sink]], settings: PredictionSettings, data_path: str, schema: Schema
+) -> Mapping[str, Callable[[Path], Sink]]:
     if not (settings.log_predictions and settings.log_raw_item_ids):
-        return SINKS
+        return sinks
     raw_ids = raw_item_ids(data_path, schema.item_id.name)
-    return {**SINKS, "predictions": partial(PredictionFiles, raw_ids=raw_ids)}
+    return {**sinks, "predictions": partial(PredictionFiles, raw_ids=raw_ids)}
 
 
 def _loggers_of(
@@ -342,26 +356,12 @@ def _trainer_of(
         shard(model, arguments.device)
     return RecSysTrainer(
         model,
-        _for_the_trainer(arguments),
+        for_the_trainer(arguments),
         schedule=training.schedule,
         evaluation=training.evaluation,
         callbacks=callbacks,
         has_lazy_updates=training.item_updates.sparse_item_updates,
     )
-
-
-def _for_the_trainer(given: TrainingArguments) -> TrainingArguments:
-    # What we do ourselves is switched off there: its loggers, its label smoothing, its sharding (on GPUs only).
-    arguments = copy.copy(given)
-    if given.fsdp:
-        arguments.fsdp = arguments.fsdp_plugin_args = None
-        # Gradients of micro-batches are summed up in parts too.
-        arguments.accelerator_config = copy.copy(given.accelerator_config)
-        arguments.accelerator_config.gradient_accumulation_kwargs = {"sync_each_batch": True}  # pyright: ignore
-    arguments.report_to, arguments.label_smoothing_factor = [], 0.0
-    # Encoders freeze what gets no gradient; a search for it would make Reformer's nested backward passes fail.
-    arguments.ddp_find_unused_parameters = bool(given.ddp_find_unused_parameters)
-    return arguments
 
 
 def _without_credentials(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,11 +22,11 @@ class DaySettings:
     """Days: where the day files are, and which of them are used"""
 
     data_path: str | None = setting(
-        None, "folder or URI of the day files session_start_date=YYYY-MM-DD-train.parquet ..."
+        None, "folder or URI of the day files session_start_date=YYYY-MM-DD-train.parquet ...", if_changed="ignore"
     )
-    start_date: str | None = setting(None, "first day, YYYY-MM-DD (-HH with --time_unit hour)")
-    end_date: str | None = setting(None, "last day, inclusive")
-    time_unit: str = setting("day", "what one file holds", choices=lambda: TIME_UNITS)
+    start_date: str | None = setting(None, "first day, YYYY-MM-DD (-HH with --time_unit hour)", if_changed="ignore")
+    end_date: str | None = setting(None, "last day, inclusive", if_changed="ignore")
+    time_unit: str = setting("day", "what one file holds", choices=lambda: TIME_UNITS, if_changed="refuse")
     missing_days: str = setting(
         "error",
         "a day without its files: stop before training, or go on without it",

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 
-from transformers4recsys.metrics.marked_items import MarkedItems
+from transformers4recsys.metrics.marked_items import Marks, MarksOfRows
 from transformers4recsys.metrics.ranking import Ranks, rank_bounds
 
 # Scores at a time: 2 MiB stay in the caches of two CPU cores, 64 MiB fill a GPU.
@@ -22,14 +22,25 @@ ITEMS_OF_A_BLOCK_ON_CPU, ITEMS_OF_A_BLOCK = 2_048, 65_536
 LOG2_E = math.log2(math.e)
 
 
-def rank_among_all(hidden_PE: Tensor, item_table_VE: Tensor, bias_V: Tensor, labels_P: Tensor) -> tuple[Ranks, Tensor]:
+def rank_among_all(
+    hidden_PE: Tensor, item_table_VE: Tensor, bias_V: Tensor, labels_P: Tensor, *, excluded: Marks | None = None
+) -> tuple[Ranks, Tensor]:
     """Rank each label among all items but padding (item 0); give also its negative log-likelihood, (P,) float.
+
+    Items of a row that are `excluded` are not ranked, the label must not be one of them; the likelihood stays that
+    among all items.
 
     Products are in the precision of `item_table_VE`, all else in that of `bias_V`. A label whose score is NaN is
     UNRANKED; another item's NaN counts as above the label.
     """
     parts = [
-        _rank_rows(hidden_RE, item_table_VE[1:].detach(), bias_V[1:].detach(), labels_P[rows] - 1)
+        _rank_rows(
+            hidden_RE,
+            item_table_VE[1:].detach(),
+            bias_V[1:].detach(),
+            labels_P[rows] - 1,
+            None if excluded is None else excluded.of_rows(rows.start, len(hidden_RE)),
+        )
         for rows, hidden_RE in _rows(hidden_PE, item_table_VE.dtype)
     ]
     num_above, num_tied, loss = (torch.cat(each) for each in zip(*parts, strict=True))
@@ -42,8 +53,8 @@ def top_items(
     bias_V: Tensor,
     k: int,
     *,
-    allowed: MarkedItems | None = None,
-    excluded: MarkedItems | None = None,
+    allowed: Marks | None = None,
+    excluded: Marks | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Give the ids and scores of the best k items but padding, best first, (P, K) both.
 
@@ -69,21 +80,28 @@ def _rows(hidden_PE: Tensor, dtype: torch.dtype) -> Iterator[tuple[slice, Tensor
         yield rows, hidden_PE[rows].detach().to(dtype)
 
 
-def _rank_rows(hidden_RE: Tensor, table_IE: Tensor, bias_I: Tensor, labels_R: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _rank_rows(
+    hidden_RE: Tensor, table_IE: Tensor, bias_I: Tensor, labels_R: Tensor, excluded: MarksOfRows | None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Give the items above each label, those that tie with it, and its negative log-likelihood; labels from 0.
 
     Each block of scores is compared with the labels' while the cache holds it. These come first, from a product of
     their own; should it round otherwise than that of a block, all is done again with the scores that the blocks held.
     """
     label_R1 = _scores(hidden_RE, table_IE[labels_R], bias_I[labels_R]).diagonal()[:, None]
-    ranked, of_blocks_R1 = _compare_all(hidden_RE, table_IE, bias_I, labels_R, label_R1)
+    ranked, of_blocks_R1 = _compare_all(hidden_RE, table_IE, bias_I, labels_R, label_R1, excluded)
     if not torch.equal(label_R1, of_blocks_R1):
-        ranked, _ = _compare_all(hidden_RE, table_IE, bias_I, labels_R, of_blocks_R1)
-    return ranked if ranked[-1].isfinite().all() else _rank_plainly(hidden_RE, table_IE, bias_I, labels_R)
+        ranked, _ = _compare_all(hidden_RE, table_IE, bias_I, labels_R, of_blocks_R1, excluded)
+    return ranked if ranked[-1].isfinite().all() else _rank_plainly(hidden_RE, table_IE, bias_I, labels_R, excluded)
 
 
 def _compare_all(
-    hidden_RE: Tensor, table_IE: Tensor, bias_I: Tensor, labels_R: Tensor, label_R1: Tensor
+    hidden_RE: Tensor,
+    table_IE: Tensor,
+    bias_I: Tensor,
+    labels_R: Tensor,
+    label_R1: Tensor,
+    excluded: MarksOfRows | None,
 ) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
     """Give what `_rank_rows` gives, for labels of these scores, and the labels' scores as the blocks have them, (R, 1).
 
@@ -98,6 +116,8 @@ def _compare_all(
         # In place wherever values are used up. Signs are summed in a third of the time of two comparisons, and exactly.
         scores_RC -= label_R1
         sign_RC = scores_RC.sign()
+        if excluded is not None:
+            excluded.count_below(sign_RC, first + 1)
         above_less_below_R += sign_RC.sum(1, dtype=torch.float32).long()
         not_tied_R += sign_RC.abs_().sum(1, dtype=torch.float32).long()
         # exp2() takes a third of the time of exp().
@@ -108,33 +128,70 @@ def _compare_all(
 
 
 def _rank_plainly(
-    hidden_RE: Tensor, table_IE: Tensor, bias_I: Tensor, labels_R: Tensor
+    hidden_RE: Tensor, table_IE: Tensor, bias_I: Tensor, labels_R: Tensor, excluded: MarksOfRows | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Do the same from all scores, to the bit those of the blocks, in which there may be any value."""
     all_scores_RI = torch.cat(list(_score_blocks(hidden_RE, table_IE, bias_I)), dim=1)
-    parts: list[tuple[Tensor, Tensor, Tensor]] = []
-    for scores_RI, part_R in zip(torch.split(all_scores_RI, FEW_ROWS), torch.split(labels_R, FEW_ROWS), strict=True):
-        ranks = rank_bounds(pad(scores_RI, (1, 0)), part_R + 1)
-        parts.append((ranks.num_above, ranks.num_tied, cross_entropy(scores_RI, part_R, reduction="none")))
-    num_above_R, num_tied_R, loss_R = (torch.cat(each) for each in zip(*parts, strict=True))
+    few_rows = zip(torch.split(all_scores_RI, FEW_ROWS), torch.split(labels_R, FEW_ROWS), strict=True)
+    loss_R = torch.cat([cross_entropy(scores_RI, part_R, reduction="none") for scores_RI, part_R in few_rows])
+    if excluded is not None:
+        excluded.exclude(all_scores_RI, 1)
+    few_rows = zip(torch.split(all_scores_RI, FEW_ROWS), torch.split(labels_R, FEW_ROWS), strict=True)
+    parts = [rank_bounds(pad(scores_RI, (1, 0)), part_R + 1) for scores_RI, part_R in few_rows]
+    num_above_R, num_tied_R = (torch.cat([getattr(part, name) for part in parts]) for name in ("num_above", "num_tied"))
     return num_above_R, num_tied_R, loss_R
 
 
 def _top_of_rows(
     hidden_RE: Tensor, table_IE: Tensor, bias_I: Tensor, k: int, hides: Sequence[Callable[[Tensor, int], None]]
 ) -> tuple[Tensor, Tensor]:
-    """Give the best k of some rows, counting items from 0; `hides` change the scores of a block, counting from 1."""
+    """Give the best k of some rows, counting items from 0; `hides` change the scores of a block, counting from 1.
+
+    Once k are found, what a block adds are its scores above the worst of them: few, which wait until they are many.
+    """
     best_RK = hidden_RE.new_empty(len(hidden_RE), 0, dtype=bias_I.dtype)
     item_RK, first = best_RK.long(), 0
+    better: list[tuple[Tensor, Tensor, Tensor]] = []
     for scores_RC in _score_blocks(hidden_RE, table_IE, bias_I):
         for hide in hides:
             hide(scores_RC, first + 1)
-        of_block = scores_RC.topk(min(k, scores_RC.shape[1]), dim=1)
-        both = torch.cat([best_RK, of_block.values], dim=1)
-        best_RK, place_RK = both.topk(min(k, both.shape[1]), dim=1)
-        item_RK = torch.cat([item_RK, of_block.indices + first], dim=1).gather(1, place_RK)
+        if best_RK.shape[1] < k:
+            of_block = scores_RC.topk(min(k, scores_RC.shape[1]), dim=1)
+            item_RK, best_RK = _best_of_both(item_RK, best_RK, of_block.indices + first, of_block.values, k)
+        else:
+            # In this form a score that is not a number stays in sight.
+            row_X, place_X = (~(scores_RC <= best_RK[:, -1:])).nonzero().unbind(1)
+            better.append((row_X, place_X + first, scores_RC[row_X, place_X]))
+            if sum(len(rows) for rows, _, _ in better) > item_RK.numel() // 2:
+                item_RK, best_RK = _best_of_both(item_RK, best_RK, *_as_rows(better, item_RK[:, -1:]), k)
+                better = []
         first += scores_RC.shape[1]
-    return item_RK, best_RK
+    return _best_of_both(item_RK, best_RK, *_as_rows(better, item_RK[:, -1:]), k) if better else (item_RK, best_RK)
+
+
+def _best_of_both(
+    item_RK: Tensor, score_RK: Tensor, other_RC: Tensor, other_score_RC: Tensor, k: int
+) -> tuple[Tensor, Tensor]:
+    scores_RC = torch.cat([score_RK, other_score_RC], dim=1)
+    best_RK, place_RK = scores_RC.topk(min(k, scores_RC.shape[1]), dim=1)
+    return torch.cat([item_RK, other_RC], dim=1).gather(1, place_RK), best_RK
+
+
+def _as_rows(parts: Sequence[tuple[Tensor, Tensor, Tensor]], worst_R1: Tensor) -> tuple[Tensor, Tensor]:
+    """Lay rows (X,), items and scores out as items and scores of each row, (R, C).
+
+    They end in scores of -inf, of each row's worst item: where one of these is among the best, that item scores -inf.
+    """
+    num_rows = len(worst_R1)
+    row_X, item_X, score_X = (torch.cat(each) for each in zip(*parts, strict=True))
+    row_X, order_X = row_X.sort(stable=True)
+    counts_R = torch.bincount(row_X, minlength=num_rows)
+    place_X = torch.arange(len(row_X), device=row_X.device) - (counts_R.cumsum(0) - counts_R)[row_X]
+    width = int(counts_R.max())
+    items_RC = worst_R1.repeat(1, width)
+    scores_RC = score_X.new_full((num_rows, width), -torch.inf)
+    items_RC[row_X, place_X], scores_RC[row_X, place_X] = item_X[order_X], score_X[order_X]
+    return items_RC, scores_RC
 
 
 def _score_blocks(hidden_RE: Tensor, table_IE: Tensor, bias_I: Tensor) -> Iterator[Tensor]:

@@ -38,6 +38,18 @@ class ModelSettings:
     targets: TargetSettings = part(TargetSettings)
     loss: LossSettings = part(LossSettings)
 
+    def __post_init__(self) -> None:
+        if self.scorer.constrained_embeddings and self.features.item_embedding_dim:
+            raise InputError(
+                "`constrained_embeddings` makes the item's table as wide as `d_model`: leave `item_embedding_dim` out, "
+                "or choose `mf_constrained_embeddings`"
+            )
+        if self.encoder.positions_from_end and not (self.targets.eval_on_last_item_seq_only or self.targets.mlm):
+            raise InputError(
+                "`positions_from_end` tells positions inside a session how many items follow, which is not known when "
+                "the next one is recommended: add `eval_on_last_item_seq_only`, so that metrics fall on last items"
+            )
+
 
 def build_model(
     schema: Schema,
@@ -78,14 +90,13 @@ def build_model(
     encoder = make_encoder(sizes)
     if sizes.is_causal:
         _require_causal(encoder, sizes, settings.choice.name)
-    item_table = features.item_table
-    output_width = item_table.embedding_dim if settings.scorer.is_tied else d_model
+    output_width = features.item_table.embedding_dim if settings.scorer.is_tied else d_model
     scorer = ItemScorer(
         d_model,
         settings.scorer,
-        num_items=item_table.num_embeddings,
+        num_items=schema.item_id.cardinality,
         table_width=output_width,
-        initializer_range=sizes.initializer_range,
+        initializer_range=settings.features.item_std(sizes.initializer_range),
     )
     if item_data:
         features.content = _content_of(item_data, settings, features, output_width, sizes.initializer_range)
@@ -105,6 +116,7 @@ def build_model(
         objective=make_objective(settings.loss, setup),
         training_targets=settings.targets.training_rule(),
         evaluation_targets=settings.targets.evaluation_rule(),
+        counts_from_end=sizes.positions_from_end,
     )
 
 

@@ -25,16 +25,21 @@ class ContentSettings:
     """Content of items: what lets an item without a click be recommended"""
 
     item_features: tuple[str, ...] | None = setting(
-        None, "columns of the item table, such as category brand price, that give each item a part of its vectors"
+        None,
+        "columns of the item table, such as category brand price, that give each item a part of its vectors",
+        if_changed="refuse",
     )
     item_vectors: str | None = setting(
-        None, "parquet of raw item ids and lists of floats, such as embedded titles; a part of each item's vectors"
+        None,
+        "parquet of raw item ids and lists of floats, such as embedded titles; a part of each item's vectors",
+        if_changed="ignore",
     )
     freeze_item_vectors: bool = setting(
         False,
         "keep the vectors of the file as they are, and train their projection alone",
         used_if=lambda settings: settings.item_vectors is not None,
         unused_because="there are no `item_vectors`",
+        if_changed="refuse",
     )
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from transformers4recsys.batch import IS_PAST, Batch
+from transformers4recsys.errors import InputError
 from transformers4recsys.model.content import ItemContent, module_name
 from transformers4recsys.model.unknown import is_replaced
 from transformers4recsys.schema import Feature, Schema
@@ -135,7 +136,18 @@ class NumericMoments:
         return (self._squares_C / max(self.count, 1)).sqrt()
 
 
-MERGES: dict[str, Callable[..., nn.Module]] = {"mlp": MlpMerge, "attn": AttentionMerge}
+def no_merge(widths: Sequence[int], d_model: int, *, layer_norm_eps: float) -> nn.Module:
+    """Take the vector of the one feature as it is."""
+    if list(widths) != [d_model]:
+        raise InputError(
+            f"`inp_merge` none takes one feature that is `d_model` {d_model} wide, and here are widths "
+            f"{', '.join(map(str, widths))}: give the item's table that width (`constrained_embeddings`, or "
+            "`item_embedding_dim`), leave other columns out of the feature config, or choose another `inp_merge`"
+        )
+    return nn.Identity()
+
+
+MERGES: dict[str, Callable[..., nn.Module]] = {"mlp": MlpMerge, "attn": AttentionMerge, "none": no_merge}
 
 ONE_HOT_ITEM = "one-hot item"
 
@@ -144,26 +156,61 @@ ONE_HOT_ITEM = "one-hot item"
 class FeatureSettings:
     """Features: from the columns of a position to one vector"""
 
-    inp_merge: str = setting("mlp", "how concatenated features become d_model", choices=lambda: MERGES)
-    use_ohe_item_ids_inputs: bool = setting(False, "one-hot item ids as input")
+    inp_merge: str = setting(
+        "mlp",
+        "how concatenated features become d_model; none: one feature stays as it is",
+        choices=lambda: MERGES,
+        if_changed="refuse",
+    )
+    use_ohe_item_ids_inputs: bool = setting(False, "one-hot item ids as input", if_changed="refuse")
+    input_dropout: float | None = setting(
+        None,
+        "dropout on the vectors that the encoder reads; without it that of dropout, which the encoder may apply there "
+        "once more (gpt2, sasrec, ligr)",
+        at_least=0,
+        below=1,
+    )
+    item_embedding_dim: int | None = setting(
+        None, "width of the item's input table; without it from the number of items", at_least=1, if_changed="refuse"
+    )
+    item_id_embeddings_init_std: float | None = setting(
+        None, "standard deviation of first weights of item tables; without it initializer_range", at_least=0
+    )
+    other_embeddings_init_std: float | None = setting(None, "the same of the tables of other columns", at_least=0)
     unknown_share: float = setting(
         0.0,
         "share of rare values that training shows as unknown, so that a value which is new later means something",
         at_least=0,
         below=1,
+        if_changed="refuse",
     )
 
     def __post_init__(self) -> None:
         check(self)
+        if self.use_ohe_item_ids_inputs and self.item_embedding_dim:
+            raise InputError(
+                "`use_ohe_item_ids_inputs` and `item_embedding_dim` exclude each other: one-hot items are as wide as "
+                "`d_model`; leave one out"
+            )
+
+    def item_std(self, initializer_range: float) -> float:
+        """The standard deviation of first weights of item tables."""
+        given = self.item_id_embeddings_init_std
+        return initializer_range if given is None else given
+
+    def other_std(self, initializer_range: float) -> float:
+        """The standard deviation of first weights of the other tables."""
+        given = self.other_embeddings_init_std
+        return initializer_range if given is None else given
 
 
 class FeatureEmbedder(nn.Module):
     """Looks up categorical columns, scales numeric ones, joins all and merges them.
 
-    Only real positions are computed: N of them, not B x L. `item_width` overrides the width of the
-    item's table, as scoring by that table needs. With `use_ohe_item_ids_inputs` the item is read as a one-hot vector
-    through a linear layer to d_model, whose weights are looked up; no other column shares them. `content` is what is
-    known of items, where a model has it.
+    Only real positions are computed: N of them, not B x L. `item_width` overrides the width of the item's table, as
+    scoring by that table needs. `dropout` and `initializer_range` hold where the settings say nothing. With
+    `use_ohe_item_ids_inputs` the item is read as a one-hot vector through a linear layer to d_model, whose weights are
+    looked up; no other column shares them. `content` is what is known of items, where a model has it.
     """
 
     def __init__(
@@ -183,11 +230,13 @@ class FeatureEmbedder(nn.Module):
         self.tables = nn.ModuleDict()
         if self.is_one_hot_item:
             self.tables[ONE_HOT_ITEM] = nn.Embedding(self.item.cardinality, d_model)
-            nn.init.normal_(self.item_table.weight, std=initializer_range)
+            nn.init.normal_(self.item_table.weight, std=settings.item_std(initializer_range))
         for feature in self.categorical:
             if self._key(feature) not in self.tables:
-                own = item_width if feature.table == self.item.table else None
-                self.tables[self._key(feature)] = self._table(feature, own, initializer_range)
+                is_items = feature.table == self.item.table
+                std = settings.item_std(initializer_range) if is_items else settings.other_std(initializer_range)
+                width = item_width or settings.item_embedding_dim if is_items else None
+                self.tables[self._key(feature)] = self._table(feature, width, std)
         if self.unknown_share:
             # Row 0 stands for what is not known, and is trained.
             self.counts = nn.Module()
@@ -200,16 +249,16 @@ class FeatureEmbedder(nn.Module):
         self.scale = NumericScale(len(self.numeric)) if self.numeric else None
         # Positions of the past hold nothing of these columns.
         self.without_past = [feature for feature in self.numeric if schema.past and not schema.past_of(feature)]
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(dropout if settings.input_dropout is None else settings.input_dropout)
         self.d_model = d_model
         self.content: ItemContent | None = None
 
     @staticmethod
-    def _table(feature: Feature, width: int | None, initializer_range: float) -> nn.Embedding:
+    def _table(feature: Feature, width: int | None, std: float) -> nn.Embedding:
         table = nn.Embedding(
             feature.cardinality, width or feature.width or table_width(feature.cardinality), padding_idx=0
         )
-        nn.init.normal_(table.weight, std=initializer_range)
+        nn.init.normal_(table.weight, std=std)
         with torch.no_grad():
             table.weight[0].zero_()
         return table

@@ -66,6 +66,7 @@ class NegativeStore(nn.Module):
         self.generator = torch.Generator()
         self.ids = torch.empty(0, dtype=torch.long)
         self.log_probabilities_V = torch.empty(0)
+        self.weights_V, self.is_uniform = torch.empty(0), False
         self.num_used, self.version = 0, -1
 
     @classmethod
@@ -76,18 +77,29 @@ class NegativeStore(nn.Module):
 
     def sample(self, num: int, item_counts_V: Tensor) -> Tensor:
         """Deal out `num` ids, (num,), on the device of the counts."""
-        # Counts change in place once a day; to sum them up at each step would cost as much as the step.
-        version = item_counts_V._version
-        is_current = version == self.version and self.ids.device == item_counts_V.device
-        if not is_current:
-            seed = self.seed + int(item_counts_V.sum())
-            self.generator = torch.Generator(item_counts_V.device).manual_seed(seed)
-        if not is_current or self.num_used + num > len(self.ids):
-            weights_V = self._weigh(item_counts_V)
-            self.ids = draw(weights_V, max(self.size, num), self.generator)
-            self.num_used, self.version = 0, version
+        self._follow(item_counts_V)
+        if self.num_used + num > len(self.ids):
+            self.ids = draw(self.weights_V, max(self.size, num), self.generator)
+            self.num_used = 0
         self.num_used += num
         return self.ids[self.num_used - num : self.num_used]
+
+    def draw(self, num: int, item_counts_V: Tensor) -> Tensor:
+        """Draw `num` ids from PyTorch's own random numbers, (num,): as in dropout, each process draws its own."""
+        self._follow(item_counts_V)
+        if self.is_uniform:
+            return torch.randint(1, len(item_counts_V), (num,), device=item_counts_V.device)
+        return draw(self.weights_V, num)
+
+    def _follow(self, item_counts_V: Tensor) -> None:
+        """Begin anew where the counts have changed."""
+        # Counts change in place once a day; to sum them up at each step would cost as much as the step.
+        if item_counts_V._version == self.version and self.weights_V.device == item_counts_V.device:
+            return
+        seed = self.seed + int(item_counts_V.sum())
+        self.generator = torch.Generator(item_counts_V.device).manual_seed(seed)
+        self.ids, self.num_used = item_counts_V[:0], 0
+        self._weigh(item_counts_V)
 
     def state(self) -> dict[str, Tensor]:
         """Give what the next ids depend on beside the counts; empty before the first ones."""
@@ -102,12 +114,11 @@ class NegativeStore(nn.Module):
         self.generator.set_state(state["generator"])
         self.ids, self.num_used = state["ids"].to(item_counts_V.device), int(state["num_used"])
         self._weigh(item_counts_V)
-        self.version = item_counts_V._version
 
-    def _weigh(self, item_counts_V: Tensor) -> Tensor:
-        weights_V = self.sampler(item_counts_V, self.alpha)
+    def _weigh(self, item_counts_V: Tensor) -> None:
+        self.weights_V = weights_V = self.sampler(item_counts_V, self.alpha)
         self.log_probabilities_V = (weights_V / weights_V.sum()).log().float()
-        return weights_V
+        self.is_uniform, self.version = bool((weights_V[1:] == 1).all()), item_counts_V._version
 
 
 def of_other_sessions(labels_P: Tensor, row_P: Tensor) -> Tensor:

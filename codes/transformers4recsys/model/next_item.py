@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers4recsys.batch import IS_PAST, Batch, with_past
 from transformers4recsys.model.content import with_row_of_unseen
 from transformers4recsys.model.encoders import Encoder
+from transformers4recsys.model.encoders.packing import padded
 from transformers4recsys.model.features import FeatureEmbedder, NumericMoments
 from transformers4recsys.model.negatives import of_positions
 from transformers4recsys.model.objectives.inputs import LossInputs, Objective
@@ -40,11 +41,14 @@ class NextItemModel(nn.Module):
         objective: Objective,
         training_targets: TargetRule,
         evaluation_targets: TargetRule,
+        counts_from_end: bool = False,
     ):
         super().__init__()
         self.schema, self.objective = schema, objective
         self.features, self.encoder, self.scorer = features, encoder, scorer
         self.training_targets, self.evaluation_targets = training_targets, evaluation_targets
+        # Then even a causal encoder needs a place behind the session, where the next item will stand.
+        self.counts_from_end = counts_from_end
         # What a hidden position shows in place of its item and all its features.
         hides_inputs = training_targets.hides_inputs
         self.masked_item = nn.Parameter(torch.randn(features.d_model) * 0.01) if hides_inputs else None
@@ -55,12 +59,12 @@ class NextItemModel(nn.Module):
 
     @property
     def item_table(self) -> Tensor:
-        """The output weights, (V, E); with content, what is known of each item is part of them."""
+        """The vectors that score items, (V, E); with content, what is known of each item is part of them."""
         content = self.features.content
         if content is None:
-            return self._own_table
-        rows_VE = self._with_unseen(self._own_table)
-        return rows_VE + content.output_rows(torch.arange(len(rows_VE), device=rows_VE.device))
+            return self.scorer.vectors(self.output_weights)
+        rows_VE = self._with_unseen(self.output_weights)
+        return self.scorer.vectors(rows_VE + content.output_rows(torch.arange(len(rows_VE), device=rows_VE.device)))
 
     @property
     def item_bias(self) -> Tensor:
@@ -79,7 +83,8 @@ class NextItemModel(nn.Module):
         return is_seen_V if content is None else is_seen_V | content.is_known_V
 
     @property
-    def _own_table(self) -> Tensor:
+    def output_weights(self) -> Tensor:
+        """What the vectors of items are made of, (V, E)."""
         return self.features.item_table.weight if self.scorer.table is None else self.scorer.table
 
     @property
@@ -128,8 +133,7 @@ class NextItemModel(nn.Module):
         length = items.max_length  # columns of negatives are longer
         padding_mask_BL = items.is_not_padding(length)
         inputs_ND = self.features(batch)
-        inputs_BLD = inputs_ND.new_zeros(*padding_mask_BL.shape, inputs_ND.shape[-1])
-        inputs_BLD = inputs_BLD.masked_scatter(padding_mask_BL[..., None], inputs_ND)
+        inputs_BLD = padded(inputs_ND, padding_mask_BL)
         is_past_BL = batch.padded(IS_PAST, length) if self.schema.past else torch.zeros_like(padding_mask_BL)
         rule = self.training_targets if self.training else self.evaluation_targets
         item_ids_BL = items.padded(length)
@@ -163,7 +167,7 @@ class NextItemModel(nn.Module):
                 hidden_PE=hidden_PE,
                 labels_P=labels_P,
                 row_P=row_P,
-                item_table_VE=self._own_table,
+                item_table_VE=self.output_weights,
                 item_bias_V1=self.scorer.item_bias,
                 item_counts_V=self.item_counts,
                 negatives_PK=negatives_PK,
@@ -171,6 +175,7 @@ class NextItemModel(nn.Module):
                 content_rows=content.output_rows if content else None,
                 seen_ids_S=self._seen_ids() if content else None,
                 rows_V=rows_V,
+                to_vectors=self.scorer.vectors,
             )
         )
 

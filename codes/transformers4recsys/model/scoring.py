@@ -7,20 +7,39 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.settings import check, choose, setting
 
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh}
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "none": nn.Identity}
+SCORES = ("dot", "cosine")
 
 
 @dataclass(frozen=True)
 class ScorerSettings:
     """Scores: from hidden states to a score for every item"""
 
-    tf_out_activation: str = setting("relu", "after the output projection", choices=lambda: ACTIVATIONS)
-    constrained_embeddings: bool = setting(False, "one d_model wide table for item inputs and output weights")
-    mf_constrained_embeddings: bool = setting(False, "score by the item input table, at its own width, plus a bias")
+    tf_out_activation: str = setting(
+        "relu",
+        "after the output projection; none: hidden states score items as they are, projected only to another width",
+        choices=lambda: ACTIVATIONS,
+        if_changed="refuse",
+    )
+    score: str = setting(
+        "dot",
+        "product of hidden state and item vector plus the item's bias, or their cosine alone",
+        choices=SCORES,
+        if_changed="refuse",
+    )
+    temperature: float = setting(1.0, "scores are divided by it", above=0, if_changed="refuse")
+    item_dropout: float = setting(0.0, "dropout on the item vectors that are scored in training", at_least=0, below=1)
+    constrained_embeddings: bool = setting(
+        False, "one d_model wide table for item inputs and output weights", if_changed="refuse"
+    )
+    mf_constrained_embeddings: bool = setting(
+        False, "score by the item input table, at its own width, plus a bias", if_changed="refuse"
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -36,7 +55,8 @@ class ScorerSettings:
 class ItemScorer(nn.Module):
     """Projects hidden states to the item table's width; holds the bias, and the table unless it is tied.
 
-    Padding (item 0) has a bias of -inf: it takes no share of a softmax and is never recommended.
+    Padding (item 0) has a bias of -inf: it takes no share of a softmax and is never recommended. The bias of a cosine
+    stays 0 elsewhere.
     """
 
     def __init__(
@@ -50,17 +70,36 @@ class ItemScorer(nn.Module):
     ):
         super().__init__()
         activation = choose(ACTIVATIONS, settings.tf_out_activation, "tf_out_activation")
-        self.projection = nn.Sequential(nn.Linear(hidden_width, table_width), activation())
+        is_projected = settings.tf_out_activation != "none" or hidden_width != table_width
+        linear = nn.Linear(hidden_width, table_width) if is_projected else nn.Identity()
+        self.projection = nn.Sequential(linear, activation())
+        self.is_cosine, self.temperature = settings.score == "cosine", settings.temperature
+        self.item_dropout = nn.Dropout(settings.item_dropout)
         self.table = None if settings.is_tied else nn.Parameter(torch.randn(num_items, table_width) * initializer_range)
         # A column: its rows can have sparse gradients, as those of the table.
-        self.item_bias = nn.Parameter(torch.zeros(num_items, 1))
+        self.item_bias = nn.Parameter(torch.zeros(num_items, 1), requires_grad=not self.is_cosine)
 
     @property
     def bias(self) -> Tensor:
         return without_padding(self.item_bias[:, 0])
 
     def project(self, hidden_PD: Tensor) -> Tensor:
-        return self.projection(hidden_PD)
+        """Give the vectors whose products with those of items are scores, (P, E)."""
+        hidden_PE = self._scaled(self.projection(hidden_PD))
+        return hidden_PE if self.temperature == 1 else hidden_PE / self.temperature
+
+    def vectors(self, weights_KE: Tensor) -> Tensor:
+        """Give the vectors of items whose rows of the table these are; those of a whole table are (V, E)."""
+        return self._scaled(self.item_dropout(weights_KE))
+
+    def _scaled(self, vectors: Tensor) -> Tensor:
+        """Bring vectors to a length of 1, where their cosine is wanted."""
+        return normalize(upcast(vectors), dim=-1) if self.is_cosine else vectors
+
+
+def upcast(scores: Tensor) -> Tensor:
+    """Leave half precision: squares and sums of scores do not fit there."""
+    return scores.to(torch.promote_types(scores.dtype, torch.float32))
 
 
 def without_padding(item_bias_V: Tensor) -> Tensor:

@@ -114,7 +114,7 @@ TARGET_RULES = {
 class TargetSettings:
     """Task: which items are predicted"""
 
-    mlm: bool = setting(False, "learn masked items instead of next ones")
+    mlm: bool = setting(False, "learn masked items instead of next ones", if_changed="refuse")
     mlm_probability: float = setting(
         0.15,
         "share of items that are masked",

@@ -14,8 +14,9 @@ from transformers4recsys.day_format import MANIFEST_FILE
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import times
 from transformers4recsys.preprocessing.engines.protocol import Database
-from transformers4recsys.preprocessing.recipe import OF_A_CALL, Recipe
+from transformers4recsys.preprocessing.recipe import Recipe
 from transformers4recsys.preprocessing.steps.features import Number, Standardizer, fitted
+from transformers4recsys.settings import if_changed
 
 # Names that older files have in the place of those of today.
 OLDER_NAMES = {"has_clock": "has_time_of_day", "deviation": "std"}
@@ -89,10 +90,11 @@ def open_manifest(output: Path, recipe: Recipe) -> Manifest:
         raise InputError(f"{path} cannot be read ({error}); give an `output` of its own") from error
     # A setting that is younger than the output had no effect there.
     before = json.loads(json.dumps(recipe.defaults())) | manifest.settings
+    may_change = {name for name, what in if_changed(Recipe).items() if what == "ignore"}
     changed = [
         f"{name} was {before.get(name)!r}, is {value!r}"
         for name, value in settings.items()
-        if before.get(name) != value and name not in OF_A_CALL
+        if before.get(name) != value and name not in may_change
     ]
     if changed:
         raise InputError(

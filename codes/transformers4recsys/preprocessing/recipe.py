@@ -15,35 +15,10 @@ from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import shipped
 from transformers4recsys.preprocessing.dialect import NO_QUOTE
 from transformers4recsys.preprocessing.text_files import is_encoding
-from transformers4recsys.settings import names_of, nearest, only_in_files, pick, setting
+from transformers4recsys.settings import check, check_names, only_in_files, pick, setting, unused
 
-CHOICES = {
-    "drop_repeats": ("consecutive", "all", "none"),
-    "time_unit": tuple(TIME_UNITS),
-    "epoch_unit": ("s", "ms", "us", "ns"),
-    "file_format": ("csv", "json", "parquet"),
-    "split": ("days", "leave_one_out", "time", "given"),
-    "neg_strategy": ("uniform", "recency", "recent_popularity", "session_cooccurrence"),
-    "decimal": (".", ","),
-    "bad_lines": ("refuse", "skip"),
-}
-LEAST = {
-    "session_gap_minutes": 1,
-    "session_length_max": 2,
-    "past_length_max": 0,
-    "fit_days": 1,
-    "spare_ids": 0,
-    "k_core": 0,
-    "neg_samples": 0,
-    "neg_window_days": 1,
-}
-LISTS = ("column_names", "categorical_columns", "numeric_columns", "event_types", "missing_values")
-# How files are read, and what is let pass: they may change from call to call.
-OF_A_CALL = (
-    *("files", "file_format", "separator", "quote", "encoding", "decimal", "column_names", "bad_lines"),
-    *("allow_shared_sessions", "allow_long_sessions", "allow_outlying_times", "allow_empty_days"),
-)
-NEGATIVES = ("neg_strategy", "neg_window_days", "neg_decay")
+NEG_STRATEGIES = ("uniform", "recency", "recent_popularity", "session_cooccurrence")
+NO_NEGATIVES = "it is about negative columns; give `neg_samples`, how many a position, too"
 ITEM, CATEGORY, PRICE = "item_id", "category", "price"
 
 
@@ -54,23 +29,35 @@ class Recipe:
     Checked when it is made. A YAML file (`recipe`) holds the same settings, and names.
     """
 
-    files: str | None = setting(None, "which files count in an `input` that is a folder, such as clicks_*.csv")
+    files: str | None = setting(
+        None, "which files count in an `input` that is a folder, such as clicks_*.csv", if_changed="ignore"
+    )
     file_format: str | None = setting(
-        None, "what the files are; without it, their names say so", choices=CHOICES["file_format"]
+        None,
+        "what the files are; without it, their names say so",
+        choices=("csv", "json", "parquet"),
+        if_changed="ignore",
     )
-    separator: str | None = setting(None, "what separates CSV columns; found out without it")
-    quote: str | None = setting(None, "what encloses CSV values, one character, or none; found out without it")
+    separator: str | None = setting(None, "what separates CSV columns; found out without it", if_changed="ignore")
+    quote: str | None = setting(
+        None, "what encloses CSV values, one character, or none; found out without it", if_changed="ignore"
+    )
     encoding: str | None = setting(
-        None, "encoding of CSV and JSON, such as cp1252 [that of the file's mark, else utf-8]"
+        None, "encoding of CSV and JSON, such as cp1252 [that of the file's mark, else utf-8]", if_changed="ignore"
     )
-    decimal: str = setting(".", "decimal sign of numbers in text", choices=CHOICES["decimal"])
+    decimal: str = setting(".", "decimal sign of numbers in text", choices=(".", ","), if_changed="ignore")
     bad_lines: str = setting(
-        "refuse", "broken lines of CSV and JSON are refused, or skipped and counted", choices=CHOICES["bad_lines"]
+        "refuse",
+        "broken lines of CSV and JSON are refused, or skipped and counted",
+        choices=("refuse", "skip"),
+        if_changed="ignore",
     )
     missing_values: tuple[str, ...] = setting(
         ("NULL", "\\N"), "text that stands for a missing value, as empty text always does"
     )
-    column_names: tuple[str, ...] = setting((), "names of the columns of CSV files that have no header")
+    column_names: tuple[str, ...] = setting(
+        (), "names of the columns of CSV files that have no header", if_changed="ignore"
+    )
     item_column: str | None = setting(None, "raw column of the item id")
     time_column: str | None = setting(None, "raw column of the time: timestamp, date, text, or a number since 1970")
     session_column: str | None = setting(None, "raw column of the session id; without it, a user's pauses end sessions")
@@ -88,24 +75,26 @@ class Recipe:
     event_types: tuple[str, ...] = setting((), "types of events to keep; all without it")
     time_format: str | None = setting(None, "how times are written, such as %d/%m/%Y %H:%M:%S; ISO 8601 without it")
     epoch_unit: str | None = setting(
-        None, "unit of times that are numbers since 1970 [s]", choices=CHOICES["epoch_unit"]
+        None, "unit of times that are numbers since 1970 [s]", choices=("s", "ms", "us", "ns")
     )
-    time_unit: str = setting("day", "what one file holds", choices=CHOICES["time_unit"])
+    time_unit: str = setting("day", "what one file holds", choices=lambda: TIME_UNITS)
     session_gap_minutes: float | None = setting(
-        None, "pause that ends a session [30 without `session_column`, else none]"
+        None, "pause that ends a session [30 without `session_column`, else none]", at_least=1
     )
     drop_repeats: str = setting(
-        "consecutive", "which repeats of an item in a session are dropped", choices=CHOICES["drop_repeats"]
+        "consecutive", "which repeats of an item in a session are dropped", choices=("consecutive", "all", "none")
     )
-    session_length_max: int = setting(20, "longest session; longer ones keep their last events")
-    past_length_max: int = setting(20, "longest past of a session's user, in columns bef_...; 0 for none")
-    fit_days: int = setting(1, "first days, or hours with `time_unit` hour, on which numbers are standardised")
-    spare_ids: float = setting(0.0, "share of ids kept free above the largest, for items of days to come")
+    session_length_max: int = setting(20, "longest session; longer ones keep their last events", at_least=2)
+    past_length_max: int = setting(20, "longest past of a session's user, in columns bef_...; 0 for none", at_least=0)
+    fit_days: int = setting(
+        1, "first days, or hours with `time_unit` hour, on which numbers are standardised", at_least=1
+    )
+    spare_ids: float = setting(0.0, "share of ids kept free above the largest, for items of days to come", at_least=0)
     split: str = setting(
         "days",
         "a file a day; or one sequence a user (or session), with its last two items held out, cut at two "
         "dates, or as published",
-        choices=CHOICES["split"],
+        choices=("days", "leave_one_out", "time", "given"),
     )
     split_column: str | None = setting(None, "raw column that says train, valid or test, with `split` given")
     valid_from: str | None = setting(
@@ -113,36 +102,56 @@ class Recipe:
     )
     test_from: str | None = setting(None, "first day of the test, with `split` time [90 % of the events lie before it]")
     k_core: int = setting(
-        0, "least events of a user and of an item, fewer are left out until none is left; not with `split` days"
+        0,
+        "least events of a user and of an item, fewer are left out until none is left; not with `split` days",
+        at_least=0,
     )
     neg_samples: int = setting(
         0,
         "negatives a position, in the column _neg_ITEM: different items that are not in the session, "
         "drawn from the clicks of the days before its day; id 0, which losses skip, where too few are "
         "found, as on all of the first day: train from the second one; not with `split`",
+        at_least=0,
     )
     neg_strategy: str = setting(
         "uniform",
         "items are drawn all alike, by the age of their last click, by clicks weighted by age, or out of "
         "sessions that have the position's item, filled up by recent_popularity",
-        choices=CHOICES["neg_strategy"],
+        choices=NEG_STRATEGIES,
+        used_if=lambda recipe: recipe.neg_samples > 0,
+        unused_because=NO_NEGATIVES,
     )
-    neg_window_days: int = setting(7, "days before the session's day that negatives are drawn from")
-    neg_decay: float = setting(0.8, "what a click's weight is multiplied by a day later; says nothing to uniform")
-    allow_shared_sessions: bool = setting(False, "take session ids that several users have for one session each")
-    allow_long_sessions: bool = setting(False, "take sessions that last longer than a day")
-    allow_outlying_times: bool = setting(False, "take events later than now, and days far from all others")
-    allow_empty_days: bool = setting(False, "write days on which no session has two events")
+    neg_window_days: int = setting(
+        7,
+        "days before the session's day that negatives are drawn from",
+        at_least=1,
+        used_if=lambda recipe: recipe.neg_samples > 0,
+        unused_because=NO_NEGATIVES,
+    )
+    neg_decay: float = setting(
+        0.8,
+        "what a click's weight is multiplied by a day later; says nothing to uniform",
+        above=0,
+        at_most=1,
+        used_if=lambda recipe: recipe.neg_samples > 0,
+        unused_because=NO_NEGATIVES,
+    )
+    allow_shared_sessions: bool = setting(
+        False, "take session ids that several users have for one session each", if_changed="ignore"
+    )
+    allow_long_sessions: bool = setting(False, "take sessions that last longer than a day", if_changed="ignore")
+    allow_outlying_times: bool = setting(
+        False, "take events later than now, and days far from all others", if_changed="ignore"
+    )
+    allow_empty_days: bool = setting(False, "write days on which no session has two events", if_changed="ignore")
     names: Mapping[str, str] = only_in_files(dict)
 
     def __post_init__(self) -> None:
-        for name in LISTS:
-            object.__setattr__(self, name, tuple(str(value) for value in getattr(self, name)))
+        check(self)
         if self.separator == r"\t":
             object.__setattr__(self, "separator", "\t")
         self._check_columns()
         self._check_text()
-        self._check_values()
         self._check_split()
         self._check_negatives()
         self._check_names()
@@ -150,12 +159,8 @@ class Recipe:
     def _check_columns(self) -> None:
         for name in ("files", "separator", "quote", "encoding"):
             value = getattr(self, name)
-            if value is not None and (type(value) is not str or not value):
-                raise InputError(f"`{name}` {value!r}: expected text")
-        for item in fields(self):
-            column = getattr(self, item.name)
-            if item.name.endswith("_column") and column is not None and type(column) is not str:
-                raise InputError(f"`{item.name}` {column!r}: expected the name of a raw column")
+            if value == "":
+                raise InputError(f"`{name}` is empty; leave it out, or give text")
         may_lack_time = self.split in ("leave_one_out", "given") and self.order_column
         for name in ("item_column", *(() if may_lack_time else ("time_column",))):
             if not getattr(self, name):
@@ -179,18 +184,6 @@ class Recipe:
         if twice:
             raise InputError(f"`column_names`: {twice[0]!r} is there twice; give each column its own name")
 
-    def _check_values(self) -> None:
-        for name, allowed in CHOICES.items():
-            value = getattr(self, name)
-            if value not in (*allowed, getattr(Recipe, name)):
-                raise InputError(f"`{name}` {value!r}: allowed are {', '.join(allowed)}")
-        for name, least in LEAST.items():
-            value, default = getattr(self, name), getattr(Recipe, name)
-            kinds = (int,) if type(default) is int else (int, float)
-            if value != default and not (type(value) in kinds and value >= least):
-                whole = "a whole number" if kinds == (int,) else "a number"
-                raise InputError(f"`{name}` {value!r}: must be {whole} of at least {least}")
-
     def _check_split(self) -> None:
         if self.split != "given" and self.split_column or self.split == "given" and not self.split_column:
             raise InputError(
@@ -208,11 +201,8 @@ class Recipe:
             raise InputError(f"`split` {self.split} makes no files of hours; give `time_unit` day")
 
     def _check_negatives(self) -> None:
-        given = [name for name in NEGATIVES if getattr(self, name) != getattr(Recipe, name)]
-        if given and not self.neg_samples:
-            raise InputError(f"`{given[0]}` is about negative columns; give `neg_samples`, how many a position, too")
-        if not (type(self.neg_decay) in (int, float) and 0 < self.neg_decay <= 1):
-            raise InputError(f"`neg_decay` {self.neg_decay!r}: must be a number above 0 and up to 1")
+        for name, reason in unused(self).items():
+            raise InputError(f"`{name}` has no effect: {reason}")
         if self.is_split and self.neg_samples:
             raise InputError(
                 f"`neg_samples` draws from the days before a session's; `split` {self.split} has no such days: leave "
@@ -305,12 +295,7 @@ def is_safe_name(name: Any) -> bool:
 def read_recipe(path: str | Path | None = None, flags: Mapping[str, Any] | None = None) -> Recipe:
     """Read a recipe that ships with the program, or a YAML file; `flags` that are not None go before what it says."""
     values = _values_of(shipped.path_of(path)) if path else {}
-    known = [*names_of(Recipe), "names"]
-    for name in values:
-        if name not in known:
-            near = nearest(name, known)
-            hint = f"did you mean {near}?" if near else f"there are {', '.join(known)}"
-            raise InputError(f"`recipe` {path}: unknown setting {name!r}; {hint}")
+    check_names(Recipe, values, where=f"`recipe` {path}")
     values |= {name: value for name, value in (flags or {}).items() if value is not None}
     return pick(Recipe, values)
 
@@ -325,9 +310,4 @@ def _values_of(path: Path) -> dict[str, Any]:
         raise InputError(f"`recipe` {path} is not valid YAML: {error}") from error
     if not isinstance(values, dict):
         raise InputError(f"`recipe` {path}: expected `setting: value` lines, found {values!r}")
-    for name in LISTS:
-        if values.get(name) is not None and type(values[name]) is not list:
-            raise InputError(f"`recipe` {path}: {name} must be a list, [a, b], found {values[name]!r}")
-    if values.get("names") is not None and type(values["names"]) is not dict:
-        raise InputError(f"`recipe` {path}: names must be a mapping, {{standard: own}}, found {values['names']!r}")
     return values

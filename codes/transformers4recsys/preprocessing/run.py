@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,48 +18,60 @@ from transformers4recsys.preprocessing.engines.table import DatabaseChoice
 from transformers4recsys.preprocessing.manifest import Manifest, open_manifest
 from transformers4recsys.preprocessing.pipeline import Added, Pipeline
 from transformers4recsys.preprocessing.raw_log import RawLog
-from transformers4recsys.preprocessing.recipe import Recipe
+from transformers4recsys.preprocessing.recipe import Recipe, read_recipe
 from transformers4recsys.preprocessing.report import contents as report
 from transformers4recsys.preprocessing.staging import finish, only_call, scratch, staged
 from transformers4recsys.preprocessing.steps import audit, events, plausibility
 from transformers4recsys.preprocessing.tables import Kept
+from transformers4recsys.settings import check, required, setting
 
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class LogSettings:
+    """Preprocess: raw logs in, day files, feature config and vocabulary out"""
+
+    input: tuple[str, ...] | None = setting(None, "raw events: parquet, CSV or JSON lines files, patterns, or folders")
+    output: str | None = setting(None, "folder of the day files; days that it has already are left as they are")
+    recipe: str | None = setting(
+        None,
+        "name of a data set in datasets/, such as rees46, or a YAML file with any of the settings of the recipe below, "
+        "and names; flags go before it",
+    )
+    start_date: str | None = setting(None, "first day of events to read, YYYY-MM-DD (-HH with `time_unit` hour)")
+    end_date: str | None = setting(None, "last day of events to read, inclusive")
+    report: bool = setting(False, "describe all days of the output, and check them for leaks: report.html, report.json")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
 def preprocess(
-    input: str | Path | Sequence[str | Path],
-    output: str | Path,
-    recipe: Recipe,
-    *,
-    start_date: str | None = None,
-    end_date: str | None = None,
-    memory_limit: str = "3GB",
-    threads: int = 0,
-    temp_directory: str | Path | None = None,
-    engine: str = "duckdb",
-    spark_master: str | None = None,
-    with_report: bool = False,
+    settings: LogSettings, recipe: Recipe | None = None, database: DatabaseChoice | None = None
 ) -> dict[str, Any]:
     """Write day files, features.yaml, vocabulary and preprocessing.json to `output`; give what this call counted.
 
-    With a report, report.html and report.json say what the files of all days hold. Days that `output` has already
-    are left as they are. Raise InputError on input that cannot be used.
+    Without `recipe`, the one that the settings name is read. With a report, report.html and report.json say what the
+    files of all days hold. Days that `output` has already are left as they are. Raise InputError on input that cannot
+    be used.
     """
-    output = Path(output).expanduser()
-    chosen = DatabaseChoice(engine, memory_limit=memory_limit, threads=threads, spark_master=spark_master)
-    temp_directory = Path(temp_directory).expanduser() if temp_directory else None
-    if temp_directory and not temp_directory.is_dir():
-        raise InputError(f"`temp_directory` {temp_directory} is not a folder; make it, or leave the setting out")
+    required(settings, "input", "output")
+    output = Path(settings.output or "").expanduser()
+    recipe = recipe or read_recipe(settings.recipe)
+    database = database or DatabaseChoice()
+    place = database.folder_for(output)
     days = [
         times.day_number(day, recipe.time_unit, flag=flag) if day else None
-        for day, flag in ((start_date, "`start_date`"), (end_date, "`end_date`"))
+        for day, flag in ((settings.start_date, "`start_date`"), (settings.end_date, "`end_date`"))
     ]
-    kind, files = source.raw_files(input, output=output, pattern=recipe.files, file_format=recipe.file_format)
+    kind, files = source.raw_files(
+        settings.input or (), output=output, pattern=recipe.files, file_format=recipe.file_format
+    )
     with only_call(output):
-        call = _written(kind, files, output, recipe, chosen, days, scratch_folder=temp_directory or output)
-        if with_report:
-            report.write(output, recipe, memory_limit=memory_limit, threads=threads, temp_directory=temp_directory)
+        call = _written(kind, files, output, recipe, database, days, place)
+        if settings.report:
+            report.write(output, recipe, database)
             log.info("the report is in %s", output / report.PAGE_FILE)
     return call
 
@@ -71,8 +83,7 @@ def _written(
     recipe: Recipe,
     chosen: DatabaseChoice,
     days: list[int | None],
-    *,
-    scratch_folder: Path,
+    place: Path,
 ) -> dict[str, Any]:
     finish(output)
     manifest = open_manifest(output, recipe)
@@ -80,7 +91,7 @@ def _written(
         raise InputError(
             f"`output` {output} holds a split already, and no day can be added to it; give another `output`"
         )
-    with staged(output) as folder, scratch(output, scratch_folder) as spill:
+    with staged(output) as folder, scratch(output, place) as spill:
         database = chosen.open(spill)
         try:
             pipeline = Pipeline(database, recipe, manifest, output, folder)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
@@ -53,6 +53,8 @@ class Inference:
         self.model = model.to(device).eval()
         self.device, self.dtype = device, dtype
         self.longest_session, self._past_length_max = session_length_max - 1, past_length_max
+        # From sessions with their placeholders to hidden states, (B, E); another engine can take the place of PyTorch.
+        self.encode_batch: Callable[[Batch], Tensor] = self._by_torch
         with torch.no_grad(), self._precision():
             table_VE = model.item_table.detach()
             self.item_table = table_VE if dtype == torch.float32 else table_VE.to(dtype)
@@ -62,15 +64,18 @@ class Inference:
         """Give the hidden states, (B, E), that score the item after each session, some sessions at a time."""
         for start in range(0, len(sessions), SESSIONS_AT_A_TIME):
             rows = np.arange(start, min(start + SESSIONS_AT_A_TIME, len(sessions)))
-            with torch.no_grad(), self._precision():
-                output = self.model(self._batch(sessions, rows).to(self.device))
-            assert len(output.hidden) == len(rows), "each session has one next item"
-            yield output.hidden
+            hidden_BE = self.encode_batch(self._batch(sessions, rows))
+            assert len(hidden_BE) == len(rows), "each session has one next item"
+            yield hidden_BE
 
     def scores(self, hidden_BE: Tensor) -> Tensor:
         """Score every item, (B, V); padding scores -inf."""
         products_BV = hidden_BE.to(self.item_table.dtype) @ self.item_table.T
         return products_BV.float() + self.item_bias.float()
+
+    def _by_torch(self, batch: Batch) -> Tensor:
+        with torch.no_grad(), self._precision():
+            return self.model(batch.to(self.device)).hidden
 
     def _precision(self) -> AbstractContextManager:
         return nullcontext() if self.dtype == torch.float32 else torch.autocast(self.device.type, self.dtype)

@@ -12,17 +12,24 @@ from torch import Tensor
 
 from transformers4recsys.metrics.catalogue import top_items
 from transformers4recsys.metrics.marked_items import MarkedItems
+from transformers4recsys.recommender.approximate import ApproximateIndex
 from transformers4recsys.recommender.filters import Filters
 from transformers4recsys.recommender.item_ids import ItemIds
 
 # From this share of the catalogue on it takes less time to score all items than to gather the candidates.
 MANY_CANDIDATES = 0.25
+# Rows whose found items are scored together.
+FEW_ROWS = 64
 
 
 class ListMaker:
-    """Makes lists from products of hidden states (P, E) with the item table (V, E), plus the bias (V,)."""
+    """Makes lists from products of hidden states (P, E) with the item table (V, E), plus the bias (V,).
+
+    With `index`, which `use_index` makes, lists without candidates hold the best of the items that it finds.
+    """
 
     def __init__(self, item_table_VE: Tensor, bias_V: Tensor, item_ids: ItemIds, item_counts_V: Tensor):
+        self.index: ApproximateIndex | None = None
         self._table_VE, self._item_ids, self._counts_V = item_table_VE, item_ids, item_counts_V
         # Spare ids stand for no item yet, so they are never recommended.
         is_item_V = torch.from_numpy(item_ids.has_raw_id).to(bias_V.device)
@@ -41,8 +48,16 @@ class ListMaker:
         self, hidden_PE: Tensor, names: Sequence[Hashable], seen: Sequence[Sequence[int]], filters: Filters
     ) -> _Lists:
         """Give the lists of sessions that the model has encoded."""
-        lists = self._best(hidden_PE, self._table_VE, self._bias_V, names, seen, filters)
+        if self.index is not None and filters.candidates is None:
+            lists = self._best_found(self.index, hidden_PE, filters.excluded(names, seen), filters.k)
+        else:
+            lists = self._best(hidden_PE, self._table_VE, self._bias_V, names, seen, filters)
         return lists if filters.min_score is None else lists.at_least(filters.min_score)
+
+    def use_index(self) -> ApproximateIndex:
+        """Build an approximate index of the items, and make lists of what it finds from now on."""
+        self.index = ApproximateIndex(self._table_VE, self._bias_V)
+        return self.index
 
     def of_popularity(self, names: Sequence[Hashable], filters: Filters) -> _Lists:
         """Give the most popular items that the filters allow; the scores are their shares of the training events."""
@@ -76,6 +91,26 @@ class ListMaker:
         k = min(filters.k, len(bias_V) - 1)
         item_PK, score_PK = top_items(hidden_PE, table_VE, bias_V, k, allowed=allowed, excluded=excluded)
         return _Lists((item_PK if ids_C is None else ids_C[item_PK]).cpu().numpy(), score_PK.float().cpu().numpy())
+
+    def _best_found(
+        self, index: ApproximateIndex, hidden_PE: Tensor, excluded: list[Sequence[int]] | None, k: int
+    ) -> _Lists:
+        """Score what the index finds exactly; as many more are looked for as the longest exclusion may take away."""
+        longest = max(map(len, excluded or []), default=0)
+        parts = []
+        for first in range(0, max(len(hidden_PE), 1), FEW_ROWS):
+            hidden_RE = hidden_PE[first : first + FEW_ROWS]
+            item_RC = index.find(hidden_RE, k + longest)
+            score_RC = torch.einsum("re,rce->rc", hidden_RE.float(), self._table_VE[item_RC].float())
+            # Where fewer items were found stands padding, whose bias is -inf.
+            score_RC += self._bias_V[item_RC]
+            for row, items in enumerate(excluded[first : first + FEW_ROWS] if excluded else []):
+                is_excluded_C = torch.isin(item_RC[row], torch.tensor(items, dtype=torch.long, device=item_RC.device))
+                score_RC[row, is_excluded_C] = -torch.inf
+            best_RK, place_RK = score_RC.topk(min(k, score_RC.shape[1]), dim=1)
+            parts.append((item_RC.gather(1, place_RK).cpu().numpy(), best_RK.cpu().numpy()))
+        items, scores = (np.concatenate(each) for each in zip(*parts, strict=True))
+        return _Lists(items, scores)
 
     def table(self, names: pa.Array, parts: Sequence[tuple[np.ndarray, _Lists, bool]]) -> pa.Table:
         """Lay lists out, session by session: `parts` are places of sessions in `names`, their lists, and if popular."""

@@ -19,6 +19,7 @@ import torch
 from transformers4recsys.day_format import TIME_UNITS
 from transformers4recsys.errors import InputError
 from transformers4recsys.recommender.filters import Filters, ItemLists, RawIds
+from transformers4recsys.recommender.indexes import INDEXES
 from transformers4recsys.recommender.inference import Inference
 from transformers4recsys.recommender.item_ids import ItemIds
 from transformers4recsys.recommender.item_inputs import ItemInputs
@@ -27,6 +28,7 @@ from transformers4recsys.recommender.requests import Request, lists_of_ids, of_l
 from transformers4recsys.recommender.saved_model import saved_model
 from transformers4recsys.reporting.result_files import DAYS_CSV
 from transformers4recsys.run_folder import RunFolder
+from transformers4recsys.settings import choose
 
 if TYPE_CHECKING:
     from transformers4recsys.recommender.events import EventReader
@@ -53,9 +55,17 @@ class Recommender:
 
     @classmethod
     def load(
-        cls, run: str | Path, *, device: str | torch.device | None = None, dtype: str | torch.dtype = "float32"
+        cls,
+        run: str | Path,
+        *,
+        device: str | torch.device | None = None,
+        dtype: str | torch.dtype = "float32",
+        index: str = "exact",
     ) -> Recommender:
-        """Read the run folder `run`; the device is a GPU where there is one; `dtype` is that of products."""
+        """Read the run folder `run`; the device is a GPU where there is one; `dtype` is that of products.
+
+        With `index` approximate, lists without candidates hold the best of the items that an index of them finds.
+        """
         folder = RunFolder.open(run)
         chosen = torch.device(device) if device else torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if isinstance(dtype, str):
@@ -72,7 +82,9 @@ class Recommender:
         )
         item = folder.schema.item_id
         item_ids = ItemIds.from_vocabulary(folder.vocabularies.get(item.name), num_items=item.cardinality)
-        return cls(folder, inference, item_ids)
+        recommender = cls(folder, inference, item_ids)
+        choose(INDEXES, index, "index")(recommender, recommender._lists)
+        return recommender
 
     @property
     def last_day(self) -> str:

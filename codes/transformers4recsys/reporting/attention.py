@@ -14,6 +14,8 @@ from torch import Tensor
 from transformers4recsys import distributed
 from transformers4recsys.settings import setting
 
+ATTENTION_WEIGHTS = "attention_weights"
+
 
 @dataclass(frozen=True)
 class AttentionSettings:
@@ -29,7 +31,7 @@ class AttentionFiles:
     """
 
     def __init__(self, output_dir: Path):
-        self._folder = output_dir / "attention_weights"
+        self._folder = output_dir / ATTENTION_WEIGHTS
         self._num_steps: Counter[str] = Counter()
 
     def write(self, day: str, item_ids_BL: Tensor, attentions: Sequence[Tensor]) -> None:

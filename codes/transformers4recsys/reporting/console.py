@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from rich import box
@@ -46,17 +46,22 @@ class ResultTable(Sink):
     def __init__(self, output_dir: Path):
         self._folder = output_dir
         self._days = read_days(output_dir)
+        self._excludes_seen = False
+
+    def start(self, settings: Mapping[str, object]) -> None:
+        self._excludes_seen = bool(settings.get("exclude_seen_in_evaluation"))
 
     def numbers(self, report: Report) -> None:
         self._days.record(report.day, report.split, report.numbers)
 
     def close(self) -> None:
-        show_result(summary(self._days.of_split("eval"), self._folder.resolve()))
+        days = self._days.of_split("eval")
+        show_result(summary(days, self._folder.resolve(), excludes_seen=self._excludes_seen))
 
 
-def summary(days: dict[str, Numbers], folder: Path) -> Group:
+def summary(days: dict[str, Numbers], folder: Path, *, excludes_seen: bool = False) -> Group:
     """Lay out the table of evaluation days, where there are any, above the list of files."""
-    parts = [results_table(days), *_notes(days), ""] if days else []
+    parts = [results_table(days), *_notes(days, excludes_seen=excludes_seen), ""] if days else []
     return Group(*parts, f"Files in [bold]{escape(str(folder))}[/bold]:", _files_table(folder))
 
 
@@ -82,10 +87,13 @@ def results_table(days: dict[str, Numbers]) -> Table:
     return table
 
 
-def _notes(days: dict[str, Numbers]) -> list[str]:
-    if average_over_days(days.values())["num_days"] == len(days):
-        return []
-    return ["- : The day has no session of two or more items, and is not part of the mean."]
+def _notes(days: dict[str, Numbers], *, excludes_seen: bool) -> list[str]:
+    notes = []
+    if average_over_days(days.values())["num_days"] != len(days):
+        notes.append("- : The day has no session of two or more items, and is not part of the mean.")
+    if excludes_seen:
+        notes.append("Items that stand in a session already are not ranked (exclude_seen_in_evaluation).")
+    return notes
 
 
 def _cells(numbers: Numbers, names: Iterable[str]) -> list[str]:

@@ -24,7 +24,9 @@ from transformers4recsys.settings import setting
 class OutputSettings:
     """Output: what becomes of an earlier run"""
 
-    overwrite_output_dir: bool = setting(False, "start anew in an output folder that has results already")
+    overwrite_output_dir: bool = setting(
+        False, "start anew in an output folder that has results already", if_changed="ignore"
+    )
 
 
 log = logging.getLogger(__name__)

@@ -34,6 +34,7 @@ class PredictionSettings:
     )
 
 
+PRED_LOGS = "pred_logs"
 # Rows wait until they make a row group worth writing.
 ROW_GROUP_BYTES = 2**25
 
@@ -47,7 +48,7 @@ class PredictionFiles(Sink):
     is_on_every_rank = True
 
     def __init__(self, output_dir: Path, raw_ids: pa.Array | None = None):
-        self._folder, self._raw_ids = output_dir / "pred_logs", raw_ids
+        self._folder, self._raw_ids = output_dir / PRED_LOGS, raw_ids
         self._open: _Part | None = None
 
     def predictions(self, predictions: Predictions, day: str) -> None:
@@ -70,13 +71,18 @@ class PredictionFiles(Sink):
         ranks = distributed.sum_over_ranks(has_part_by_rank).nonzero().flatten().tolist()
         if ranks and distributed.is_main():
             parts = [self._part_path(report.day, rank) for rank in ranks]
-            _put_together(parts, self._folder / f"preds_date_{report.day}.parquet")
+            _put_together(parts, path_of_day(self._folder.parent, report.day))
 
     def close(self) -> None:
         assert self._open is None, f"no eval numbers ended the day of {self._open.path}"
 
     def _part_path(self, day: str, rank: int) -> Path:
         return self._folder / f".preds_date_{day}.parquet.part{rank}"
+
+
+def path_of_day(output_dir: Path, day: str) -> Path:
+    """Name the file of a day's predictions."""
+    return output_dir / PRED_LOGS / f"preds_date_{day}.parquet"
 
 
 def raw_item_ids(data_path: str, item_column: str) -> pa.Array:

@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers4recsys.data.parquet.ragged import RaggedTable
 from transformers4recsys.errors import InputError
 from transformers4recsys.recommender import Recommender
+from transformers4recsys.recommender.example_sessions import sessions_by_popularity
 from transformers4recsys.serving.graph import RecommendationGraph
 from transformers4recsys.serving.onnx_export import compare, export_onnx
 from transformers4recsys.settings import check, required, setting
@@ -83,18 +84,6 @@ def description(recommender: Recommender, graph: RecommendationGraph) -> dict[st
         "columns": {feature.name: "float32" if feature.dtype == "float" else "int64" for feature in schema.inputs},
         "raw_item_ids": recommender.item_ids.to_pylist(),
     }
-
-
-def sessions_by_popularity(recommender: Recommender, number: int) -> list[list[Any]]:
-    """Make sessions of all lengths out of items drawn by their training events, the same at each call."""
-    draw = np.random.default_rng(0)
-    counts_V = recommender.inference.model.item_counts.double().numpy() + 1.0
-    raw = recommender.item_ids.to_pylist()
-    places = np.array([place for place, each in enumerate(raw) if each is not None])
-    shares = counts_V[places] / counts_V[places].sum()
-    longest = recommender.inference.longest_session
-    lengths = [2 + step % max(longest - 1, 1) for step in range(number)]
-    return [[raw[place] for place in draw.choice(places, min(length, longest), p=shares)] for length in lengths]
 
 
 def inputs_of(recommender: Recommender, sessions: Sequence[Sequence[Any]]) -> dict[str, Tensor]:

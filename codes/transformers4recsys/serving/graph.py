@@ -21,21 +21,23 @@ class SessionGraph(nn.Module):
         super().__init__()
         self.features, self.encoder, self.scorer = model.features, model.encoder, model.scorer
         self.item_column, self.masked_item = model.schema.item_id.name, model.masked_item
+        self.has_next_place = model.masked_item is not None or model.counts_from_end
 
     def forward(self, columns_BL: dict[str, Tensor]) -> Tensor:
-        if self.masked_item is not None:
-            # The mask stands behind the last item.
+        if self.has_next_place:
+            # Behind the last item stands the mask, or what a causal encoder counts and does not see.
             columns_BL = {name: nn.functional.pad(column_BL, (0, 1)) for name, column_BL in columns_BL.items()}
         item_ids_BL = columns_BL[self.item_column]
         num_sessions, length = item_ids_BL.shape
         padding_mask_BL = item_ids_BL != 0
         last_B = padding_mask_BL.sum(1) - 1
         inputs_BLD = self.features(_flat(columns_BL)).unflatten(0, (num_sessions, length))
-        if self.masked_item is not None:
-            last_B = last_B + 1
-            is_mask_BL = torch.arange(length, device=last_B.device) == last_B[:, None]
-            inputs_BLD = torch.where(is_mask_BL[..., None], self.masked_item, inputs_BLD)
-            padding_mask_BL = padding_mask_BL | is_mask_BL
+        if self.has_next_place:
+            is_next_BL = torch.arange(length, device=last_B.device) == last_B[:, None] + 1
+            padding_mask_BL = padding_mask_BL | is_next_BL
+            if self.masked_item is not None:
+                last_B = last_B + 1
+                inputs_BLD = torch.where(is_next_BL[..., None], self.masked_item, inputs_BLD)
         hidden_BLD = self.encoder(inputs_BLD, padding_mask_BL).hidden
         place_B1D = last_B[:, None, None].expand(-1, 1, hidden_BLD.shape[-1])
         return self.scorer.project(hidden_BLD.gather(1, place_B1D)[:, 0])
@@ -50,8 +52,9 @@ class RecommendationGraph(nn.Module):
     def __init__(self, model: NextItemModel, *, k: int, is_item_V: Tensor | None = None):
         super().__init__()
         self.session, self.k = SessionGraph(model), k
-        with torch.no_grad():
-            self.item_table_VE, bias_V = model.item_table, model.item_bias
+        self.item_table_VE: Tensor
+        self.register_buffer("item_table_VE", model.item_table.detach())
+        bias_V = model.item_bias.detach()
         self.bias_V: Tensor
         self.register_buffer("bias_V", bias_V if is_item_V is None else bias_V.masked_fill(~is_item_V, -torch.inf))
 

@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from transformers4recsys.errors import InputError
-from transformers4recsys.serving.graph import RecommendationGraph
+from transformers4recsys.serving.graph import RecommendationGraph, SessionGraph
 
-EXCLUDED, ITEMS, SCORES = "excluded_item_ids", "item_ids", "scores"
+EXCLUDED, ITEMS, SCORES, HIDDEN = "excluded_item_ids", "item_ids", "scores", "hidden"
 # The largest difference of a score between the model and what was exported.
 TOLERANCE = 1e-4
+NEEDS_EXTRA = "ONNX needs the package {}: pip install 'transformers4recsys[onnx]'"
 
 
 def export_onnx(graph: RecommendationGraph, examples: Mapping[str, Tensor], path: Path, *, name: str) -> None:
@@ -27,25 +28,45 @@ def export_onnx(graph: RecommendationGraph, examples: Mapping[str, Tensor], path
 
     Raise InputError that names the encoder where one of its operations has no counterpart in ONNX.
     """
-    batch, length = torch.export.Dim("batch", min=1), torch.export.Dim("length", min=1)
-    excluded = torch.export.Dim("excluded", min=1)
     excluded_BX = torch.zeros(len(next(iter(examples.values()))), 2, dtype=torch.long)
+    _write(graph, examples, {EXCLUDED: excluded_BX}, path, outputs=[ITEMS, SCORES], name=name)
+
+
+def export_hidden(graph: SessionGraph, examples: Mapping[str, Tensor], path: Path, *, name: str) -> None:
+    """Write the graph of the hidden states alone, as `export_onnx` writes that of the lists."""
+    _write(graph, examples, {}, path, outputs=[HIDDEN], name=name)
+
+
+def _write(
+    graph: RecommendationGraph | SessionGraph,
+    columns: Mapping[str, Tensor],
+    others: Mapping[str, Tensor],
+    path: Path,
+    *,
+    outputs: list[str],
+    name: str,
+) -> None:
+    batch, length = torch.export.Dim("batch", min=1), torch.export.Dim("length", min=1)
+    shapes = [{0: batch, 1: torch.export.Dim(f"of_{other}", min=1)} for other in others]
     try:
         with torch.no_grad(), _quiet():
             program = torch.onnx.export(
                 graph.eval(),
-                (dict(examples), excluded_BX),
+                # A mapping that comes last is taken for the keyword arguments.
+                (dict(columns), *others.values(), {}),
                 dynamo=True,
-                dynamic_shapes=({column: {0: batch, 1: length} for column in examples}, {0: batch, 1: excluded}),
-                input_names=[*examples, EXCLUDED],
-                output_names=[ITEMS, SCORES],
+                dynamic_shapes=({column: {0: batch, 1: length} for column in columns}, *shapes),
+                input_names=[*columns, *others],
+                output_names=outputs,
                 verbose=False,
             )
             assert program is not None
             program.save(path)
+    except ImportError as error:
+        raise InputError(NEEDS_EXTRA.format(error.name or error)) from error
     except Exception as error:
         raise InputError(
-            f"`model_type` {name} cannot be exported to ONNX: {_first_cause(error)}; export a model with another "
+            f"`model_type` {name} cannot be exported to ONNX: {first_cause(error)}; export a model with another "
             "encoder, such as gpt2, sasrec or gru, or serve this one with `backend` torch"
         ) from error
 
@@ -60,7 +81,12 @@ def compare(path: Path, graph: RecommendationGraph, batches: list[tuple[Mapping[
     for columns_BL, excluded_BX in batches:
         with torch.no_grad():
             item_ids_BK, scores_BK = (each.numpy() for each in graph(dict(columns_BL), excluded_BX))
-        exported_ids_BK, exported_BK = run(session, columns_BL, excluded_BX)
+        try:
+            exported_ids_BK, exported_BK = run(session, columns_BL, excluded_BX)
+        except Exception as error:
+            raise InputError(
+                f"{path}: ONNX Runtime cannot run this graph: {first_cause(error)}; this encoder cannot be exported"
+            ) from error
         # Lists longer than the allowed items end in scores of -inf.
         is_finite_BK = np.isfinite(scores_BK)
         scores_BK, exported_BK = (np.where(is_finite_BK, each, 0.0) for each in (scores_BK, exported_BK))
@@ -82,8 +108,10 @@ def compare(path: Path, graph: RecommendationGraph, batches: list[tuple[Mapping[
 
 def open_session(path: Path, *, threads: int = 0) -> Any:
     """Open an exported graph with ONNX Runtime."""
-    import onnxruntime
-
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise InputError(NEEDS_EXTRA.format(error.name)) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -108,7 +136,7 @@ def _quiet() -> Iterator[None]:
             logging.disable(logging.NOTSET)
 
 
-def _first_cause(error: BaseException) -> str:
+def first_cause(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

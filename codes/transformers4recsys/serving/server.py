@@ -12,16 +12,32 @@ from fastapi import FastAPI
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.recommender import Recommender
+from transformers4recsys.recommender.indexes import INDEXES
 from transformers4recsys.run_files import MANIFEST
 from transformers4recsys.serving.app import create_app
 from transformers4recsys.serving.bounds import Bounds
 from transformers4recsys.serving.model_source import ModelSource
 from transformers4recsys.serving.monitoring import Monitoring
+from transformers4recsys.serving.onnx_encoder import use_onnx
 from transformers4recsys.serving.service import Service
 from transformers4recsys.settings import check, part, required, setting
 
 log = logging.getLogger(__name__)
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def _on_torch(run: Path, settings: ServeSettings) -> Recommender:
+    return Recommender.load(run, index=settings.index)
+
+
+def _on_onnx(run: Path, settings: ServeSettings) -> Recommender:
+    recommender = Recommender.load(run, device="cpu", index=settings.index)
+    use_onnx(recommender, threads=settings.threads)
+    return recommender
+
+
+# From a run folder to what answers.
+BACKENDS = {"torch": _on_torch, "onnx": _on_onnx}
 
 
 @dataclass(frozen=True)
@@ -36,6 +52,8 @@ class ServeSettings:
     token_file: str | None = setting(None, "file with a token that requests must bring: Authorization: Bearer TOKEN")
     max_batch: int = setting(64, "sessions that go through the model together", at_least=1)
     threads: int = setting(0, "threads of the model; 0 for one a core", at_least=0)
+    backend: str = setting("torch", "what the encoder runs on; onnx on a CPU alone", choices=lambda: BACKENDS)
+    index: str = setting("exact", "how the best items are found; approximate needs usearch", choices=lambda: INDEXES)
     bounds: Bounds = part(Bounds)
 
     def __post_init__(self) -> None:
@@ -60,7 +78,7 @@ def app_of(settings: ServeSettings) -> FastAPI:
     token, monitoring = _token(settings.token_file), Monitoring()
 
     def load() -> Service:
-        service = Service(Recommender.load(run), on_unknown=monitoring.unknown.inc)
+        service = Service(BACKENDS[settings.backend](run, settings), on_unknown=monitoring.unknown.inc)
         # The first answer is slower than the others: nobody should wait for it.
         service.warm_up()
         return service

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from transformers4recsys.batch import Batch
+from transformers4recsys.batch import ALL_ITEMS, Batch
 from transformers4recsys.data.readers.protocol import Reader
 from transformers4recsys.errors import DivergedError, InputError
 from transformers4recsys.metrics.catalogue import rank_among_all, top_items
+from transformers4recsys.metrics.marked_items import EarlierItems, ranks_without
 from transformers4recsys.metrics.ranking import popularity_ranks
 from transformers4recsys.metrics.streaming import StreamingMean, StreamingMetrics
 from transformers4recsys.model.next_item import NextItemModel
@@ -31,6 +32,9 @@ class Evaluation:
 
     compute_metrics_each_n_steps: int = setting(1, "metrics on each n-th evaluation batch only", at_least=1)
     predict_top_k: int = setting(10, "length of logged lists", at_least=1)
+    exclude_seen_in_evaluation: bool = setting(
+        False, "do not rank the items that stand in the session before the label; the label itself always is ranked"
+    )
     report_cold: bool = setting(
         False, "metrics over the labels of earlier training sessions alone (seen_), and over all others (cold_)"
     )
@@ -55,7 +59,8 @@ class Evaluation:
 
         Beside the metrics: `loss`, the cross-entropy over the catalogue whatever the training loss is;
         `unseen_label_share`; `num_targets`; and the metrics of the most popular items so far. With `report_cold` also
-        metrics over the seen labels alone, and over the unseen ones, which are no misses there.
+        metrics over the seen labels alone, and over the unseen ones, which are no misses there. With
+        `exclude_seen_in_evaluation` also `repeated_label_share`, of the labels that stand in their session already.
         Raise DivergedError where a score is not a finite number: it is no miss.
         """
         if not model.has_counted:
@@ -67,7 +72,7 @@ class Evaluation:
         was_training = model.training
         model.eval()
         metrics, popular = StreamingMetrics(device), StreamingMetrics(device)
-        loss, unseen = StreamingMean(device), StreamingMean(device)
+        loss, unseen, repeated = StreamingMean(device), StreamingMean(device), StreamingMean(device)
         seen, cold = StreamingMetrics(device), StreamingMetrics(device)
         ranks_of_popularity, is_unseen_V = popularity_ranks(model.item_counts), model.item_counts == 0
         is_miss_V = ~model.is_rankable_V
@@ -86,10 +91,15 @@ class Evaluation:
                     output = model(batch)
                 if on_attentions is not None and output.attentions is not None:
                     on_attentions(output.inputs, output.attentions)
-                ranks, loss_P = rank_among_all(output.hidden, table_VE, bias_V, output.labels)
+                earlier = self._earlier(batch, output, model.schema.item_id.name)
+                ranks, loss_P = rank_among_all(output.hidden, table_VE, bias_V, output.labels, excluded=earlier)
                 is_unseen_P = is_unseen_V[output.labels]
                 metrics.update(ranks, is_miss_V[output.labels])
-                popular.update(ranks_of_popularity.of(output.labels), is_unseen_P)
+                popular_ranks = ranks_of_popularity.of(output.labels)
+                if earlier is not None:
+                    popular_ranks = ranks_without(earlier, popular_ranks, model.item_counts, output.labels)
+                    repeated.update(earlier.hold_label())
+                popular.update(popular_ranks, is_unseen_P)
                 loss.update(loss_P)
                 unseen.update(is_unseen_P)
                 if self.report_cold:
@@ -98,15 +108,27 @@ class Evaluation:
                 if on_predictions is not None:
                     _require_numbers(loss_P.sum().item(), description)
                     per_target = metrics.per_target(ranks, is_miss_V[output.labels])
-                    on_predictions(self._predictions(model, batch, output, (table_VE, bias_V), per_target))
+                    on_predictions(self._predictions(model, batch, output, (table_VE, bias_V), per_target, earlier))
         model.train(was_training)
         numbers = metrics.result() | {"loss": loss.result(), "unseen_label_share": unseen.result()}
         _require_numbers(numbers["loss"], description)
+        if self.exclude_seen_in_evaluation:
+            numbers["repeated_label_share"] = repeated.result()
         numbers["num_targets"] = metrics.num_targets()
         groups = {"most_popular": popular} | ({"seen": seen, "cold": cold} if self.report_cold else {})
         return numbers | {
             f"{of}_{name}": value for of, group in groups.items() for name, value in group.result().items()
         }
+
+    def _earlier(self, batch: Batch, output: ModelOutput, item_name: str) -> EarlierItems | None:
+        """Mark the items before each target in its whole row, where they are not to be ranked."""
+        if not self.exclude_seen_in_evaluation:
+            return None
+        own = batch.columns[item_name]
+        whole = batch.columns.get(ALL_ITEMS, own)
+        row_P, position_P = output.positions.unbind(1)
+        num_before_B = whole.lengths - own.lengths
+        return EarlierItems(whole.padded(whole.max_length), row_P, position_P + num_before_B[row_P], output.labels)
 
     def _predictions(
         self,
@@ -115,11 +137,12 @@ class Evaluation:
         output: ModelOutput,
         table_and_bias: tuple[Tensor, Tensor],
         metrics: dict[str, Tensor],
+        earlier: EarlierItems | None,
     ) -> Predictions:
         row_P, position_P = output.positions.unbind(1)
         items = batch.columns[model.schema.item_id.name]
         value_index_P = items.offsets[row_P] + position_P
-        item_ids_PK, scores_PK = top_items(output.hidden, *table_and_bias, self.predict_top_k)
+        item_ids_PK, scores_PK = top_items(output.hidden, *table_and_bias, self.predict_top_k, excluded=earlier)
         return Predictions(
             labels=output.labels,
             item_ids=item_ids_PK,

@@ -31,37 +31,13 @@ from transformers4recsys.run_folder import (
     schema_as_json,
 )
 from transformers4recsys.schema import Feature, Schema
+from transformers4recsys.settings import IfChanged
 from transformers4recsys.training import checkpoint
 from transformers4recsys.training.checkpoint import TrainingState
 from transformers4recsys.training.run_writer import TRAINER_STATE, RunWriter, inside_checkpoints
 from transformers4recsys.training.trainer import RecSysTrainer
 
 log = logging.getLogger(__name__)
-
-# They shape the model, what its weights mean, or the order of all random numbers.
-FIXED = (
-    *("seed", "time_unit", "session_seq_length_max", "session_aware", "session_aware_features_prefix"),
-    *("session_aware_past_seq_length_max", "feature_prefix_neg_sample", "model_type", "config_name", "d_model"),
-    *("n_layer", "n_head", "hidden_act", "layer_norm_eps", "attn_type", "summary_type", "inp_merge"),
-    *("disable_positional_embeddings", "axial_pos_shape_first_dim", "attn_chunk_length", "num_chunks_before"),
-    *("num_chunks_after", "lsh_num_hashes", "tf_out_activation", "mlm", "use_ohe_item_ids_inputs"),
-    *("constrained_embeddings", "mf_constrained_embeddings", "item_features", "freeze_item_vectors"),
-)
-# Where a run stands and what it is called changes nothing in it.
-NOT_TOLD = (
-    *("output_dir", "overwrite_output_dir", "resume_from_checkpoint", "data_path", "feature_config", "start_date"),
-    *(
-        "item_vectors",
-        "end_date",
-        "run_name",
-        "logging_dir",
-        "local_rank",
-        "days_skipped",
-        "do_train",
-        "do_eval",
-        "report_to",
-    ),
-)
 
 
 @dataclass(frozen=True)
@@ -126,19 +102,21 @@ def open_resumed(
     output_dir: Path,
     *,
     settings: Mapping[str, Any],
+    if_changed: Mapping[str, IfChanged | None],
     schema: Schema,
     data_path: str,
     days_to_train: Sequence[datetime],
 ) -> Resumed | None:
     """Open the run to go on from, if one is asked for, and compare it with what is asked of it now.
 
-    Raise InputError where that cannot be; nothing is written. Without days to train, all settings may be others.
+    `settings` are in sections; `if_changed` says of each what becomes of another value. Raise InputError where a run
+    cannot go on; nothing is written. Without days to train, all settings may be others.
     """
     if not asked:
         return None
     resumed = find(output_dir if asked.lower() == "true" else Path(asked).expanduser())
     if days_to_train:
-        changed = require_same(resumed.run, settings, schema)
+        changed = require_same(resumed.run, settings, if_changed, schema)
         require_same_ids(resumed.run, copied_contents(data_path))
         if changed:
             log.warning("going on with other settings than before: %s", "; ".join(changed))
@@ -203,19 +181,22 @@ def _opened(folder: Path) -> Resumed:
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
-    """Say `old -> new` of each setting whose value is another now; both mappings are in sections or flat."""
+    """Describe, as `old -> new`, each setting with a new value; both mappings are in sections or flat."""
     old, new = _flat(before), _flat(json.loads(json.dumps(now, default=str)))
     return {
         name: f"{json.dumps(old[name])} -> {json.dumps(value)}"
         for name, value in new.items()
-        if name in old and old[name] != value and name not in NOT_TOLD
+        if name in old and old[name] != value
     }
 
 
-def require_same(run: RunFolder, settings: Mapping[str, Any], schema: Schema) -> list[str]:
-    """Say which settings have changed, `name old -> new` each; raise InputError if one may not."""
-    changed = changes(run.settings, settings)
-    refused = [f"{name}: {change}" for name, change in changed.items() if name in FIXED]
+def require_same(
+    run: RunFolder, settings: Mapping[str, Any], if_changed: Mapping[str, IfChanged | None], schema: Schema
+) -> list[str]:
+    """List the settings that have changed, `name old -> new` each; raise InputError if one may not."""
+    found = changes(run.settings, settings)
+    changed = {name: change for name, change in found.items() if if_changed.get(name) != "ignore"}
+    refused = [f"{name}: {change}" for name, change in changed.items() if if_changed.get(name) == "refuse"]
     refused += _schema_changes(run.schema, schema)
     if refused:
         lines = "".join(f"\n  {line}" for line in refused)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import typing
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ import transformers
 
 from transformers4recsys import distributed
 from transformers4recsys.errors import InputError, in_one_line
-from transformers4recsys.settings import FALSE, TRUE, check, converted, setting
+from transformers4recsys.settings import FALSE, TRUE, IfChanged, check, converted, setting
 from transformers4recsys.training.precision import bf16_note
 
 WORKS, OTHER_MEANING, NO_EFFECT, REFUSED = "works", "another meaning here", "no effect here", "refused"
@@ -30,14 +31,24 @@ class Verdict:
     default: Any = None
     at_least: float | None = None
     below: float | None = None
+    if_changed: IfChanged | None = None
 
 
-def _works(help: str = "", default: Any = None, *, at_least: float | None = None) -> Verdict:
-    return Verdict(WORKS, help, default=default, at_least=at_least)
+def _works(
+    help: str = "", default: Any = None, *, at_least: float | None = None, if_changed: IfChanged | None = None
+) -> Verdict:
+    return Verdict(WORKS, help, default=default, at_least=at_least, if_changed=if_changed)
 
 
-def _other(help: str, default: Any = None, *, at_least: float | None = None, below: float | None = None) -> Verdict:
-    return Verdict(OTHER_MEANING, help, default=default, at_least=at_least, below=below)
+def _other(
+    help: str,
+    default: Any = None,
+    *,
+    at_least: float | None = None,
+    below: float | None = None,
+    if_changed: IfChanged | None = None,
+) -> Verdict:
+    return Verdict(OTHER_MEANING, help, default=default, at_least=at_least, below=below, if_changed=if_changed)
 
 
 def _no_effect(why: str, default: Any = None) -> Verdict:
@@ -55,9 +66,9 @@ _OWN_EVALUATION = "each day is evaluated on the next one, by this program's own 
 _NO_RECOMPUTATION = "the models here are small; activations are not computed again"
 
 VERDICTS: dict[str, Verdict] = {
-    "output_dir": _works("where all results go"),
-    "do_train": _works("train on each day", False),
-    "do_eval": _works("evaluate on each next day", False),
+    "output_dir": _works("where all results go", if_changed="ignore"),
+    "do_train": _works("train on each day", False, if_changed="ignore"),
+    "do_eval": _works("evaluate on each next day", False, if_changed="ignore"),
     "per_device_train_batch_size": _works("sessions a training step and process", 8, at_least=1),
     "per_device_eval_batch_size": _works("sessions an evaluation step and process", 8, at_least=1),
     "gradient_accumulation_steps": _works("batches whose gradients are added up for one step", 1, at_least=1),
@@ -70,23 +81,29 @@ VERDICTS: dict[str, Verdict] = {
         "of losses over the catalogue: share spread over all items", 0.0, at_least=0, below=1
     ),
     "optim": _works("optimizer", "adamw_torch_fused"),
-    "seed": _works("first weights, dropout, negatives and the order of rows follow from it", 42),
+    "seed": _works("first weights, dropout, negatives and the order of rows follow from it", 42, if_changed="refuse"),
     "logging_steps": _works("steps between two logged losses", 500),
     "save_steps": _other(
         "steps between two checkpoints inside a day; 0 for none: the model is saved after each day", 500
     ),
-    "resume_from_checkpoint": _other("go on after the last day of the run in this folder; true: in output_dir"),
+    "resume_from_checkpoint": _other(
+        "go on after the last day of the run in this folder; true: in output_dir", if_changed="ignore"
+    ),
     "fp16": _other("half precision on CUDA GPUs; elsewhere fp32, which is said", False),
     "bf16": _works("bfloat16 mixed precision", False),
     "use_cpu": _works("leave GPUs alone", False),
     "dataloader_drop_last": _other("leave out the last, smaller training batch; evaluation reads all", False),
     "report_to": _other(
-        "tensorboard, wandb, none; auto: TensorBoard, and W&B where it is installed and set up", "auto"
+        "tensorboard, wandb, none; auto: TensorBoard, and W&B where it is installed and set up",
+        "auto",
+        if_changed="ignore",
     ),
-    "run_name": _other("name of the run in TensorBoard and W&B; without it, that of the output folder"),
+    "run_name": _other(
+        "name of the run in TensorBoard and W&B; without it, that of the output folder", if_changed="ignore"
+    ),
     "fsdp": _other("full_shard: each process holds its share of the model"),
     "logging_nan_inf_filter": _other("leave NaN out of the logged mean loss; waits for a GPU", False),
-    "local_rank": _works(default=-1),
+    "local_rank": _works(default=-1, if_changed="ignore"),
     **dict.fromkeys(
         ("optim_args", "adam_beta1", "adam_beta2", "adam_epsilon", "tf32", "torch_compile", "torch_compile_backend"),
         _works(),
@@ -233,6 +250,7 @@ LibrarySettings: Any = dataclasses.make_dataclass(
                 used_if=(lambda settings: False) if verdict.kind == NO_EFFECT else None,
                 unused_because=verdict.why,
                 heading="" if verdict.help else HEADINGS[verdict.kind],
+                if_changed=verdict.if_changed,
             ),
         )
         for name, verdict in VERDICTS.items()
@@ -278,6 +296,20 @@ def library_arguments(settings: Any) -> tuple[transformers.TrainingArguments, li
         return transformers.TrainingArguments(**given), notes
     except Exception as error:
         raise InputError(f"these settings do not go together here: {in_one_line(error)}") from error
+
+
+def for_the_trainer(given: transformers.TrainingArguments) -> transformers.TrainingArguments:
+    """Switch off in the library what this program does itself: loggers, label smoothing, sharding (on GPUs only)."""
+    arguments = copy.copy(given)
+    if given.fsdp:
+        arguments.fsdp = arguments.fsdp_plugin_args = None
+        # Gradients of micro-batches are summed up in parts too.
+        arguments.accelerator_config = copy.copy(given.accelerator_config)
+        arguments.accelerator_config.gradient_accumulation_kwargs = {"sync_each_batch": True}  # pyright: ignore
+    arguments.report_to, arguments.label_smoothing_factor = [], 0.0
+    # Encoders freeze what gets no gradient; a search for it would make Reformer's nested backward passes fail.
+    arguments.ddp_find_unused_parameters = bool(given.ddp_find_unused_parameters)
+    return arguments
 
 
 def _check_bounds(given: Mapping[str, Any]) -> None:

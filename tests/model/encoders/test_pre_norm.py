@@ -17,8 +17,9 @@ def sessions(*lengths, width=8):
 
 
 @ENCODERS
-def test_packed_sessions_and_padded_ones_give_the_same_hidden_states(make):
-    encoder = make(SETTINGS).eval()
+@pytest.mark.parametrize("from_end", [False, True])
+def test_packed_sessions_and_padded_ones_give_the_same_hidden_states(make, from_end):
+    encoder = make(dataclasses.replace(SETTINGS, positions_from_end=from_end)).eval()
     inputs_BLD, mask_BL = sessions(3, 7, 1, 5)
 
     packed_BLD = encoder(inputs_BLD, mask_BL).hidden
@@ -50,6 +51,20 @@ def test_positions_can_be_left_out(make):
     last_D, of_swapped_D = (encoder(each, mask_BL).hidden[0, 3] for each in (inputs_BLD, swapped_BLD))
 
     torch.testing.assert_close(last_D, of_swapped_D)
+
+
+@ENCODERS
+def test_positions_can_be_counted_from_the_end(make):
+    encoder = make(dataclasses.replace(SETTINGS, positions_from_end=True)).eval()
+    twin = make(dataclasses.replace(SETTINGS, disable_positional_embeddings=True)).eval()
+    twin.load_state_dict({name: value for name, value in encoder.state_dict().items() if "positions" not in name})
+    inputs_BLD, mask_BL = sessions(5, 2)
+
+    hidden_BLD = encoder(inputs_BLD, mask_BL).hidden
+
+    with_positions_BLD = inputs_BLD + encoder.positions.weight[torch.tensor([[4, 3, 2, 1, 0], [1, 0, 0, 0, 0]])]
+    expected_BLD = twin(with_positions_BLD, mask_BL).hidden
+    torch.testing.assert_close(hidden_BLD[mask_BL], expected_BLD[mask_BL], atol=1e-5, rtol=1e-5)
 
 
 @ENCODERS

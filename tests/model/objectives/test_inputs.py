@@ -120,6 +120,43 @@ def test_sampled_objective_compares_with_the_drawn_items(corrects_scores):
     assert_alike(loss, loss_of_lists(softmax_of_candidates, given, negatives_of), given)
 
 
+@pytest.mark.parametrize("alpha", [0.0, 0.5])
+def test_each_prediction_can_have_negatives_of_its_own(alpha):
+    given, store = inputs(), NegativeStore(among_all, alpha=alpha, size=100)
+    objective = SampledObjective(softmax_of_candidates, store, num_negatives=6, has_own=True)
+    torch.manual_seed(4)
+    ids, labels = store.draw(5 * 6, given.item_counts_V).view(5, 6).tolist(), given.labels_P.tolist()
+    torch.manual_seed(4)
+    loss = objective(given)
+    assert any(label in own for label, own in zip(labels, ids, strict=True)) and ids[0] != ids[1]
+
+    def negatives_of(position):
+        return [(item, 0.0) for item in ids[position] if item != labels[position]]
+
+    assert_alike(loss, loss_of_lists(softmax_of_candidates, given, negatives_of), given)
+
+
+@pytest.mark.parametrize("per", ["batch", "position"])
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_sampled_losses_score_the_vectors_that_are_made_of_the_rows(per, is_sparse):
+    def rows_to_length_one(rows):
+        return torch.nn.functional.normalize(rows, dim=-1)
+
+    objective = objective_of("sampled_softmax", sampled_negatives_per=per, num_sampled_negatives=3)
+    given = replace(inputs(dtype=torch.float32), has_sparse_gradients=is_sparse)
+    made = replace(given, to_vectors=rows_to_length_one)
+    twin = replace(given, item_table_VE=rows_to_length_one(given.item_table_VE), has_sparse_gradients=False)
+    losses = []
+    for each in (made, twin):
+        torch.manual_seed(1)
+        objective.objectives[0].store.num_used = 0
+        losses.append(objective(each))
+    torch.testing.assert_close(*losses)
+    mine, of_twin = (torch.autograd.grad(loss, given.item_table_VE)[0] for loss in losses)
+    assert mine.is_sparse == is_sparse
+    torch.testing.assert_close(mine.to_dense() if is_sparse else mine, of_twin)
+
+
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 def test_sampled_softmax_tends_to_the_softmax_over_the_catalogue(alpha):
     given, store = inputs(), NegativeStore(among_all, alpha=alpha, size=1)

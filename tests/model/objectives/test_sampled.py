@@ -21,4 +21,12 @@ def test_the_settings_reach_the_objective():
     (objective,) = make_objective(from_values(LossSettings, values), LossSetup(width=4, num_items=9, seed=3)).objectives
     store = objective.store
     assert (objective.num_negatives, store.size, store.alpha, store.seed) == (7, 50, 0.5, 3)
-    assert not objective.reads_all_items
+    assert not objective.reads_all_items and not objective.has_own and not objective.corrects_scores
+
+
+def test_sampled_softmax_is_corrected_unless_told_otherwise():
+    def corrects_scores(**values):
+        settings = from_values(LossSettings, {"loss_type": "sampled_softmax", **values})
+        return make_objective(settings, LossSetup(width=4, num_items=9)).objectives[0].corrects_scores
+
+    assert corrects_scores() and not corrects_scores(log_q_correction=False)

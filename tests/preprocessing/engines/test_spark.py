@@ -17,8 +17,9 @@ from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing.dialect import FILE, Dialect
 from transformers4recsys.preprocessing.engines import spark as spark_engine
 from transformers4recsys.preprocessing.engines.duckdb import DuckDB
-from transformers4recsys.preprocessing.recipe import CHOICES
-from transformers4recsys.preprocessing.run import preprocess
+from transformers4recsys.preprocessing.engines.table import DatabaseChoice
+from transformers4recsys.preprocessing.recipe import NEG_STRATEGIES
+from transformers4recsys.preprocessing.run import LogSettings, preprocess
 from transformers4recsys.preprocessing.staging import WRITING
 from transformers4recsys.preprocessing.steps import negatives
 
@@ -62,7 +63,7 @@ def contents(output: Path) -> dict[str, pa.Table]:
 def both(folder: Path, log: Path, recipe) -> None:
     """Run both engines on a log, each on its own output, and compare all that they have written."""
     outputs = [folder / engine for engine in ("duckdb", "spark")]
-    calls = [preprocess(log, output, recipe, engine=output.name) for output in outputs]
+    calls = [preprocess(LogSettings(log, output), recipe, DatabaseChoice(engine=output.name)) for output in outputs]
     assert calls[0] == calls[1]
     assert all((outputs[0] / name).read_text() == (outputs[1] / name).read_text() for name in TEXTS)
     one, other = map(contents, outputs)
@@ -92,7 +93,7 @@ def test_pauses_make_sessions_and_there_is_no_past(tmp_path, shop, random_log, w
     both(tmp_path, write_events(random_log(2), tmp_path / "logs" / "a.parquet"), recipe)
 
 
-@pytest.mark.parametrize("strategy", CHOICES["neg_strategy"])
+@pytest.mark.parametrize("strategy", NEG_STRATEGIES)
 def test_negatives(tmp_path, recipe, random_log, write_events, strategy):
     log = [row for seed in range(3) for row in random_log(seed)]
     drawing = recipe(neg_samples=3, neg_strategy=strategy, neg_window_days=2, allow_long_sessions=True)
@@ -209,7 +210,9 @@ def test_a_killed_call_leaves_no_half_written_day(tmp_path, recipe, write_events
     log = write_events(day, tmp_path / "logs" / "a.parquet")
     kill_while_writing(log, tmp_path / "days", engine="spark")
     assert (tmp_path / "days" / WRITING).is_dir() and not list((tmp_path / "days").glob("session*"))
-    assert preprocess(log, tmp_path / "days", recipe(), engine="spark")["days"] == ["2024-01-09"]
+    assert preprocess(LogSettings(log, tmp_path / "days"), recipe(), DatabaseChoice(engine="spark"))["days"] == [
+        "2024-01-09"
+    ]
     assert not (tmp_path / "days" / WRITING).exists()
 
 

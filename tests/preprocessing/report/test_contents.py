@@ -6,11 +6,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from transformers4recsys.errors import InputError
+from transformers4recsys.preprocessing.engines.table import DatabaseChoice
 from transformers4recsys.preprocessing.recipe import Recipe
 from transformers4recsys.preprocessing.report import contents as report
-from transformers4recsys.preprocessing.run import preprocess
+from transformers4recsys.preprocessing.run import LogSettings, preprocess
 
-SMALL = {"memory_limit": "500MB", "threads": 1}
+SMALL = DatabaseChoice(memory_limit="500MB", threads=1)
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def found(write_log, tmp_path):
         user_column="customer",
         categorical_columns=["brand"],
     )
-    preprocess(log, tmp_path / "days", recipe, with_report=True, **SMALL)
+    preprocess(LogSettings(log, tmp_path / "days", report=True), recipe, SMALL)
     return json.loads((tmp_path / "days" / "report.json").read_text())
 
 
@@ -76,7 +77,7 @@ def test_the_check_for_leaks_is_in_it(found):
 def test_a_file_with_the_sessions_of_a_later_day_breaks_the_rule(found, tmp_path):
     first, second = (tmp_path / "days" / f"session_start_date=2024-01-{day}-train.parquet" for day in ("05", "06"))
     shutil.copy(second, first)
-    report.write(tmp_path / "days", Recipe(**found["settings"]), temp_directory=None, **SMALL)
+    report.write(tmp_path / "days", Recipe(**found["settings"]), SMALL)
     leaks = json.loads((tmp_path / "days" / "report.json").read_text())["leaks"]
     assert not leaks["is_ok"] and [pair["rows_later"] for pair in leaks["pairs"]] == [1]
 
@@ -86,7 +87,7 @@ def test_a_later_call_reports_on_all_days(found, write_log, tmp_path):
     log = write_log(
         [("v9", f"01-07 10:0{i}:00", 5 + i, "u", "x") for i in range(3)], "customer", "brand", name="b.parquet"
     )
-    preprocess(log, tmp_path / "days", recipe, with_report=True, **SMALL)
+    preprocess(LogSettings(log, tmp_path / "days", report=True), recipe, SMALL)
     after = json.loads((tmp_path / "days" / "report.json").read_text())
     assert after["by_day"][:2] == found["by_day"] and after["by_day"][2]["new_items"] == 3
     assert (after["events_read"], after["events_written"], after["adds_up"]) == (13, 10, True)
@@ -94,7 +95,7 @@ def test_a_later_call_reports_on_all_days(found, write_log, tmp_path):
 
 def test_names_of_the_output_do_not_matter(found, write_log, tmp_path):
     settings = found["settings"] | {"names": {"item_id": "pid", "event_time": "at", "user_id": "who", "brand": "make"}}
-    preprocess(tmp_path / "logs", tmp_path / "own", Recipe(**settings), with_report=True, **SMALL)
+    preprocess(LogSettings(tmp_path / "logs", tmp_path / "own", report=True), Recipe(**settings), SMALL)
     own = json.loads((tmp_path / "own" / "report.json").read_text())
     same = ("by_day", "lengths", "popularity", "totals", "leaks")
     assert [own[name] for name in same] == [found[name] for name in same]
@@ -108,20 +109,20 @@ def test_parts_of_a_folder_are_read_as_its_file(found, tmp_path):
     path.mkdir()
     for number in range(rows.num_rows):
         pq.write_table(rows.slice(number, 1), path / f"part-{number}.parquet")
-    report.write(tmp_path / "days", Recipe(**found["settings"]), temp_directory=None, **SMALL)
+    report.write(tmp_path / "days", Recipe(**found["settings"]), SMALL)
     assert json.loads((tmp_path / "days" / "report.json").read_text()) == found
 
 
 def test_without_users_none_are_counted(write_log, tmp_path):
     log = write_log([("v", "01-05 10:00:00", 1), ("v", "01-05 10:01:00", 2)])
     recipe = Recipe(item_column="product", time_column="time", session_column="visit")
-    preprocess(log, tmp_path / "days", recipe, with_report=True, **SMALL)
+    preprocess(LogSettings(log, tmp_path / "days", report=True), recipe, SMALL)
     assert json.loads((tmp_path / "days" / "report.json").read_text())["totals"]["users"] is None
 
 
 def test_an_empty_folder_is_an_error(tmp_path, recipe):
     with pytest.raises(InputError, match="has no day files to report on"):
-        report.write(tmp_path, recipe(), temp_directory=None, **SMALL)
+        report.write(tmp_path, recipe(), SMALL)
 
 
 def test_popularity_of_known_counts():
@@ -141,6 +142,6 @@ def test_the_curve_of_many_items_stays_short():
 def test_days_of_a_split_are_those_of_its_events(write_log, tmp_path):
     rows = [("v", f"01-{day:02} 10:00:00", day) for day in range(5, 12)]
     recipe = Recipe(item_column="product", time_column="time", user_column="visit", split="leave_one_out")
-    preprocess(write_log(rows), tmp_path / "days", recipe, with_report=True, **SMALL)
+    preprocess(LogSettings(write_log(rows), tmp_path / "days", report=True), recipe, SMALL)
     found = json.loads((tmp_path / "days" / "report.json").read_text())
     assert [day["day"] for day in found["by_day"]] == [f"{datetime(2024, 1, day):%Y-%m-%d}" for day in range(5, 10)]

@@ -4,10 +4,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from transformers4recsys.errors import InputError
-from transformers4recsys.preprocessing.run import preprocess
+from transformers4recsys.preprocessing.engines.table import DatabaseChoice
+from transformers4recsys.preprocessing.run import LogSettings, preprocess
 from transformers4recsys.preprocessing.steps import items
 
-SMALL = {"memory_limit": "500MB", "threads": 1}
+SMALL = DatabaseChoice(memory_limit="500MB", threads=1)
 COLUMNS = ("kind", "cost", "brand", "weight")
 SETTINGS = {
     "category_column": "kind",
@@ -44,7 +45,7 @@ MUG = {"raw": "mug", "id": 2, "group": "garden", "brand": None, "eur": 6.0, "wei
 
 
 def test_the_last_known_values_by_id(tmp_path, first_day, recipe):
-    preprocess(first_day, tmp_path / "days", recipe(**SETTINGS), **SMALL)
+    preprocess(LogSettings(first_day, tmp_path / "days"), recipe(**SETTINGS), SMALL)
     assert rows(tmp_path) == [CUP, MUG]
     types = {field.name: str(field.type) for field in pq.read_schema(tmp_path / "days" / "items.parquet")}
     assert types == {
@@ -58,7 +59,7 @@ def test_the_last_known_values_by_id(tmp_path, first_day, recipe):
 
 
 def test_a_later_call_adds_items_and_replaces_what_it_knows_better(tmp_path, first_day, write_log, recipe):
-    preprocess(first_day, tmp_path / "days", recipe(**SETTINGS), **SMALL)
+    preprocess(LogSettings(first_day, tmp_path / "days"), recipe(**SETTINGS), SMALL)
     second = write_log(
         [
             ("c", "01-06 10:00:00", "mug", None, 7.0, "BARN", None),
@@ -67,7 +68,7 @@ def test_a_later_call_adds_items_and_replaces_what_it_knows_better(tmp_path, fir
         *COLUMNS,
         name="2.parquet",
     )
-    preprocess(second, tmp_path / "days", recipe(**SETTINGS), **SMALL)
+    preprocess(LogSettings(second, tmp_path / "days"), recipe(**SETTINGS), SMALL)
     bowl = {"raw": "bowl", "id": 3, "group": "kitchen", "brand": None, "eur": None, "weight": None}
     assert rows(tmp_path) == [CUP, MUG | {"eur": 7.0, "brand": "BARN"}, bowl]
 
@@ -82,27 +83,27 @@ def test_calls_day_by_day_end_where_one_call_does(tmp_path, first_day, write_log
         name="2.parquet",
     )
     for log in ("1.parquet", "2.parquet"):
-        preprocess(tmp_path / "logs" / log, tmp_path / "days", recipe(**SETTINGS), **SMALL)
+        preprocess(LogSettings(tmp_path / "logs" / log, tmp_path / "days"), recipe(**SETTINGS), SMALL)
     day_by_day = rows(tmp_path)
-    preprocess(tmp_path / "logs", tmp_path / "once" / "days", recipe(**SETTINGS), **SMALL)
+    preprocess(LogSettings(tmp_path / "logs", tmp_path / "once" / "days"), recipe(**SETTINGS), SMALL)
     assert rows(tmp_path / "once") == day_by_day
 
 
 def test_items_that_an_older_version_did_not_write_down_have_their_ids_alone(tmp_path, first_day, write_log, recipe):
-    preprocess(first_day, tmp_path / "days", recipe(**SETTINGS), **SMALL)
+    preprocess(LogSettings(first_day, tmp_path / "days"), recipe(**SETTINGS), SMALL)
     (tmp_path / "days" / "items.parquet").unlink()
     visit = [
         ("c", "01-06 10:01:00", "mug", "bar", 7.0, "BARN", 1.0),
         ("c", "01-06 10:02:00", "pot", "bar", 9.0, "BARN", 2.0),
     ]
-    preprocess(write_log(visit, *COLUMNS), tmp_path / "days", recipe(**SETTINGS), **SMALL)
+    preprocess(LogSettings(write_log(visit, *COLUMNS), tmp_path / "days"), recipe(**SETTINGS), SMALL)
     mug = {"raw": "mug", "id": 2, "group": "bar", "brand": "BARN", "eur": 7.0, "weight": 1.0}
     pot = {"raw": "pot", "id": 3, "group": "bar", "brand": "BARN", "eur": 9.0, "weight": 2.0}
     assert rows(tmp_path) == [CUP | {"group": None, "brand": None, "eur": None}, mug, pot]
 
 
 def test_without_own_columns_there_are_the_ids(tmp_path, first_day, recipe):
-    preprocess(first_day, tmp_path / "days", recipe(), **SMALL)
+    preprocess(LogSettings(first_day, tmp_path / "days"), recipe(), SMALL)
     assert rows(tmp_path) == [{"raw": "cup", "id": 1}, {"raw": "mug", "id": 2}]
 
 

@@ -12,12 +12,12 @@ import pytest
 
 from transformers4recsys.cli import main
 from transformers4recsys.preprocessing.engines.duckdb import DuckDB
-from transformers4recsys.preprocessing.recipe import CHOICES, read_recipe
-from transformers4recsys.preprocessing.run import preprocess
+from transformers4recsys.preprocessing.engines.table import DatabaseChoice
+from transformers4recsys.preprocessing.recipe import NEG_STRATEGIES, read_recipe
+from transformers4recsys.preprocessing.run import LogSettings, preprocess
 from transformers4recsys.preprocessing.steps import negatives
 
-SMALL = {"memory_limit": "500MB", "threads": 1}
-STRATEGIES = CHOICES["neg_strategy"]
+SMALL = DatabaseChoice(memory_limit="500MB", threads=1)
 DAYS = ("2024-01-05", "2024-01-06", "2024-01-07", "2024-01-08")
 
 
@@ -26,7 +26,7 @@ def drawn(write_log, recipe, tmp_path, day_file):
     """Draw for a log of (visit, time, product); give rows of a day as (items, negatives by position), in raw ids."""
 
     def draw(log, day, **settings):
-        preprocess(write_log(log), tmp_path / "days", recipe(**settings), **SMALL)
+        preprocess(LogSettings(write_log(log), tmp_path / "days"), recipe(**settings), SMALL)
         words = pq.read_table(tmp_path / "days" / "vocabulary" / "item_id.parquet").to_pylist()
         raw = {0: None} | {word["id"]: word["raw"] for word in words}
         num = settings["neg_samples"]
@@ -41,7 +41,7 @@ def drawn(write_log, recipe, tmp_path, day_file):
     return draw
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", NEG_STRATEGIES)
 def test_negatives_are_different_items_of_the_window_and_none_of_the_session(
     tmp_path, shop, random_log, write_events, day_file, strategy
 ):
@@ -57,7 +57,7 @@ def test_negatives_are_different_items_of_the_window_and_none_of_the_session(
         },
     )
     log = [row for seed in range(4) for row in random_log(seed)]
-    preprocess(write_events(log, tmp_path / "logs" / "log.parquet"), tmp_path / "days", chosen, **SMALL)
+    preprocess(LogSettings(write_events(log, tmp_path / "logs" / "log.parquet"), tmp_path / "days"), chosen, SMALL)
     num_late = 0
     for day in DAYS:
         start = datetime.fromisoformat(day)
@@ -93,21 +93,23 @@ def test_days_one_by_one_in_any_order_of_rows_and_in_small_parts_give_the_same(
         if row["time"]:
             starts.setdefault(row["visit"], set()).add(f"{row['time']:%Y-%m-%d}")
     log = [row for row in random_log(5) if row["time"] and len(starts[row["visit"]]) == 1]
-    preprocess(write_events(log, tmp_path / "logs" / "log.parquet"), tmp_path / "whole", chosen, **SMALL)
+    preprocess(LogSettings(write_events(log, tmp_path / "logs" / "log.parquet"), tmp_path / "whole"), chosen, SMALL)
     for day in DAYS:
         preprocess(
-            write_events(
-                [row for row in log if f"{row['time']:%Y-%m-%d}" == day], tmp_path / "logs" / f"{day}.parquet"
+            LogSettings(
+                write_events(
+                    [row for row in log if f"{row['time']:%Y-%m-%d}" == day], tmp_path / "logs" / f"{day}.parquet"
+                ),
+                tmp_path / "by_day",
             ),
-            tmp_path / "by_day",
             chosen,
-            **SMALL,
+            SMALL,
         )
     random.Random(0).shuffle(log)
     monkeypatch.setattr(negatives, "DRAWS_AT_A_TIME", 500)
     monkeypatch.setattr(DuckDB, "events_at_a_time", 1)
     other = write_events(log, tmp_path / "logs" / "shuffled.parquet")
-    preprocess(other, tmp_path / "in_parts", chosen, memory_limit="500MB", threads=3)
+    preprocess(LogSettings(other, tmp_path / "in_parts"), chosen, DatabaseChoice(memory_limit="500MB", threads=3))
     for day in DAYS:
         for split in ("train", "valid", "test"):
             whole = day_file(day, split, "whole")
@@ -160,7 +162,7 @@ def test_what_is_missing_beside_an_item_is_filled_up(drawn):
     assert all(lists[0][0] == "e" and set(lists[0][1:]) < {"a", "b", "c"} for _, lists in rows)
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", NEG_STRATEGIES)
 def test_clicks_after_midnight_are_not_the_past_of_their_own_day(drawn, strategy):
     night = [("n", "01-05 23:59:58", "early"), ("n", "01-05 23:59:59", "too"), ("n", "01-06 00:00:00", "late")]
     log = night + visits("01-06", "xy") + visits("01-07", "xy")

@@ -7,8 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from transformers4recsys.errors import InputError
+from transformers4recsys.preprocessing.engines.table import DatabaseChoice
 from transformers4recsys.preprocessing.recipe import Recipe
-from transformers4recsys.preprocessing.run import preprocess
+from transformers4recsys.preprocessing.run import LogSettings, preprocess
 from transformers4recsys.preprocessing.steps import splits
 
 FILES = {"train": "2000-01-01", "valid": "2000-01-02", "test": "2000-01-02"}
@@ -21,7 +22,11 @@ def split(tmp_path):
     def run(columns, **settings):
         pq.write_table(pa.table(columns), tmp_path / "log.parquet")
         recipe = Recipe(**({"item_column": "item", "drop_repeats": "none"} | settings))
-        preprocess(tmp_path / "log.parquet", tmp_path / "days", recipe, memory_limit="500MB", threads=1)
+        preprocess(
+            LogSettings(tmp_path / "log.parquet", tmp_path / "days"),
+            recipe,
+            DatabaseChoice(memory_limit="500MB", threads=1),
+        )
         words = pq.read_table(tmp_path / "days" / "vocabulary" / "item_id.parquet").to_pylist()
         raw = {row["id"]: row["raw"] for row in words}
         found = {}

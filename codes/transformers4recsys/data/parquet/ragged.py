@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from transformers4recsys.batch import Batch, Jagged
+from transformers4recsys.batch import ALL_ITEMS, Batch, Jagged
 from transformers4recsys.data.parquet.columns import as_input, flattened, to_numpy
 from transformers4recsys.schema import Feature, Schema
 
@@ -36,10 +36,13 @@ class RaggedTable:
         return RaggedTable(offsets, {name: values.take(places) for name, values in self.values.items()})
 
 
-def to_ragged(table: pa.Table, schema: Schema, *, session_length_max: int, past_length_max: int) -> list[RaggedTable]:
+def to_ragged(
+    table: pa.Table, schema: Schema, *, session_length_max: int, past_length_max: int, has_all_items: bool = False
+) -> list[RaggedTable]:
     """Keep the sessions of two or more items, cut to their last ones.
 
-    The current columns come first, then the past ones if there are any, then each column of negatives by itself.
+    The current columns come first, then the past ones if there are any, then each column of negatives by itself, then
+    ALL_ITEMS where asked for.
     """
     current = read_ragged(table, schema.features)
     lengths = np.diff(current.offsets)
@@ -53,6 +56,8 @@ def to_ragged(table: pa.Table, schema: Schema, *, session_length_max: int, past_
         negatives = read_ragged(table, (feature,))
         num_negatives = np.diff(negatives.offsets)[kept] // lengths[kept]
         all_rows.append(_trimmed(negatives, kept, num_negatives * kept_lengths))
+    if has_all_items:
+        all_rows.append(RaggedTable(current.offsets, {ALL_ITEMS: current.values[schema.item_id.name]}).take(kept))
     return all_rows
 
 

@@ -41,6 +41,8 @@ class DayReader:
     of that size: row groups come in shuffled order, and the rows of a block are shuffled, `buffer_rows` at a time if
     that is less. Where a `library` reads in place of pyarrow, they are refused; the batches are the same.
 
+    With `has_all_items`, batches also hold the items of whole rows, as the column ALL_ITEMS.
+
     With `max_sessions`, only so many of the first sessions are sure to be read, by pyarrow; footers that are known need
     not be read again.
     """
@@ -53,6 +55,7 @@ class DayReader:
         batch_size: int,
         session_length_max: int,
         past_length_max: int = 0,
+        has_all_items: bool = False,
         shuffle: bool = False,
         buffer_rows: int | None = None,
         max_sessions: int | None = None,
@@ -68,7 +71,7 @@ class DayReader:
     ):
         names = [feature.name for feature in schema.columns]
         lengths = {"session_length_max": session_length_max, "past_length_max": past_length_max}
-        as_ragged = partial(to_ragged, schema=schema, **lengths)
+        as_ragged = partial(to_ragged, schema=schema, **lengths, has_all_items=has_all_items)
         order = partial(row_order, shuffle=shuffle, seed=seed, day=day)
         groups = row_groups(files, schema, footers)
         block_bytes = memory_bytes // SHARES_OF_MEMORY

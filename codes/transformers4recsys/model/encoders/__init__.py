@@ -70,11 +70,13 @@ def encoder_of(name: str) -> Callable[[EncoderSettings], Encoder]:
 class EncoderChoice:
     """Model: which encoder, and what it starts from"""
 
-    model_type: str = setting("gpt2", "encoder", choices=lambda: ENCODERS, has_more_choices=True)
+    model_type: str = setting("gpt2", "encoder", choices=lambda: ENCODERS, has_more_choices=True, if_changed="refuse")
     model_name_or_path: str | None = setting(
         None, "start from saved weights: the output folder of a run, or a model of the transformers library"
     )
-    config_name: str | None = setting(None, "name or folder of an architecture's own configuration")
+    config_name: str | None = setting(
+        None, "name or folder of an architecture's own configuration", if_changed="refuse"
+    )
     cache_dir: str | None = setting(
         None,
         "where downloaded weights and configurations are kept",

@@ -11,11 +11,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention, silu
-from transformers.activations import ACT2FN
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.encoders.packing import Packing, pack
-from transformers4recsys.model.encoders.settings import EncoderSettings
+from transformers4recsys.model.encoders.settings import EncoderSettings, activations
 from transformers4recsys.outputs import Encoded
 from transformers4recsys.settings import choose
 
@@ -48,7 +47,7 @@ class FeedForward(nn.Module):
     def __init__(self, settings: EncoderSettings):
         super().__init__()
         self.first = nn.Linear(settings.d_model, settings.d_model)
-        self.activation = ACT2FN[settings.hidden_act]
+        self.activation = activations()[settings.hidden_act]
         self.dropout = nn.Dropout(settings.dropout)
         self.second = nn.Linear(settings.d_model, settings.d_model)
 
@@ -103,18 +102,20 @@ class Layer(nn.Module):
 class PreNormTransformer(nn.Module):
     """Layers over packed sessions with learned positions, and a last norm; no position sees a later one.
 
+    Positions count from the start of a session or, with `positions_from_end`, down to 0 at its last item.
     With `is_packed` off, and in a graph for export, the sessions stay padded, which gives the same hidden states to
     rounding.
     """
 
     used_settings: frozenset[str] = frozenset(
         ("n_layer", "n_head", "dropout", "hidden_act", "layer_norm_eps", "initializer_range")
-        + ("disable_positional_embeddings", "log_attention_weights")
+        + ("disable_positional_embeddings", "positions_from_end", "log_attention_weights")
     )
 
     def __init__(self, settings: EncoderSettings, feed_forward: Callable[..., nn.Module], *, is_gated: bool):
         super().__init__()
         self.has_attentions, self.is_packed = settings.has_attentions, True
+        self.counts_from_end = settings.positions_from_end
         self.positions = nn.Embedding(settings.max_length, settings.d_model) if settings.has_positions else None
         self.dropout = nn.Dropout(settings.dropout)
         layers = [Layer(settings, feed_forward, is_gated=is_gated) for _ in range(settings.n_layer)]
@@ -126,13 +127,22 @@ class PreNormTransformer(nn.Module):
         wants_attentions = self.has_attentions and not self.training
         if self.is_packed and not wants_attentions and not torch.compiler.is_exporting():
             packing = pack(padding_mask_BL)
-            hidden_RSD, _ = self._encode(packing.packed(inputs_BLD), packing.position_ids(), _sees_earlier(packing))
+            position_RS = packing.numbers(self._positions(padding_mask_BL))
+            hidden_RSD, _ = self._encode(packing.packed(inputs_BLD), position_RS, _sees_earlier(packing))
             return Encoded(packing.unpacked(hidden_RSD))
         length = inputs_BLD.shape[1]
         place_L = torch.arange(length, device=inputs_BLD.device)
         may_see_LL = place_L[:, None] >= place_L
-        hidden_BLD, weights = self._encode(inputs_BLD, place_L, may_see_LL, wants_attentions=wants_attentions)
+        position_BL = self._positions(padding_mask_BL)
+        hidden_BLD, weights = self._encode(inputs_BLD, position_BL, may_see_LL, wants_attentions=wants_attentions)
         return Encoded(hidden_BLD, weights if wants_attentions else None)
+
+    def _positions(self, padding_mask_BL: Tensor) -> Tensor:
+        """Number the positions of each session, (B, L); those of padding mean nothing."""
+        place_BL = torch.arange(padding_mask_BL.shape[1], device=padding_mask_BL.device).expand_as(padding_mask_BL)
+        if not self.counts_from_end:
+            return place_BL
+        return (padding_mask_BL.sum(1, keepdim=True) - 1 - place_BL).clamp(min=0)
 
     def _encode(
         self, rows_RSD: Tensor, position_ids: Tensor, may_see_R1SS: Tensor, *, wants_attentions: bool = False
@@ -164,7 +174,7 @@ def ligr(settings: EncoderSettings) -> PreNormTransformer:
 def _check(settings: EncoderSettings) -> None:
     if settings.d_model % settings.n_head:
         raise InputError(f"`d_model` {settings.d_model} must be a multiple of `n_head` {settings.n_head}")
-    choose(ACT2FN, settings.hidden_act, "hidden_act")
+    choose(activations(), settings.hidden_act, "hidden_act")
 
 
 def _sees_earlier(packing: Packing) -> Tensor:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
+
+from torch import nn
 
 from transformers4recsys.settings import check, setting
 
@@ -15,31 +19,35 @@ class EncoderSettings:
     causal; `has_attentions`, that attention weights are wanted. The three follow from other settings.
     """
 
-    d_model: int = setting(256, "width of the encoder", at_least=1)
-    n_layer: int = setting(12, "layers", at_least=1)
-    n_head: int = setting(4, "attention heads", at_least=1)
+    d_model: int = setting(256, "width of the encoder", at_least=1, if_changed="refuse")
+    n_layer: int = setting(12, "layers", at_least=1, if_changed="refuse")
+    n_head: int = setting(4, "attention heads", at_least=1, if_changed="refuse")
     max_length: int = 20
     dropout: float = setting(0.1, "dropout", at_least=0, below=1)
-    hidden_act: str = setting("gelu", "activation inside the encoder")
-    layer_norm_eps: float = setting(1e-12, "epsilon of the layer norms")
+    hidden_act: str = setting("gelu", "activation inside the encoder", if_changed="refuse")
+    layer_norm_eps: float = setting(1e-12, "epsilon of the layer norms", if_changed="refuse")
     initializer_range: float = setting(0.02, "standard deviation of initial weights")
-    disable_positional_embeddings: bool = setting(False, "leave positions out")
+    disable_positional_embeddings: bool = setting(False, "leave positions out", if_changed="refuse")
+    positions_from_end: bool = setting(
+        False, "count positions from the end of a session (sasrec, ligr)", if_changed="refuse"
+    )
     has_attentions: bool = False
     is_causal: bool = True
-    attn_type: str = setting("uni", "XLNet's direction", choices=("uni", "bi"))
+    attn_type: str = setting("uni", "XLNet's direction", choices=("uni", "bi"), if_changed="refuse")
     summary_type: str = setting(
         "last",
         "XLNet's summary",
         choices=("last", "first", "mean", "cls_index", "attn"),
         used_if=lambda settings: False,
         unused_because="every position predicts for itself, nothing is summed up",
+        if_changed="refuse",
     )
-    axial_pos_shape_first_dim: int = setting(4, "Reformer: first axis of the axial positions")
-    attn_chunk_length: int = setting(4, "Reformer: positions in an attention chunk")
-    num_chunks_before: int = setting(1, "Reformer: chunks seen before its own")
-    num_chunks_after: int = setting(0, "Reformer: chunks seen after its own")
+    axial_pos_shape_first_dim: int = setting(4, "Reformer: first axis of the axial positions", if_changed="refuse")
+    attn_chunk_length: int = setting(4, "Reformer: positions in an attention chunk", if_changed="refuse")
+    num_chunks_before: int = setting(1, "Reformer: chunks seen before its own", if_changed="refuse")
+    num_chunks_after: int = setting(0, "Reformer: chunks seen after its own", if_changed="refuse")
     chunk_size_feed_forward: int = setting(0, "Reformer: positions a feed-forward chunk; 0 for all")
-    lsh_num_hashes: int = setting(2, "Reformer: rounds of hashing")
+    lsh_num_hashes: int = setting(2, "Reformer: rounds of hashing", if_changed="refuse")
 
     def __post_init__(self) -> None:
         check(self)
@@ -47,3 +55,8 @@ class EncoderSettings:
     @property
     def has_positions(self) -> bool:
         return not self.disable_positional_embeddings
+
+
+def activations() -> Mapping[str, nn.Module]:
+    """Give the library's activation functions by name; loaded when they are first used, which takes seconds."""
+    return import_module("transformers.activations").ACT2FN

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from transformers4recsys.model.scoring import upcast
+
 PairwiseLoss = Callable[..., Tensor]
 
 # Stands for minus infinity: its softmax is 0 as well, but a row of nothing else has no NaN gradient.
@@ -24,11 +26,6 @@ def softmax_of_candidates(positive_P: Tensor, negative_PK: Tensor, is_negative_P
     positive_P1, negative_PK = prepared(positive_P, negative_PK, is_negative_PK)
     log_total_P = torch.logsumexp(negative_PK.masked_fill(~is_negative_PK, NEVER), dim=1)
     return mean(softplus(log_total_P - positive_P1[:, 0]), is_negative_PK)
-
-
-def upcast(scores: Tensor) -> Tensor:
-    """Leave half precision: squares and sums of scores do not fit there."""
-    return scores.to(torch.promote_types(scores.dtype, torch.float32))
 
 
 def prepared(positive_P: Tensor, negative_PK: Tensor, is_negative_PK: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from transformers4recsys.model.objectives.candidates import upcast
 from transformers4recsys.model.objectives.inputs import Loss, LossInputs, LossSetup, WeightedSum
+from transformers4recsys.model.scoring import upcast
 
 CatalogLoss = Callable[..., Tensor]
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, linear
 
-from transformers4recsys.model.objectives.candidates import upcast
-from transformers4recsys.model.scoring import without_padding
+from transformers4recsys.model.objectives.own_candidates import distinct, products
+from transformers4recsys.model.scoring import upcast, without_padding
 from transformers4recsys.settings import Parts, setting
 
 
@@ -66,6 +66,7 @@ class LossInputs:
     item_counts_V: Tensor  # how often each item stood in the training sessions so far
     negatives_PK: Tensor | None = None  # ids of the negative column at each label, 0 where there is none
     has_sparse_gradients: bool = False  # of table and bias: of the rows that were read alone
+    to_vectors: Callable[[Tensor], Tensor] = lambda weights: weights  # of rows of the table, those that are scored
     content_rows: Callable[[Tensor], Tensor] | None = None  # what is added to the rows of items, by their ids
     seen_ids_S: Tensor | None = None  # with content: the items of the catalogue so far, behind padding
     rows_V: Tensor | None = None  # which row of table and bias stands for each item: its own one, or 0 for unknown
@@ -76,30 +77,30 @@ class LossInputs:
         return without_padding(self.item_bias_V1[:, 0])
 
     def items(self, ids: Tensor) -> Tensor:
-        """Read rows of the item table, (..., E)."""
+        """Give the vectors of some items, (..., E)."""
         rows = embedding(self._own_rows(ids), self.item_table_VE, sparse=self.has_sparse_gradients)
-        return rows if self.content_rows is None else rows + self.content_rows(ids)
+        return self.to_vectors(rows if self.content_rows is None else rows + self.content_rows(ids))
 
     def catalogue(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Give output weights and biases of the items that compete, and the places of the labels among them, (P,).
+        """Give vectors and biases of the items that compete, and the places of the labels among them, (P,).
 
         Those are all; with content, those seen in training so far: what the content of items says is not to be learned
         from items that nobody could click yet.
         """
         ids_S = self.seen_ids_S
         if ids_S is None or self.content_rows is None:
-            return self.item_table_VE, self.bias_V, self.labels_P
+            return self.to_vectors(self.item_table_VE), self.bias_V, self.labels_P
         rows_S = self._own_rows(ids_S)
         table_SE = self.item_table_VE.index_select(0, rows_S) + self.content_rows(ids_S)
         bias_S = without_padding(self.item_bias_V1[:, 0].index_select(0, rows_S))
-        return table_SE, bias_S, torch.searchsorted(ids_S, self.labels_P)
+        return self.to_vectors(table_SE), bias_S, torch.searchsorted(ids_S, self.labels_P)
 
     def _own_rows(self, ids: Tensor) -> Tensor:
         return ids if self.rows_V is None else self.rows_V[ids]
 
-    def biases(self, ids_K: Tensor) -> Tensor:
-        """Read the biases of some items, none of them padding, (K,)."""
-        return embedding(self._own_rows(ids_K), self.item_bias_V1, sparse=self.has_sparse_gradients)[:, 0]
+    def biases(self, ids: Tensor) -> Tensor:
+        """Read the biases of some items, none of them padding, in the shape of `ids`."""
+        return embedding(self._own_rows(ids), self.item_bias_V1, sparse=self.has_sparse_gradients)[..., 0]
 
     def label_scores(self) -> Tensor:
         """Score the labels alone, (P,)."""
@@ -109,6 +110,11 @@ class LossInputs:
     def scores_of(self, ids_K: Tensor) -> Tensor:
         """Score the same K items for each prediction, (P, K), touching only their rows of the table."""
         return linear(self.hidden_PE, self.items(ids_K), self.biases(ids_K).to(self.hidden_PE.dtype))
+
+    def scores_of_own(self, ids_PK: Tensor) -> Tensor:
+        """Score K items of its own for each prediction, (P, K)."""
+        ids_U, places_PK = distinct(ids_PK, len(self.item_table_VE))
+        return products(self.hidden_PE, self.items(ids_U), places_PK) + self.biases(ids_PK)
 
     def nothing(self) -> Tensor:
         """Give 0, with a gradient of 0 for all that a loss would reach."""

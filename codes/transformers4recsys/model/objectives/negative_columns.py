@@ -13,9 +13,10 @@ from torch.nn.functional import cosine_similarity
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.objectives import chunked
-from transformers4recsys.model.objectives.candidates import PairwiseLoss, prepared, upcast
+from transformers4recsys.model.objectives.candidates import PairwiseLoss, prepared
 from transformers4recsys.model.objectives.catalogue import CatalogObjective
 from transformers4recsys.model.objectives.inputs import Loss, LossInputs, LossSetup, WeightedSum
+from transformers4recsys.model.scoring import upcast
 from transformers4recsys.settings import Parts, check, choose, setting
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""Losses against items drawn from the catalogue, the same for all predictions of a batch."""
+"""Losses against items drawn from the catalogue, the same for all predictions of a batch or others for each."""
 
 from __future__ import annotations
 
@@ -10,14 +10,9 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from transformers4recsys.model.negatives import NegativeStore, StoreSettings
-from transformers4recsys.model.objectives.candidates import (
-    PairwiseLoss,
-    mean,
-    prepared,
-    softmax_of_candidates,
-    upcast,
-)
+from transformers4recsys.model.objectives.candidates import PairwiseLoss, mean, prepared, softmax_of_candidates
 from transformers4recsys.model.objectives.inputs import Loss, LossInputs, LossSetup, WeightedSum
+from transformers4recsys.model.scoring import upcast
 from transformers4recsys.settings import check, setting
 
 
@@ -25,10 +20,20 @@ from transformers4recsys.settings import check, setting
 class SampledSettings:
     """Sampled losses: against items drawn from the catalogue"""
 
-    num_sampled_negatives: int = setting(256, "negatives a batch of sampled_softmax and gbce", at_least=1)
+    num_sampled_negatives: int = setting(256, "negatives of sampled_softmax and gbce", at_least=1)
+    sampled_negatives_per: str = setting(
+        "batch", "whether a batch shares its negatives or each position has its own", choices=("batch", "position")
+    )
 
     def __post_init__(self) -> None:
         check(self)
+
+
+@dataclass(frozen=True)
+class LogQSettings:
+    """Correction of sampled_softmax"""
+
+    log_q_correction: bool = setting(True, "take off each drawn item's score the logarithm of how often it is drawn")
 
 
 @dataclass(frozen=True)
@@ -61,9 +66,10 @@ def gbce_beta(*, num_negatives: int, num_items: int, t: float) -> float:
 class SampledObjective(nn.Module):
     """A loss against items drawn from the catalogue, the same for all predictions of a batch.
 
-    With `corrects_scores`, log(K q) is taken off the score of an item drawn with probability q: then the sum over
-    the K drawn ones estimates the sum over the catalogue (Bengio and Senecal 2008; Jean 2015). `offset` is added to
-    all scores: it changes no ranking, but where the loss wants them to begin.
+    With `has_own` each prediction has negatives of its own. With `corrects_scores`, log(K q) is taken off the score of
+    an item drawn with probability q: then the sum over the K drawn ones estimates the sum over the catalogue (Bengio
+    and Senecal 2008; Jean 2015). `offset` is added to all scores: it changes no ranking, but where the loss wants them
+    to begin.
     """
 
     reads_all_items = False
@@ -74,31 +80,42 @@ class SampledObjective(nn.Module):
         store: NegativeStore,
         *,
         num_negatives: int,
+        has_own: bool = False,
         corrects_scores: bool = False,
         offset: float = 0.0,
     ):
         super().__init__()
-        self.loss, self.store = loss, store
+        self.loss, self.store, self.has_own = loss, store, has_own
         self.num_negatives, self.corrects_scores, self.offset = num_negatives, corrects_scores, offset
 
     def forward(self, inputs: LossInputs) -> Tensor:
         if not len(inputs.labels_P):
             return inputs.nothing()
-        ids_K = self.store.sample(self.num_negatives, inputs.item_counts_V)
-        negative_PK = upcast(inputs.scores_of(ids_K)) + self.offset
+        ids, negative_PK = self._candidates(inputs)
+        negative_PK = upcast(negative_PK) + self.offset
         if self.corrects_scores:
-            expected_count_K = self.store.log_probabilities_V[ids_K].exp() * self.num_negatives
-            negative_PK = negative_PK - expected_count_K.log()
-        return self.loss(inputs.label_scores() + self.offset, negative_PK, inputs.labels_P[:, None] != ids_K)
+            expected_count = self.store.log_probabilities_V[ids].exp() * self.num_negatives
+            negative_PK = negative_PK - expected_count.log()
+        return self.loss(inputs.label_scores() + self.offset, negative_PK, inputs.labels_P[:, None] != ids)
+
+    def _candidates(self, inputs: LossInputs) -> tuple[Tensor, Tensor]:
+        """Draw items, (K,) or (P, K), and score them, (P, K)."""
+        if not self.has_own:
+            ids_K = self.store.sample(self.num_negatives, inputs.item_counts_V)
+            return ids_K, inputs.scores_of(ids_K)
+        num_predictions = len(inputs.labels_P)
+        ids_PK = self.store.draw(num_predictions * self.num_negatives, inputs.item_counts_V)
+        ids_PK = ids_PK.view(num_predictions, -1)
+        return ids_PK, inputs.scores_of_own(ids_PK)
 
 
 def sampled_softmax() -> Loss:
     """Make the entry of OBJECTIVES of the softmax over drawn items, whose scores are corrected."""
 
     def build(setup: LossSetup) -> WeightedSum:
-        return _build(softmax_of_candidates, setup, corrects_scores=True)
+        return _build(softmax_of_candidates, setup, corrects_scores=setup.own[LogQSettings].log_q_correction)
 
-    return Loss("sampled", softmax_of_candidates, build, (SampledSettings, StoreSettings))
+    return Loss("sampled", softmax_of_candidates, build, (SampledSettings, LogQSettings, StoreSettings))
 
 
 def calibrated_gbce() -> Loss:
@@ -118,11 +135,13 @@ def calibrated_gbce() -> Loss:
 def _build(
     function: PairwiseLoss, setup: LossSetup, *, corrects_scores: bool = False, offset: float = 0.0
 ) -> WeightedSum:
+    settings = setup.own[SampledSettings]
     objective = SampledObjective(
         function,
         # What the content of items says is learned from those that could be clicked.
         NegativeStore.of("seen" if setup.has_content else "all", setup.own[StoreSettings], seed=setup.seed),
-        num_negatives=setup.own[SampledSettings].num_sampled_negatives,
+        num_negatives=settings.num_sampled_negatives,
+        has_own=settings.sampled_negatives_per == "position",
         corrects_scores=corrects_scores,
         offset=offset,
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing.engines.duckdb import DuckDB
 from transformers4recsys.preprocessing.engines.protocol import Database
 from transformers4recsys.preprocessing.engines.spark import Spark
@@ -33,6 +34,15 @@ class DatabaseChoice:
 
     def __post_init__(self) -> None:
         check(self)
+
+    def folder_for(self, output: Path) -> Path:
+        """The folder for what does not fit in memory; InputError if the one that was given is not there."""
+        if not self.temp_directory:
+            return output
+        folder = Path(self.temp_directory).expanduser()
+        if not folder.is_dir():
+            raise InputError(f"`temp_directory` {folder} is not a folder; make it, or leave the setting out")
+        return folder
 
     def open(self, folder: Path) -> Database:
         """Open the database; `folder` takes what it keeps outside of memory."""

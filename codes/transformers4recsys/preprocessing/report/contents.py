@@ -16,6 +16,7 @@ from transformers4recsys.preprocessing import times
 from transformers4recsys.preprocessing.columns import DAY, SESSION_ID, Expression, column
 from transformers4recsys.preprocessing.engines.duckdb import DuckDB
 from transformers4recsys.preprocessing.engines.protocol import Database
+from transformers4recsys.preprocessing.engines.table import DatabaseChoice
 from transformers4recsys.preprocessing.manifest import Manifest, open_manifest
 from transformers4recsys.preprocessing.recipe import ITEM, Recipe
 from transformers4recsys.preprocessing.report import leaks
@@ -28,13 +29,13 @@ JSON_FILE, PAGE_FILE = "report.json", "report.html"
 POINTS_OF_CURVE = 200
 
 
-def write(output: Path, recipe: Recipe, *, memory_limit: str, threads: int, temp_directory: Path | None) -> None:
+def write(output: Path, recipe: Recipe, chosen: DatabaseChoice) -> None:
     """Write report.json and report.html about all days of `output`; raise InputError if it has none."""
     manifest = open_manifest(output, recipe)
     if not manifest.days:
-        raise InputError(f"--report: {output} has no day files to report on")
-    with scratch(output, temp_directory or output) as spill:
-        database = DuckDB(spill, memory_limit=memory_limit, threads=threads)
+        raise InputError(f"`report`: {output} has no day files to report on")
+    with scratch(output, chosen.folder_for(output)) as spill:
+        database = DuckDB(spill, memory_limit=chosen.memory_limit, threads=chosen.threads)
         try:
             found = report_of(database, output, recipe, manifest)
         finally:

@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from transformers4recsys.preprocessing.report import charts
+from transformers4recsys.reporting import charts
 
 MANY_LENGTHS = 60
 CARDS = {

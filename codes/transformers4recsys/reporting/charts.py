@@ -9,7 +9,10 @@ from html import escape
 
 WIDTH, HEIGHT = 560, 240
 LEFT, RIGHT, TOP, BOTTOM = 56, 36, 30, 40
-COLOURS = ("#2563eb", "#d97706", "#059669")
+# Rows with names in front.
+WIDE_LEFT, ROW_HEIGHT = 190, 24
+# Told apart on white and on black, and by people who see few colours.
+COLOURS = ("#3b82f6", "#e08a1e", "#0f9d76", "#c2569f", "#8b6fd6", "#a3862c", "#58a7c9", "#d6604d")
 MARKED = 40
 
 
@@ -51,15 +54,19 @@ def format_number(value: float, *, is_share: bool = False) -> str:
 def lines(
     title: str,
     xs: Sequence[float],
-    series: Mapping[str, Sequence[float]],
+    series: Mapping[str, Sequence[float | None]],
     *,
     x_name: str = "",
     x_labels: Sequence[str] | None = None,
     is_log: bool = False,
     is_share: bool = False,
+    has_legend: bool = True,
 ) -> str:
-    """Draw one line a series over `xs`; `x_labels` name each x where it is not a number, `is_log` is for both axes."""
-    highest = max((value for values in series.values() for value in values), default=1)
+    """Draw one line a series over `xs`, which passes over values that are None.
+
+    `x_labels` name each x where it is not a number, `is_log` is for both axes.
+    """
+    highest = max((value for values in series.values() for value in values if value is not None), default=1)
     x_axis = Axis(min(xs), max(xs), LEFT, WIDTH - RIGHT, is_log)
     y_axis = Axis(1 if is_log else 0, (highest or 1) * (1.3 if is_log else 1.05), HEIGHT - BOTTOM, TOP, is_log)
     parts = _frame(title, y_axis, is_share=is_share, x_name=x_name)
@@ -69,15 +76,39 @@ def lines(
         parts.append(_x_label(x_axis.place(tick), text))
     for number, (name, values) in enumerate(series.items()):
         colour = COLOURS[number % len(COLOURS)]
-        places = [(x_axis.place(x), y_axis.place(y)) for x, y in zip(xs, values, strict=True)]
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+        texts = x_labels or [format_number(x) for x in xs]
+        known = [(x, text, y) for x, text, y in zip(xs, texts, values, strict=True) if y is not None]
+        path = " ".join(f"{x_axis.place(x):.1f},{y_axis.place(y):.1f}" for x, _, y in known)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.8"/>')
         if len(xs) <= MARKED:
-            for (x, y), at, value in zip(places, x_labels or map(format_number, xs), values, strict=True):
-                tip = escape(f"{at}: {format_number(value, is_share=is_share)} {name}")
-                parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.6" fill="{colour}"><title>{tip}</title></circle>')
-        if len(series) > 1:
+            for x, text, y in known:
+                tip = escape(f"{text}: {format_number(y, is_share=is_share)} {name}")
+                place = f'cx="{x_axis.place(x):.1f}" cy="{y_axis.place(y):.1f}"'
+                parts.append(f'<circle {place} r="2.6" fill="{colour}"><title>{tip}</title></circle>')
+        if len(series) > 1 and has_legend:
             parts.append(_legend(len(series) - number, name, colour))
+    return _svg(title, parts)
+
+
+def points(
+    title: str,
+    values: Sequence[tuple[float, float]],
+    *,
+    y_name: str,
+    labels: Sequence[str] | None = None,
+    is_log: bool = False,
+) -> str:
+    """Draw a dot a pair of x and y, from the lowest y to the highest; `labels` name each x from 0."""
+    xs, ys = zip(*values, strict=True)
+    x_axis = Axis(min(xs), max(xs), LEFT, WIDTH - RIGHT, is_log)
+    y_axis = Axis(min(ys), max(ys), HEIGHT - BOTTOM, TOP)
+    parts = _frame(title, y_axis, is_share=False, x_name="")
+    for tick in range(len(labels)) if labels else x_axis.ticks():
+        parts.append(_x_label(x_axis.place(tick), labels[int(tick)] if labels else format_number(tick)))
+    for x, y in values:
+        tip = escape(f"{labels[int(x)] if labels else format_number(x)}: {y_name} {y:.4f}")
+        place = f'cx="{x_axis.place(x):.1f}" cy="{y_axis.place(y):.1f}"'
+        parts.append(f'<circle {place} r="4" fill="{COLOURS[0]}" fill-opacity=".7"><title>{tip}</title></circle>')
     return _svg(title, parts)
 
 
@@ -99,6 +130,31 @@ def bars(title: str, labels: Sequence[str], values: Sequence[float], *, x_name: 
     return _svg(title, parts)
 
 
+def intervals(title: str, rows: Sequence[tuple[str, float, float, float]]) -> str:
+    """Draw a dot and its interval a row: name, value, low, high; a line marks 0."""
+    ends = [0.0, *(value for _, *values in rows for value in values)]
+    x_axis = Axis(min(ends), max(ends), WIDE_LEFT, WIDTH - RIGHT)
+    height = TOP + ROW_HEIGHT * len(rows) + BOTTOM
+    parts = [f'<text x="12" y="16" font-weight="bold">{escape(title)}</text>']
+    for tick in x_axis.ticks():
+        x = x_axis.place(tick)
+        opacity = ".6" if tick == 0 else ".15"
+        line = f'x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{height - BOTTOM}"'
+        parts.append(f'<line {line} stroke="currentColor" stroke-opacity="{opacity}"/>')
+        parts.append(f'<text x="{x:.1f}" y="{height - BOTTOM + 16}" text-anchor="middle">{tick:.3g}</text>')
+    for number, (name, value, low, high) in enumerate(rows):
+        y = TOP + ROW_HEIGHT * (number + 0.5)
+        colour = COLOURS[0] if low <= 0 <= high else COLOURS[2] if low > 0 else COLOURS[7]
+        parts.append(f'<text x="{WIDE_LEFT - 12}" y="{y + 4:.1f}" text-anchor="end">{escape(name)}</text>')
+        line = f'x1="{x_axis.place(low):.1f}" y1="{y:.1f}" x2="{x_axis.place(high):.1f}" y2="{y:.1f}"'
+        parts.append(f'<line {line} stroke="{colour}" stroke-width="2.5"/>')
+        tip = escape(f"{name}: {value:.4f}, from {low:.4f} to {high:.4f}")
+        parts.append(
+            f'<circle cx="{x_axis.place(value):.1f}" cy="{y:.1f}" r="4" fill="{colour}"><title>{tip}</title></circle>'
+        )
+    return _svg(title, parts, height)
+
+
 def _spread(values: Sequence[float], at_most: int = 6) -> list[float]:
     step = math.ceil(len(values) / at_most)
     return list(values)[::step]
@@ -108,7 +164,8 @@ def _frame(title: str, y_axis: Axis, *, is_share: bool, x_name: str) -> list[str
     parts = [f'<text x="{LEFT}" y="16" font-weight="bold">{escape(title)}</text>']
     for tick in y_axis.ticks():
         y = y_axis.place(tick)
-        parts.append(f'<line x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}" stroke="#ddd"/>')
+        line = f'x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}"'
+        parts.append(f'<line {line} stroke="currentColor" stroke-opacity=".15"/>')
         text = format_number(tick, is_share=is_share)
         parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{text}</text>')
     middle = (LEFT + WIDTH - RIGHT) / 2
@@ -127,8 +184,9 @@ def _legend(place: int, name: str, colour: str) -> str:
     )
 
 
-def _svg(title: str, parts: Sequence[str]) -> str:
+def _svg(title: str, parts: Sequence[str], height: int = HEIGHT) -> str:
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="{escape(title)}" font-family="sans-serif" font-size="11" fill="#333">{"".join(parts)}</svg>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" '
+        f'aria-label="{escape(title)}" font-family="sans-serif" font-size="11" fill="currentColor">'
+        f"{''.join(parts)}</svg>"
     )

@@ -2,8 +2,8 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from transformers4recsys.preprocessing.report import charts
-from transformers4recsys.preprocessing.report.charts import Axis
+from transformers4recsys.reporting import charts
+from transformers4recsys.reporting.charts import Axis
 
 SVG = "{http://www.w3.org/2000/svg}"
 

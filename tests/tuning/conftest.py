@@ -1,0 +1,3 @@
+import pytest
+
+pytest.importorskip("optuna", reason="the extra `tune` is not installed")
