@@ -6,14 +6,12 @@ import torch
 from transformers4recsys.batch import IS_PAST, Batch, Jagged, with_past
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.features import (
-    MERGES,
     ONE_HOT_ITEM,
-    AttentionMerge,
     FeatureEmbedder,
     FeatureSettings,
-    NumericScale,
     table_width,
 )
+from transformers4recsys.model.merges import MERGES
 from transformers4recsys.schema import Schema
 
 
@@ -75,24 +73,6 @@ def test_a_one_hot_item_leaves_a_shared_table_to_the_other_columns():
     assert embedder.table_of(schema.features[1]) is embedder.tables["table product"] is not embedder.item_table
 
 
-def test_attention_merge_weighs_whole_features():
-    torch.manual_seed(0)
-    merge = AttentionMerge([3, 1], 4, layer_norm_eps=1e-12)
-    concatenated = torch.randn(5, 4)
-    normal = merge.before(concatenated)
-    first, second = merge.values[0](normal[:, :3]), merge.values[1](normal[:, 3:])
-    for position in range(5):
-        powers = [float(merge.score(value[position]).exp()) for value in (first, second)]
-        mixed = (powers[0] * first[position] + powers[1] * second[position]) / sum(powers)
-        torch.testing.assert_close(merge(concatenated)[position], merge.after(mixed))
-
-
-def test_attention_merge_of_one_feature_is_its_linear_layer():
-    merge = AttentionMerge([3], 4, layer_norm_eps=1e-12)
-    concatenated = torch.randn(2, 3)
-    torch.testing.assert_close(merge(concatenated), merge.after(merge.values[0](merge.before(concatenated))))
-
-
 @pytest.mark.parametrize("name", sorted(MERGES.keys() - {"none"}))
 def test_every_merge_reads_every_column(name, schema, make_batch):
     torch.manual_seed(0)
@@ -115,46 +95,6 @@ def test_a_column_may_have_any_name(name):
     features = FeatureEmbedder(Schema.from_entries(entries), d_model=4)
     batch = Batch({key: Jagged.from_lists([[1, 2, 3]]) for key in entries})
     assert features(batch).shape == (3, 4)
-
-
-def scaled(values: list[float], *, means: list[float], stds: list[float]) -> list[float]:
-    scale = NumericScale(1)
-    for mean, std in zip(means, stds, strict=True):
-        scale.fit([mean], [std])
-    return scale(torch.tensor(values)[:, None])[:, 0].tolist()
-
-
-def test_a_column_far_from_the_unit_is_standardised_by_itself():
-    assert scaled([4000.0, 5000.0, 7000.0], means=[5000.0], stds=[2000.0]) == pytest.approx([-0.5, 0.0, 1.0])
-    assert scaled([3e38, -3e38], means=[-1e38], stds=[2e38]) == pytest.approx([2.0, -1.0])
-
-
-def test_a_column_near_the_unit_is_taken_as_it_is():
-    values = [0.1, -1.7, 2.9]
-    for mean, std in ((0.0, 1.0), (-1.5, 0.9), (3.0, 0.1), (0.5, 3.0)):
-        assert scaled(values, means=[mean], stds=[std]) == torch.tensor(values).tolist()
-
-
-def test_a_column_that_hardly_varies_on_the_first_day_is_not_blown_up():
-    # The sine of a weekday on a day with a few sessions past midnight: the next day is another weekday.
-    assert scaled([0.78, 0.97], means=[0.78], stds=[0.01]) == pytest.approx([0.78, 0.97])
-
-
-def test_the_scale_is_that_of_the_first_day_on_which_the_column_varies():
-    assert scaled([10.0, 30.0], means=[20.0, 500.0], stds=[5.0, 100.0]) == [-2.0, 2.0]
-    # On the first day all prices are 1000: what differs later stays of their order until the column has a scale.
-    assert scaled([1000.0, 3000.0], means=[1000.0], stds=[0.0]) == [0.0, 2.0]
-    assert scaled([1000.0, 3000.0], means=[1000.0, 2000.0], stds=[0.0, 500.0]) == [-2.0, 2.0]
-    assert scaled([0.0, 2.0], means=[0.0], stds=[0.0]) == [0.0, 2.0]
-
-
-def test_the_scale_is_part_of_the_weights(schema, make_batch):
-    embedder, other = FeatureEmbedder(schema, d_model=8), FeatureEmbedder(schema, d_model=8)
-    embedder.scale.fit([900.0], [30.0])
-    other.load_state_dict(embedder.state_dict())
-    batch = make_batch([[1, 2, 3]])
-    assert torch.equal(other(batch), embedder(batch))
-    assert (other.scale.mean_C.item(), other.scale.std_C.item()) == (900.0, 30.0)
 
 
 def test_positions_of_the_past_stand_at_the_mean_of_a_column_without_past():
@@ -213,3 +153,43 @@ def test_first_weights_have_a_deviation_by_table(schema):
 def test_one_hot_items_have_a_width_of_their_own():
     with pytest.raises(InputError, match="`use_ohe_item_ids_inputs` and `item_embedding_dim` exclude each other"):
         FeatureSettings(use_ohe_item_ids_inputs=True, item_embedding_dim=8)
+
+
+def test_numbers_become_mixtures_before_the_merge(schema, make_batch):
+    torch.manual_seed(0)
+    settings = FeatureSettings(numeric_features_soft_one_hot=True, numeric_features_project_to_embedding_dim=5)
+    embedder = FeatureEmbedder(schema, settings, d_model=8)
+    batch = make_batch([[1, 2, 3], [4, 5]])
+    ids = [embedder.table_of(feature)(batch.columns[feature.name].values) for feature in embedder.categorical]
+    mixed = embedder.soft_one_hot(batch.columns["price"].values[:, None])
+    torch.testing.assert_close(embedder(batch), embedder.merge(torch.cat([*ids, mixed], dim=1)))
+    assert mixed.shape == (5, 5)
+
+
+def test_each_vector_is_normalised_by_itself_and_a_number_is_left(schema, make_batch):
+    torch.manual_seed(0)
+    embedder = FeatureEmbedder(
+        schema, FeatureSettings(layer_norm_featurewise=True, inp_merge="attn"), d_model=8, initializer_range=1.0
+    )
+    seen = []
+    embedder.merge.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    batch = make_batch([[1, 2, 3], [4, 5]])
+    embedder(batch)
+    item, category, price = seen[0].split(embedder.widths, dim=1)
+    for vectors in (item, category):
+        torch.testing.assert_close(vectors.mean(1), torch.zeros(5), atol=1e-5, rtol=0)
+        torch.testing.assert_close(vectors.square().mean(1), torch.ones(5), atol=1e-3, rtol=0)
+    assert torch.equal(price[:, 0], batch.columns["price"].values)
+
+
+def test_replaced_ids_come_from_the_batch_in_training_alone(schema, make_batch):
+    torch.manual_seed(0)
+    settings = FeatureSettings(stochastic_shared_embeddings_replacement_prob=0.25)
+    embedder = FeatureEmbedder(schema, settings, d_model=8)
+    batch = make_batch([[3] * 1_000 + [7] * 1_000])
+    item = embedder.item
+    drawn = embedder._ids(batch, item)
+    assert set(drawn.tolist()) == {3, 7}
+    # A quarter is drawn anew, half of which is the id that was there.
+    assert (drawn != batch.columns["item_id"].values).float().mean() == pytest.approx(0.125, abs=0.03)
+    assert torch.equal(embedder.eval()._ids(batch, item), batch.columns["item_id"].values)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,6 +11,8 @@ from torch import Tensor, nn
 from transformers4recsys.batch import IS_PAST, Batch
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.content import ItemContent, module_name
+from transformers4recsys.model.merges import MERGES
+from transformers4recsys.model.numeric import NumericScale, SoftOneHot
 from transformers4recsys.model.unknown import is_replaced
 from transformers4recsys.schema import Feature, Schema
 from transformers4recsys.settings import check, choose, setting
@@ -39,115 +40,6 @@ def with_table_widths(schema: Schema, earlier: Schema | None = None) -> Schema:
         negatives={name: settled(feature) for name, feature in schema.negatives.items()},
     )
 
-
-class MlpMerge(nn.Module):
-    """Joined features to d_model by one linear layer, normalised before and after."""
-
-    def __init__(self, widths: Sequence[int], d_model: int, *, layer_norm_eps: float):
-        super().__init__()
-        self.before = nn.LayerNorm(sum(widths), eps=layer_norm_eps)
-        self.linear = nn.Linear(sum(widths), d_model)
-        self.after = nn.LayerNorm(d_model, eps=layer_norm_eps)
-
-    def forward(self, concatenated_NF: Tensor) -> Tensor:
-        return self.after(self.linear(self.before(concatenated_NF)))
-
-
-class AttentionMerge(nn.Module):
-    """Joined features to d_model by attention over the features of a position, normalised before and after.
-
-    Each feature gets its own linear layer to d_model and a weight from what it holds there (Bahdanau 2015).
-    """
-
-    def __init__(self, widths: Sequence[int], d_model: int, *, layer_norm_eps: float):
-        super().__init__()
-        self.widths = list(widths)
-        self.before = nn.LayerNorm(sum(widths), eps=layer_norm_eps)
-        self.values = nn.ModuleList([nn.Linear(width, d_model) for width in widths])
-        self.score = nn.Sequential(nn.Linear(d_model, d_model), nn.Tanh(), nn.Linear(d_model, 1, bias=False))
-        self.after = nn.LayerNorm(d_model, eps=layer_norm_eps)
-
-    def forward(self, concatenated_NF: Tensor) -> Tensor:
-        columns = self.before(concatenated_NF).split(self.widths, dim=-1)
-        values_NCD = torch.stack([of(column) for of, column in zip(self.values, columns, strict=True)], dim=1)
-        weights_NC1 = self.score(values_NCD).softmax(dim=1)
-        return self.after((weights_NC1 * values_NCD).sum(dim=1))
-
-
-class NumericScale(nn.Module):
-    """Brings numeric columns to a mean of about 0 and a deviation of about 1: none may drown the others when merged.
-
-    Each column has a mean and a standard deviation of its own, which are part of the weights: those of the first
-    training day on which it varies. A column that comes near enough to both already is taken as it is.
-    """
-
-    # Means and deviations up to these need no scale. Small ones are not enlarged: a column that hardly varies on the
-    # first day, such as the day of the week, would be far out of its scale on the next one.
-    LARGEST_MEAN, LARGEST_STD = 3.0, 3.0
-    # Deviations below this share of the mean are rounding of 32 bits.
-    ROUNDING = 1e-6
-
-    def __init__(self, num_columns: int):
-        super().__init__()
-        self.mean_C: Tensor
-        self.std_C: Tensor
-        self.is_fitted_C: Tensor
-        self.register_buffer("mean_C", torch.zeros(num_columns))
-        self.register_buffer("std_C", torch.ones(num_columns))
-        self.register_buffer("is_fitted_C", torch.zeros(num_columns, dtype=torch.bool))
-
-    def fit(self, means: Sequence[float], stds: Sequence[float]) -> None:
-        """Take the scale of each column that has none yet from its mean and standard deviation."""
-        for column, (mean, std) in enumerate(zip(means, stds, strict=True)):
-            if self.is_fitted_C[column]:
-                continue
-            is_constant = std <= self.ROUNDING * abs(mean)
-            is_near = abs(mean) <= self.LARGEST_MEAN and std <= self.LARGEST_STD
-            self.mean_C[column] = 0.0 if is_near else mean
-            # Of a column that does not vary so far the size is known, until it varies.
-            self.std_C[column] = 1.0 if is_near else (abs(mean) or 1.0) if is_constant else std
-            self.is_fitted_C[column] = not is_constant
-
-    def forward(self, values_NC: Tensor) -> Tensor:
-        """Scale the columns, in an order of operations that no finite number overflows."""
-        return values_NC / self.std_C - self.mean_C / self.std_C
-
-
-class NumericMoments:
-    """Mean and standard deviation of numeric columns, (C,) float64, over batches (Chan, Golub and LeVeque 1979)."""
-
-    def __init__(self, num_columns: int):
-        self.count = 0
-        self.mean_C, self._squares_C = torch.zeros(2, num_columns, dtype=torch.float64)
-
-    def add(self, columns: Sequence[Tensor]) -> None:
-        """Add the values of C columns, (N,) each."""
-        if not columns or not len(columns[0]):
-            return
-        values_CN = torch.stack([column.double() for column in columns])
-        mean_C, number = values_CN.mean(1), values_CN.shape[1]
-        apart_C, total = mean_C - self.mean_C, self.count + number
-        self._squares_C += (values_CN - mean_C[:, None]).square().sum(1) + apart_C**2 * self.count * number / total
-        self.mean_C += apart_C * number / total
-        self.count = total
-
-    @property
-    def std_C(self) -> Tensor:
-        return (self._squares_C / max(self.count, 1)).sqrt()
-
-
-def no_merge(widths: Sequence[int], d_model: int, *, layer_norm_eps: float) -> nn.Module:
-    """Take the vector of the one feature as it is."""
-    if list(widths) != [d_model]:
-        raise InputError(
-            f"`inp_merge` none takes one feature that is `d_model` {d_model} wide, and here are widths "
-            f"{', '.join(map(str, widths))}: give the item's table that width (`constrained_embeddings`, or "
-            "`item_embedding_dim`), leave other columns out of the feature config, or choose another `inp_merge`"
-        )
-    return nn.Identity()
-
-
-MERGES: dict[str, Callable[..., nn.Module]] = {"mlp": MlpMerge, "attn": AttentionMerge, "none": no_merge}
 
 ONE_HOT_ITEM = "one-hot item"
 
@@ -177,6 +69,34 @@ class FeatureSettings:
         None, "standard deviation of first weights of item tables; without it initializer_range", at_least=0
     )
     other_embeddings_init_std: float | None = setting(None, "the same of the tables of other columns", at_least=0)
+    layer_norm_featurewise: bool = setting(
+        False, "normalise the vector of each feature before they are merged", if_changed="refuse"
+    )
+    numeric_features_soft_one_hot: bool = setting(
+        False, "each number becomes a learned mixture of vectors, in place of itself", if_changed="refuse"
+    )
+    numeric_features_soft_one_hot_encoding_num_embeddings: int = setting(
+        10,
+        "vectors that are mixed, for each numeric column",
+        at_least=2,
+        used_if=lambda own: own.numeric_features_soft_one_hot,
+        unused_because="`numeric_features_soft_one_hot` is off",
+        if_changed="refuse",
+    )
+    numeric_features_project_to_embedding_dim: int = setting(
+        16,
+        "width of the mixture",
+        at_least=1,
+        used_if=lambda own: own.numeric_features_soft_one_hot,
+        unused_because="`numeric_features_soft_one_hot` is off",
+        if_changed="refuse",
+    )
+    stochastic_shared_embeddings_replacement_prob: float = setting(
+        0.0,
+        "share of ids that are replaced in training by those of other positions of the batch (Wu 2019)",
+        at_least=0,
+        below=1,
+    )
     unknown_share: float = setting(
         0.0,
         "share of rare values that training shows as unknown, so that a value which is new later means something",
@@ -237,21 +157,45 @@ class FeatureEmbedder(nn.Module):
                 std = settings.item_std(initializer_range) if is_items else settings.other_std(initializer_range)
                 width = item_width or settings.item_embedding_dim if is_items else None
                 self.tables[self._key(feature)] = self._table(feature, width, std)
-        if self.unknown_share:
-            # Row 0 stands for what is not known, and is trained.
-            self.counts = nn.Module()
-            for name, table in self.tables.items():
-                assert type(table) is nn.Embedding
-                table.padding_idx = None
-                self.counts.register_buffer(name, torch.zeros(table.num_embeddings, dtype=torch.long))
-        widths = [self.table_of(feature).embedding_dim for feature in self.categorical] + [1] * len(self.numeric)
-        self.merge = choose(MERGES, settings.inp_merge, "inp_merge")(widths, d_model, layer_norm_eps=layer_norm_eps)
         self.scale = NumericScale(len(self.numeric)) if self.numeric else None
+        self.soft_one_hot = self._soft_one_hot(settings, settings.other_std(initializer_range))
+        self.widths = [self.table_of(feature).embedding_dim for feature in self.categorical]
+        width_of_number = settings.numeric_features_project_to_embedding_dim if self.soft_one_hot else 1
+        self.widths += [width_of_number] * len(self.numeric)
+        # A number alone is not normalised: nothing of it would be left.
+        self.norms = nn.ModuleList(
+            [nn.LayerNorm(width, eps=layer_norm_eps) if width > 1 else nn.Identity() for width in self.widths]
+            if settings.layer_norm_featurewise
+            else []
+        )
+        self.merge = choose(MERGES, settings.inp_merge, "inp_merge")(
+            self.widths, d_model, layer_norm_eps=layer_norm_eps, item=self.categorical.index(self.item)
+        )
+        self.replaced_share = settings.stochastic_shared_embeddings_replacement_prob
         # Positions of the past hold nothing of these columns.
         self.without_past = [feature for feature in self.numeric if schema.past and not schema.past_of(feature)]
         self.dropout = nn.Dropout(dropout if settings.input_dropout is None else settings.input_dropout)
         self.d_model = d_model
         self.content: ItemContent | None = None
+        if self.unknown_share:
+            self.counts = self._with_unknown_rows()
+
+    def _with_unknown_rows(self) -> nn.Module:
+        """Let row 0 of each table be trained, as it stands for what is not known; give counts of ids."""
+        counts = nn.Module()
+        for name, table in self.tables.items():
+            assert type(table) is nn.Embedding
+            table.padding_idx = None
+            counts.register_buffer(name, torch.zeros(table.num_embeddings, dtype=torch.long))
+        return counts
+
+    def _soft_one_hot(self, settings: FeatureSettings, std: float) -> SoftOneHot | None:
+        if not (self.numeric and settings.numeric_features_soft_one_hot):
+            return None
+        num_embeddings = settings.numeric_features_soft_one_hot_encoding_num_embeddings
+        return SoftOneHot(
+            len(self.numeric), num_embeddings, settings.numeric_features_project_to_embedding_dim, std=std
+        )
 
     @staticmethod
     def _table(feature: Feature, width: int | None, std: float) -> nn.Embedding:
@@ -280,10 +224,23 @@ class FeatureEmbedder(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Embed every real position of the batch, (N, d_model)."""
-        columns = [self._embedded(feature, batch.columns[feature.name].values) for feature in self.categorical]
+        columns = [self._embedded(feature, self._ids(batch, feature)) for feature in self.categorical]
         if self.scale is not None:
-            columns.append(self._numbers(batch, self.scale))
-        return self.dropout(self.merge(torch.cat(columns, dim=-1)))
+            numbers_NC = self._numbers(batch, self.scale)
+            columns.append(self.soft_one_hot(numbers_NC) if self.soft_one_hot is not None else numbers_NC)
+        joined_NF = torch.cat(columns, dim=-1)
+        if len(self.norms):
+            parts = torch.split(joined_NF, self.widths, dim=-1)
+            joined_NF = torch.cat([norm(part) for norm, part in zip(self.norms, parts, strict=True)], dim=-1)
+        return self.dropout(self.merge(joined_NF))
+
+    def _ids(self, batch: Batch, feature: Feature) -> Tensor:
+        """Give the ids of a column, (N,); in training some are those of other positions, drawn for each column."""
+        ids_N = batch.columns[feature.name].values
+        if not self.training or not self.replaced_share:
+            return ids_N
+        is_replaced_N = torch.rand(ids_N.shape, device=ids_N.device) < self.replaced_share
+        return ids_N[torch.randint_like(ids_N, max(len(ids_N), 1))].where(is_replaced_N, ids_N)
 
     def _embedded(self, feature: Feature, ids_N: Tensor) -> Tensor:
         """Look up a categorical column, (N, width); the content of the item is added to its row."""

@@ -11,8 +11,9 @@ from transformers4recsys.batch import IS_PAST, Batch, with_past
 from transformers4recsys.model.content import with_row_of_unseen
 from transformers4recsys.model.encoders import Encoder
 from transformers4recsys.model.encoders.packing import padded
-from transformers4recsys.model.features import FeatureEmbedder, NumericMoments
+from transformers4recsys.model.features import FeatureEmbedder
 from transformers4recsys.model.negatives import of_positions
+from transformers4recsys.model.numeric import NumericMoments
 from transformers4recsys.model.objectives.inputs import LossInputs, Objective
 from transformers4recsys.model.scoring import ItemScorer, without_padding
 from transformers4recsys.model.targets import TargetRule
