@@ -68,6 +68,26 @@ def test_tables_of_days_are_trained_on(toy_days, tmp_path, monkeypatch):
     assert found.recommend([[3, 4]]).equals(whole.recommend([[3, 4]]))
 
 
+def test_predictions_name_sessions_as_the_log_does(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [(day, visit, second) for day in (1, 2, 3) for visit in range(12) for second in (0, 1)]
+    log = pa.table(
+        {
+            "visit": [f"{day}é{visit}" for day, visit, _ in rows],
+            "sku": [f"p{(visit + second) % 5}" for _, visit, second in rows],
+            "time": [f"2024-01-0{day} 10:00:0{second}" for day, _, second in rows],
+        }
+    )
+    preprocess(log, "days", **COLUMNS)
+    train("days", "out", end_date="2024-01-02", **SMALL)
+    train("days", "out", resume_from_checkpoint="true", log_predictions=True, log_raw_item_ids=True, **SMALL)
+    predictions = pq.read_table("out/pred_logs/preds_date_2024-01-03.parquet")
+    written = pq.read_table("days/session_start_date=2024-01-03-valid.parquet")
+    assert predictions["metadata_session_id"].to_pylist() == written["session_id"].to_pylist()
+    expected = [f"p{(int(name.split('é')[1]) + 1) % 5}" for name in written["session_id"].to_pylist()]
+    assert [raw for (raw,) in predictions["relevant_raw_item_ids"].to_pylist()] == expected
+
+
 def test_what_is_no_table_is_refused(tmp_path):
     with pytest.raises(InputError, match="`data_path`: 2024-01-01 has 7; give a table"):
         train({"2024-01-01": 7}, tmp_path / "out")

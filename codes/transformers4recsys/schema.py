@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +14,7 @@ from transformers4recsys.day_format import HISTORY_PREFIX, NEGATIVES_PREFIX
 from transformers4recsys.errors import InputError
 from transformers4recsys.settings import check, required, setting
 
-DTYPES = ("categorical", "long", "float", "timestamp")
+DTYPES = ("categorical", "long", "float", "timestamp", "text")
 KEYS = ("dtype", "cardinality", "emb_table", "is_label", "log_with_preds_as_metadata", "is_control")
 
 
@@ -50,8 +50,8 @@ class Schema:
 
     @property
     def inputs(self) -> tuple[Feature, ...]:
-        """Columns the model reads; a timestamp is metadata, never an input."""
-        return tuple(f for f in self.features if not f.is_control and f.dtype != "timestamp")
+        """Columns the model reads; a timestamp or a text is metadata, never an input."""
+        return tuple(f for f in self.features if not f.is_control and f.dtype not in ("timestamp", "text"))
 
     @property
     def categorical(self) -> tuple[Feature, ...]:
@@ -64,6 +64,10 @@ class Schema:
     @property
     def metadata(self) -> tuple[Feature, ...]:
         return tuple(f for f in self.features if f.is_metadata)
+
+    @property
+    def texts(self) -> tuple[Feature, ...]:
+        return tuple(f for f in self.features if f.dtype == "text")
 
     @property
     def columns(self) -> tuple[Feature, ...]:
@@ -136,6 +140,10 @@ class Schema:
         schema = cls(tuple(features), past, negatives, tuple(ignored))
         schema._check(where)
         return schema
+
+    def without_texts(self) -> Schema:
+        """Leave out the columns of text, which only predictions that are written down need."""
+        return replace(self, features=tuple(f for f in self.features if f.dtype != "text"))
 
     def to_entries(self) -> dict[str, dict[str, Any]]:
         """Give back what `from_entries` read, without the ignored columns."""
@@ -247,8 +255,8 @@ class SessionSettings:
         """The longest sequence that a model sees, past sessions included."""
         return self.session_seq_length_max + (self.session_aware_past_seq_length_max if self.session_aware else 0)
 
-    def schema(self) -> Schema:
-        """Read the feature config; InputError on anything unusable."""
+    def schema(self, *, has_texts: bool = True) -> Schema:
+        """Read the feature config, with or without columns of text; InputError on anything unusable."""
         required(self, "feature_config")
         prefix = self.session_aware_features_prefix
         schema = Schema.from_file(
@@ -262,4 +270,4 @@ class SessionSettings:
                 f"`session_aware`: {self.feature_config} has no column {prefix}{schema.item_id.name} with the past "
                 "items; choose a feature config that has it, or leave `session_aware` out"
             )
-        return schema
+        return schema if has_texts else schema.without_texts()

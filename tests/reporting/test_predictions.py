@@ -46,6 +46,12 @@ def test_a_row_a_prediction():
     ]
 
 
+def test_metadata_of_text_is_written_as_text():
+    names = {label + 2**60: f"visit {label}" for label in (6, 5)}
+    texts = {"session_id": lambda numbers: pa.array([names[number] for number in numbers.tolist()])}
+    assert as_table(predictions_of(5), texts=texts)["metadata_session_id"].to_pylist() == ["visit 5", "visit 6"]
+
+
 def test_half_precision_scores_are_written_as_float32():
     scores = as_table(predictions_of(1, dtype=torch.bfloat16))["rec_item_scores"]
     assert str(scores.type.value_type) == "float"

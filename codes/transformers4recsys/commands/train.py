@@ -21,8 +21,10 @@ from transformers4recsys.data.parquet.files import redact_credentials
 from transformers4recsys.data.readers import ReaderSettings
 from transformers4recsys.data.readers.protocol import Reader
 from transformers4recsys.data.readers.pyarrow import DayReader
+from transformers4recsys.data.texts import texts_of_day
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.build import ModelSettings, build_model, unused_encoder_settings
+from transformers4recsys.model.content import ItemData
 from transformers4recsys.model.features import with_table_widths
 from transformers4recsys.model.growth import GrowthSettings
 from transformers4recsys.model.next_item import NextItemModel
@@ -40,10 +42,9 @@ from transformers4recsys.terminal import counted, show_log_lines
 from transformers4recsys.training import checkpoint
 from transformers4recsys.training.callbacks import (
     ContinuousLog,
-    Profile,
     ProfileSettings,
     TrainingProgress,
-    ValidateEvery,
+    optional_callbacks,
 )
 from transformers4recsys.training.evaluation import Evaluation
 from transformers4recsys.training.incremental import DayReaders, Incremental, Protocol
@@ -115,7 +116,7 @@ def train(settings: TrainSettings, sinks: Mapping[str, Callable[[Path], Sink]] =
     keep_freed_memory()
     for note in [*notes, *unused_settings(settings)]:
         log.warning(note)
-    schema = data.sessions.schema()
+    schema = data.sessions.schema(has_texts=training.predictions.log_predictions)
     if schema.ignored:
         prefix = data.sessions.session_aware_features_prefix
         log.warning("%d columns %s... hold past sessions: ignored without `session_aware`", len(schema.ignored), prefix)
@@ -140,22 +141,23 @@ def _train_in(
         "data_path": settings.data.days.data_path or "",
     }
     to_train = days.present[:-1] if arguments.do_train else []
-    rules = if_changed(TrainSettings)
-    resumed = open_resumed(
-        arguments.resume_from_checkpoint, output_dir, days_to_train=to_train, if_changed=rules, **of_run
-    )
+    asked, rules = arguments.resume_from_checkpoint, if_changed(TrainSettings)
+    resumed = open_resumed(asked, output_dir, days_to_train=to_train, if_changed=rules, **of_run)
     name = settings.model.choice.model_name_or_path
     start = RunFolder.open(name) if name and checkpoint.is_saved_run(name) else None
     earlier = resumed.run if resumed else start
     of_run["schema"] = schema = with_table_widths(schema, earlier.schema if earlier else None)
-    model = _model_of(settings, schema, arguments, start, earlier)
+    # What an earlier run knew of items is kept.
+    items = read_item_data(settings.model.content, schema, data_path=of_run["data_path"], earlier=earlier)
+    model = _model_of(settings, schema, arguments, start, items)
     described = {name: value for section in ("data", "model", "training") for name, value in sections[section].items()}
     described["days_skipped"] = [days.unit.name(day) for day in days.missing]
-    sinks = _with_raw_ids(sinks, training.predictions, of_run["data_path"], schema)
+    sinks = _with_raw_values(sinks, settings, schema, days)
     bar, stop = TrainingProgress(), StopRequest()
     first_step = resumed.run.progress.num_steps if resumed else 0
     loggers = _loggers_of(arguments, training.loggers, described, first_step=first_step)
-    callbacks = [bar, *loggers, *_optional_callbacks(training, output_dir), stop]
+    optional = optional_callbacks(training.protocol.validate_every, training.profile, output_dir)
+    callbacks = [bar, *loggers, *optional, stop]
     trainer = _trainer_of(model, arguments, training, callbacks)
     if resumed:
         load(trainer, resumed, training.growth, data_path=settings.data.days.data_path or "")
@@ -213,12 +215,9 @@ def _model_of(
     schema: Schema,
     arguments: TrainingArguments,
     start: RunFolder | None,
-    earlier: RunFolder | None,
+    item_data: ItemData | None,
 ) -> NextItemModel:
-    """Build the model: fresh weights drawn from `seed`, or those of the run to start from.
-
-    What an `earlier` run, started from or gone on with, knew of items is kept.
-    """
+    """Build the model: fresh weights drawn from `seed`, or those of the run to start from."""
     wants_attentions, of_model = settings.training.attention.log_attention_weights, settings.model
     if start:
         of_model = replace(of_model, choice=replace(of_model.choice, model_name_or_path=None))
@@ -229,9 +228,7 @@ def _model_of(
         seed=arguments.seed,
         label_smoothing=arguments.label_smoothing_factor,
         has_attentions=wants_attentions,
-        item_data=read_item_data(
-            of_model.content, schema, data_path=settings.data.days.data_path or "", earlier=earlier
-        ),
+        item_data=item_data,
     )
     for name in unused_encoder_settings(model.encoder, of_model, wants_attentions=wants_attentions):
         log.warning("`%s` has no effect here: the encoder %s does not use it", name, of_model.choice.name)
@@ -318,13 +315,15 @@ def _start(output: OutputFolder | None, arguments: TrainingArguments) -> None:
     distributed.barrier()
 
 
-def _with_raw_ids(
-    sinks: Mapping[str, Callable[[Path], Sink]], settings: PredictionSettings, data_path: str, schema: Schema
+def _with_raw_values(
+    sinks: Mapping[str, Callable[[Path], Sink]], settings: TrainSettings, schema: Schema, days: DayFiles
 ) -> Mapping[str, Callable[[Path], Sink]]:
-    if not (settings.log_predictions and settings.log_raw_item_ids):
+    predictions, data_path = settings.training.predictions, settings.data.days.data_path or ""
+    if not predictions.log_predictions:
         return sinks
-    raw_ids = raw_item_ids(data_path, schema.item_id.name)
-    return {**sinks, "predictions": partial(PredictionFiles, raw_ids=raw_ids)}
+    raw_ids = raw_item_ids(data_path, schema.item_id.name) if predictions.log_raw_item_ids else None
+    texts_of = partial(texts_of_day, days, settings.training.protocol.eval_split, schema)
+    return {**sinks, "predictions": partial(PredictionFiles, raw_ids=raw_ids, texts_of=texts_of)}
 
 
 def _loggers_of(
@@ -338,15 +337,6 @@ def _loggers_of(
     run_name = arguments.run_name or Path(arguments.output_dir or "").expanduser().resolve().name
     opened = open_loggers(names, group=settings.experiments_group, run_name=run_name, settings=described)
     return [ContinuousLog(callback, first_step=first_step) for callback in opened]
-
-
-def _optional_callbacks(training: TrainingSettings, output_dir: Path) -> list[TrainerCallback]:
-    callbacks: list[TrainerCallback] = []
-    if training.protocol.validate_every > 0:
-        callbacks.append(ValidateEvery(training.protocol.validate_every))
-    if training.profile.pyprof and distributed.is_main():
-        callbacks.append(Profile(output_dir / "profile", training.profile))
-    return callbacks
 
 
 def _trainer_of(

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from transformers4recsys.data.moments import Moments
-from transformers4recsys.data.parquet.columns import as_input, flattened, is_list, to_numpy, value_type
+from transformers4recsys.data.parquet.columns import as_input, flattened, is_list, is_text, to_numpy, value_type
 from transformers4recsys.data.parquet.files import open_parquet
 from transformers4recsys.data.parquet.row_groups import BUFFER_SIZE, read_slices
 from transformers4recsys.errors import InputError
@@ -27,6 +27,7 @@ VALUE_TYPES = {
     "long": ((pa.types.is_integer,), "integers"),
     "float": ((pa.types.is_floating, pa.types.is_integer), "floats or integers"),
     "timestamp": ((pa.types.is_timestamp, pa.types.is_integer), "timestamps or integers"),
+    "text": ((is_text,), "text"),
 }
 
 FLOAT_IDS = " (pandas turns integers with gaps into floats: fill the gaps, then cast)"
@@ -183,7 +184,8 @@ class _RowCheck:
         if values.null_count:
             row = _row_of(pc.index(values.is_null(), True).as_py(), offsets)
             self._refuse(feature.name, row, "found a null inside the list", "drop or fill it in all lists of the row")
-        self._numbers(feature, to_numpy(values), offsets)
+        if feature.dtype != "text":
+            self._numbers(feature, to_numpy(values), offsets)
         return offsets
 
     def _numbers(self, feature: Feature, values: np.ndarray, offsets: np.ndarray | None) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor
@@ -66,7 +66,7 @@ class EarlierItems:
         is_marked_RL = is_earlier_RL & (items_RL != self.labels[rows, None])
         row_RL = torch.arange(len(items_RL), device=items_RL.device)[:, None].expand_as(items_RL)
         # Sorted by item, then by row.
-        numbers_Y: Tensor = torch.unique((items_RL * num_rows + row_RL)[is_marked_RL])  # pyright: ignore
+        numbers_Y = cast("Tensor", torch.unique((items_RL * num_rows + row_RL)[is_marked_RL]))  # pyright: ignore
         return MarksOfRows(numbers_Y % num_rows, numbers_Y // num_rows)
 
     def hold_label(self) -> Tensor:

@@ -68,7 +68,7 @@ def build_model(
     `max_length` is the longest sequence that it will see, past sessions included; `has_attentions`, whether it gives
     attention weights in evaluation.
     """
-    torch.manual_seed(seed)
+    torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
     require_data(settings.content, item_data)
     d_model, make_encoder = settings.choice.width_and_encoder(settings.encoder.d_model)
     sizes = replace(

@@ -104,7 +104,7 @@ def _means_by_group(rows: Tensor, group: Tensor, num_groups: int) -> tuple[Tenso
 def groups_of(item_table: pa.Table, num_items: int) -> list[Tensor]:
     """Number the values of each column of the item table but ids and measures, (num_items,) each; -1 where unknown."""
     ids = torch.tensor(item_table.column("id").to_pylist())
-    groups = []
+    groups: list[Tensor] = []
     for name in item_table.column_names:
         kind = item_table.schema.field(name).type
         if name in ("raw", "id") or pa.types.is_floating(kind) or pa.types.is_temporal(kind):

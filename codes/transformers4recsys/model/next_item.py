@@ -116,7 +116,7 @@ class NextItemModel(nn.Module):
             moments.add([batch.columns[feature.name].values.cpu() for feature in self.features.numeric])
         self.add_counts(counts_V)
         if self.features.scale is not None and moments.count:
-            self.features.scale.fit(moments.mean_C.tolist(), moments.std_C.tolist())
+            self.features.scale.fit(moments.mean_C.numpy().tolist(), moments.std_C.numpy().tolist())
 
     def make_gradients_sparse(self) -> None:
         """Let them from now on. A table that is read by row and as a whole has whole gradients: nothing is gained."""

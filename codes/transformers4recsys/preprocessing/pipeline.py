@@ -10,7 +10,6 @@ from functools import cached_property
 from pathlib import Path
 
 from ibis.expr import types as ir
-from ibis.expr.datatypes import DataType
 
 from transformers4recsys.day_format import (
     CATEGORY_PRICES_FILE,
@@ -264,11 +263,10 @@ class Pipeline:
         if prices is not None:
             database.write({self.folder / CATEGORY_PRICES_FILE: category_prices.until(prices, last_day)})
         self.manifest.grow({name: words.largest_id for name, words in found.vocabularies.items()}, recipe.spare_ids)
-        kinds: dict[str, DataType] = {"session_id": found.starts[SESSION_ID].type()}
-        if recipe.user_column:
-            kinds["user_id"] = found.events[USER].type()
-        whole = [name for name, kind in kinds.items() if kind.is_integer()]
-        schema = feature_config.schema_of(recipe, self.manifest.cardinalities, list(self._numbers), whole)
+        ids = {"session_id": "long" if found.starts[SESSION_ID].type().is_integer() else "text"}
+        if recipe.user_column and found.events[USER].type().is_integer():
+            ids["user_id"] = "long"
+        schema = feature_config.schema_of(recipe, self.manifest.cardinalities, list(self._numbers), ids)
         feature_config.write(schema, self.folder)
 
 

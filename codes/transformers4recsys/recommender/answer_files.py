@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -71,7 +71,7 @@ def format_of(output: str, output_format: str | None) -> str:
 
 
 @contextmanager
-def answer_file(output: str, output_format: str | None) -> Iterator[Callable[[pa.Table], None]]:
+def answer_file(output: str, output_format: str | None) -> Generator[Callable[[pa.Table], None]]:
     """Give what writes a table; a file gets its name when all are written, and is not there when something fails."""
     chosen = format_of(output, output_format)
     if output == STANDARD_OUTPUT:
@@ -93,7 +93,7 @@ def answer_file(output: str, output_format: str | None) -> Iterator[Callable[[pa
 
 
 @contextmanager
-def _writing(chosen: str, file: IO[bytes]) -> Iterator[Callable[[pa.Table], None]]:
+def _writing(chosen: str, file: IO[bytes]) -> Generator[Callable[[pa.Table], None]]:
     writers: list[Writer] = []
 
     def write(table: pa.Table) -> None:

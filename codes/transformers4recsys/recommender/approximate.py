@@ -54,4 +54,4 @@ class ApproximateIndex:
         # The answer to one query has no counts: it is as long as what was found.
         counts = np.asarray(getattr(found, "counts", [keys.shape[1]]))
         keys[np.arange(keys.shape[1]) >= counts[:, None]] = 0
-        return torch.from_numpy(keys).to(hidden_PE.device)
+        return torch.as_tensor(keys).to(hidden_PE.device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -80,7 +80,7 @@ class EventReader:
         return self.opened(lambda database, recipe, folder: raw_log.opened(kind, files, recipe, folder).table(database))
 
     @contextmanager
-    def opened(self, open_raw: OpenRaw) -> Iterator[EventSessions]:
+    def opened(self, open_raw: OpenRaw) -> Generator[EventSessions]:
         """Read the events that `open_raw` finds; what is given back can be used until the end of the block."""
         with TemporaryDirectory(prefix="transformers4recsys-") as folder:
             database = DuckDB(Path(folder), memory_limit=self._memory_limit, threads=self._threads)

@@ -68,7 +68,7 @@ class Filters:
     fallback: str = "none"
 
     def __post_init__(self) -> None:
-        if isinstance(self.k, bool) or not isinstance(self.k, int) or self.k < 1:
+        if type(self.k) is not int or self.k < 1:
             raise InputError(f"`k` {self.k!r}: must be a whole number of at least 1")
         if self.fallback not in FALLBACKS:
             raise InputError(f"`fallback` {self.fallback!r}: allowed are {', '.join(FALLBACKS)}")

@@ -77,7 +77,7 @@ class Inference:
         with torch.no_grad(), self._precision():
             return self.model(batch.to(self.device)).hidden
 
-    def _precision(self) -> AbstractContextManager:
+    def _precision(self) -> AbstractContextManager[object]:
         return nullcontext() if self.dtype == torch.float32 else torch.autocast(self.device.type, self.dtype)
 
     def _batch(self, sessions: Sessions, rows: np.ndarray) -> Batch:
@@ -106,7 +106,7 @@ def _with_placeholder(table: RaggedTable, item: Feature) -> RaggedTable:
     offsets = table.offsets + np.arange(len(table) + 1)
     is_placeholder = np.zeros(offsets[-1], dtype=bool)
     is_placeholder[offsets[1:] - 1] = True
-    columns = {}
+    columns: dict[str, np.ndarray] = {}
     for name, values in table.values.items():
         columns[name] = np.full(offsets[-1], 1 if name == item.name else 0, dtype=values.dtype)
         columns[name][~is_placeholder] = values

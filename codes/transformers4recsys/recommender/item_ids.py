@@ -63,14 +63,14 @@ def as_text(value: Any) -> str | None:
     """Spell a raw id as text; None for what is no id, such as a float."""
     if isinstance(value, str):
         return value
-    return str(int(value)) if isinstance(value, Integral) and not isinstance(value, bool) else None
+    return str(int(value)) if not isinstance(value, bool) and isinstance(value, Integral) else None
 
 
 def as_number(value: Any) -> int | None:
     """Read a raw id as a whole number of 64 bits; None for what is none."""
     if isinstance(value, str):
         value = int(value) if WHOLE_NUMBER.fullmatch(value) else None
-    if not isinstance(value, Integral) or isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, Integral):
         return None
     number = int(value)
     return number if SMALLEST <= number <= LARGEST else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from functools import cached_property
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -32,7 +33,7 @@ class ListMaker:
         self.index: ApproximateIndex | None = None
         self._table_VE, self._item_ids, self._counts_V = item_table_VE, item_ids, item_counts_V
         # Spare ids stand for no item yet, so they are never recommended.
-        is_item_V = torch.from_numpy(item_ids.has_raw_id).to(bias_V.device)
+        is_item_V = torch.tensor(item_ids.has_raw_id, device=bias_V.device)
         self._bias_V = bias_V.float().masked_fill(~is_item_V, -torch.inf)
 
     @cached_property
@@ -74,8 +75,10 @@ class ListMaker:
         filters: Filters,
     ) -> _Lists:
         ids_C = allowed = None
+        shared: list[int] = []
         if filters.candidates is not None and filters.candidates.shared is not None:
-            ids_C = torch.tensor([0, *filters.candidates.shared], device=bias_V.device)
+            shared = [0, *filters.candidates.shared]
+            ids_C = torch.tensor(shared, device=bias_V.device)
             if len(ids_C) > MANY_CANDIDATES * len(bias_V):
                 bias_V = torch.full_like(bias_V, -torch.inf).index_copy(0, ids_C, bias_V[ids_C])
                 ids_C = None
@@ -83,7 +86,7 @@ class ListMaker:
             allowed = MarkedItems.from_lists(filters.candidates.of_sessions(names), bias_V.device)
         excluded_lists = filters.excluded(names, seen)
         if excluded_lists is not None and ids_C is not None:
-            place_of = {item: place for place, item in enumerate(ids_C.tolist())}
+            place_of = {item: place for place, item in enumerate(shared)}
             excluded_lists = [[place_of[item] for item in row if item in place_of] for row in excluded_lists]
         excluded = None if excluded_lists is None else MarkedItems.from_lists(excluded_lists, bias_V.device)
         if ids_C is not None:
@@ -97,7 +100,7 @@ class ListMaker:
     ) -> _Lists:
         """Score what the index finds exactly; as many more are looked for as the longest exclusion may take away."""
         longest = max(map(len, excluded or []), default=0)
-        parts = []
+        parts: list[tuple[np.ndarray, np.ndarray]] = []
         for first in range(0, max(len(hidden_PE), 1), FEW_ROWS):
             hidden_RE = hidden_PE[first : first + FEW_ROWS]
             item_RC = index.find(hidden_RE, k + longest)
@@ -112,25 +115,23 @@ class ListMaker:
         items, scores = (np.concatenate(each) for each in zip(*parts, strict=True))
         return _Lists(items, scores)
 
-    def table(self, names: pa.Array, parts: Sequence[tuple[np.ndarray, _Lists, bool]]) -> pa.Table:
+    def table(self, names: pa.Array, parts: Sequence[Part]) -> pa.Table:
         """Lay lists out, session by session: `parts` are places of sessions in `names`, their lists, and if popular."""
-        rows, ranks, items, scores, stands_in = [], [], [], [], []
-        for places, lists, is_fallback in parts:
-            row_X, rank_X = np.nonzero(np.isfinite(lists.scores))
-            rows.append(places[row_X])
-            ranks.append(rank_X)
-            items.append(lists.items[row_X, rank_X])
-            scores.append(lists.scores[row_X, rank_X])
-            stands_in.append(np.full(len(row_X), is_fallback))
-        row_X = _joined(rows, np.int64)
+        found = [np.nonzero(np.isfinite(lists.scores)) for _, lists, _ in parts]
+        cells = list(zip(parts, found, strict=True))
+        row_X = _joined([places[rows] for (places, _, _), (rows, _) in cells], np.int64)
+        rank_X = _joined([ranks for _, ranks in found], np.int64)
+        item_X = _joined([lists.items[cell] for (_, lists, _), cell in cells], np.int64)
+        score_X = _joined([lists.scores[cell] for (_, lists, _), cell in cells], np.float32)
+        stands_in_X = _joined([np.full(len(rows), is_popular) for (_, _, is_popular), (rows, _) in cells], np.bool_)
         order = np.argsort(row_X, kind="stable")
         return pa.table(
             {
                 "session": names.take(pa.array(row_X[order])),
-                "rank": pa.array(_joined(ranks, np.int64)[order] + 1, pa.int32()),
-                "item": self._item_ids.to_raw(_joined(items, np.int64)[order]),
-                "score": pa.array(_joined(scores, np.float32)[order], pa.float32()),
-                "is_fallback": pa.array(_joined(stands_in, np.bool_)[order], pa.bool_()),
+                "rank": pa.array(rank_X[order] + 1, pa.int32()),
+                "item": self._item_ids.to_raw(item_X[order]),
+                "score": pa.array(score_X[order], pa.float32()),
+                "is_fallback": pa.array(stands_in_X[order], pa.bool_()),
             }
         )
 
@@ -145,5 +146,9 @@ class _Lists:
         return _Lists(self.items, np.where(self.scores >= score, self.scores, -np.inf))
 
 
-def _joined(parts: list[np.ndarray], kind: type) -> np.ndarray:
+# The places of sessions, their lists, and whether these are of popular items.
+Part: TypeAlias = tuple[np.ndarray, _Lists, bool]
+
+
+def _joined(parts: list[np.ndarray], kind: type[np.generic]) -> np.ndarray:
     return np.concatenate(parts).astype(kind, copy=False) if parts else np.empty(0, kind)

@@ -23,7 +23,7 @@ from transformers4recsys.recommender.indexes import INDEXES
 from transformers4recsys.recommender.inference import Inference
 from transformers4recsys.recommender.item_ids import ItemIds
 from transformers4recsys.recommender.item_inputs import ItemInputs
-from transformers4recsys.recommender.lists import ListMaker
+from transformers4recsys.recommender.lists import ListMaker, Part
 from transformers4recsys.recommender.requests import Request, lists_of_ids, of_lists
 from transformers4recsys.recommender.saved_model import saved_model
 from transformers4recsys.reporting.result_files import DAYS_CSV
@@ -151,11 +151,18 @@ class Recommender:
         are raw ids: one list, or one a session (for events: a mapping from session id to list). A session without a
         known item gets no row, or with `fallback` popular the items most frequent in training.
         """
-        options = {"exclude_seen": exclude_seen, "min_score": min_score, "fallback": fallback}
-        if isinstance(sessions, Table):
-            return self._recommend_events(pa.table(sessions), self.filters(k, candidates, exclude, **options))
-        request = self.request(sessions)
-        filters = self.filters(k, candidates, exclude, num_sessions=len(request.names), **options)
+        request = None if isinstance(sessions, Table) else self.request(sessions)
+        filters = self.filters(
+            k,
+            candidates,
+            exclude,
+            exclude_seen=exclude_seen,
+            min_score=min_score,
+            fallback=fallback,
+            num_sessions=None if request is None else len(request.names),
+        )
+        if request is None:
+            return self._recommend_events(pa.table(sessions), filters)
         return self.recommend_request(request, filters)
 
     def filters(
@@ -196,7 +203,8 @@ class Recommender:
 
     def recommend_request(self, request: Request, filters: Filters) -> pa.Table:
         """Give the table of `recommend` for sessions that have been looked up already."""
-        parts, first = [], 0
+        parts: list[Part] = []
+        first = 0
         names = request.names.to_pylist()
         seen = request.seen() if filters.exclude_seen else [()] * len(request.known)
         for hidden_BE in self._inference.encode(request.sessions):
@@ -249,7 +257,8 @@ def one_table(tables: Sequence[pa.Table], counts: Mapping[str, int]) -> pa.Table
     """Put the parts of an answer together; their metadata are added up, and `counts` to them."""
     totals = Counter(counts)
     for table in tables:
-        totals.update({name.decode(): int(count) for name, count in (table.schema.metadata or {}).items()})
+        metadata: dict[bytes, bytes] = table.schema.metadata or {}
+        totals.update({name.decode(): int(count) for name, count in metadata.items()})
     whole = pa.concat_tables([table.replace_schema_metadata(None) for table in tables])
     return whole.replace_schema_metadata({name: str(count) for name, count in totals.items()})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -40,15 +41,15 @@ class Request:
         return [part[part > 0].tolist() for part in np.split(table.values[self.item_column], table.offsets[1:-1])]
 
 
-def lists_of_ids(sessions: Iterable[Iterable[object]], item_ids: ItemIds) -> list[list[int]]:
+def lists_of_ids(sessions: Iterable[object], item_ids: ItemIds) -> list[list[int]]:
     """Look up sessions that are given as lists of raw ids; 0 stands for an unknown one."""
-    lists = []
+    lists: list[list[int]] = []
     for number, session in enumerate(sessions):
         if isinstance(session, (str, bytes)) or not isinstance(session, Iterable):
             raise InputError(
                 f"`sessions`: session {number} is {session!r}; give a list of raw item ids for each session"
             )
-        lists.append(item_ids.to_ids(session))
+        lists.append(item_ids.to_ids(cast("Iterable[object]", session)))
     return lists
 
 
@@ -56,7 +57,7 @@ def of_lists(lists: Sequence[Sequence[int]], inputs: ItemInputs, *, keeps_unknow
     """Make the request of lists of ids; unknown items are left out, unless the model knows what they are."""
     known_items = [[item for item in session if item or keeps_unknown] for session in lists]
     known = np.array([place for place, session in enumerate(known_items) if session], dtype=np.int64)
-    lengths = np.array([len(known_items[place]) for place in known], dtype=np.int64)
+    lengths = np.array([len(session) for session in known_items if session], dtype=np.int64)
     items = np.array([item for session in known_items for item in session], dtype=np.int64)
     current = RaggedTable(np.concatenate([[0], lengths.cumsum()]), inputs.columns_of(items))
     num_unknown = sum(item == 0 for session in lists for item in session)

@@ -41,7 +41,7 @@ class RunSteps:
         return self.run.vocabularies[self.recipe.output_name(name)]
 
     def vocabularies(self, database: Database) -> dict[str, Vocabulary]:
-        read = {}
+        read: dict[str, Vocabulary] = {}
         for name in self.recipe.categorical:
             words = vocabulary.from_file(ibis.memtable(self._raw_values(name)))
             read[name] = Vocabulary(database.keep(f"vocabulary {name}", words), 0)

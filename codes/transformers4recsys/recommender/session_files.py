@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.csv
@@ -47,7 +47,8 @@ def holds_sessions(kind: str, path: str) -> bool:
             schema = pq.read_schema(path)
             return ITEMS in schema.names and is_list(schema.field(ITEMS).type)
         if kind == "json":
-            return isinstance(next(_json_rows(path), {}).get(ITEMS), list)
+            nothing: dict[str, Any] = {}
+            return isinstance(next(_json_rows(path), nothing).get(ITEMS), list)
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"`input` {path} cannot be read: {error}") from error
     return False
@@ -106,9 +107,9 @@ def _parts(kind: str, path: str) -> Iterator[list[dict[str, Any]]]:
 
 def _items_of(row: Mapping[str, Any], path: str) -> list[Any]:
     items = row.get(ITEMS)
-    if not isinstance(items, list):
+    if type(items) is not list:
         raise InputError(f"`input` {path}: {ITEMS} is {items!r} in session {row.get(SESSION)!r}; give a list of ids")
-    return items
+    return cast("list[Any]", items)
 
 
 def _json_rows(path: str) -> Iterator[dict[str, Any]]:
@@ -127,5 +128,7 @@ def _json_rows(path: str) -> Iterator[dict[str, Any]]:
 
 def _csv_as_text(path: Path) -> pa.Table:
     # An id such as 007 stays what it is.
-    names = pa.csv.open_csv(path).schema.names
-    return pa.csv.read_csv(path, convert_options=pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())))
+    names = pyarrow.csv.open_csv(path).schema.names
+    return pyarrow.csv.read_csv(
+        path, convert_options=pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
+    )

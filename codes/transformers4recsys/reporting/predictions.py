@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +36,10 @@ class PredictionSettings:
 
 
 PRED_LOGS = "pred_logs"
+# By metadata column: what gives the texts behind numbers.
+Texts: TypeAlias = Mapping[str, Callable[[np.ndarray], pa.Array]]
+TextsOfDay: TypeAlias = Callable[[str], Texts]
+NO_TEXTS: Texts = {}
 # Rows wait until they make a row group worth writing.
 ROW_GROUP_BYTES = 2**25
 
@@ -47,17 +52,18 @@ class PredictionFiles(Sink):
 
     is_on_every_rank = True
 
-    def __init__(self, output_dir: Path, raw_ids: pa.Array | None = None):
-        self._folder, self._raw_ids = output_dir / PRED_LOGS, raw_ids
+    def __init__(self, output_dir: Path, raw_ids: pa.Array | None = None, texts_of: TextsOfDay = lambda day: {}):
+        self._folder, self._raw_ids, self._texts_of = output_dir / PRED_LOGS, raw_ids, texts_of
         self._open: _Part | None = None
+        self._texts: Texts = {}
 
     def predictions(self, predictions: Predictions, day: str) -> None:
         path = self._part_path(day, distributed.rank())
         if self._open is None:
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._open = _Part(path)
+            self._open, self._texts = _Part(path), self._texts_of(day)
         assert self._open.path == path, f"the day of {self._open.path} has not ended"
-        self._open.add(as_table(predictions, self._raw_ids))
+        self._open.add(as_table(predictions, self._raw_ids, self._texts))
 
     def numbers(self, report: Report) -> None:
         if report.split != "eval":
@@ -101,8 +107,15 @@ def raw_item_ids(data_path: str, item_column: str) -> pa.Array:
     return vocabulary["raw"].combine_chunks().take(pa.array(places, mask=places < 0))
 
 
-def as_table(predictions: Predictions, raw_ids: pa.Array | None = None) -> pa.Table:
-    """Make P rows; scores are float32, whatever the precision of the model. With `raw_ids`, by id, items have both."""
+def as_table(predictions: Predictions, raw_ids: pa.Array | None = None, texts: Texts = NO_TEXTS) -> pa.Table:
+    """Make P rows; scores are float32, whatever the precision of the model. With `raw_ids`, by id, items have both.
+
+    Metadata columns that `texts` names are written as the texts behind their numbers.
+    """
+
+    def metadata(name: str, values: Tensor) -> np.ndarray | pa.Array:
+        return texts[name](_numpy(values)) if name in texts else _numpy(values)
+
     raw = {}
     if raw_ids is not None:
         raw["relevant_raw_item_ids"] = _raw_lists(predictions.labels[:, None], raw_ids)
@@ -115,7 +128,7 @@ def as_table(predictions: Predictions, raw_ids: pa.Array | None = None) -> pa.Ta
             **raw,
             "position": _numpy(predictions.positions),
             "length": _numpy(predictions.lengths),
-            **{f"metadata_{name}": _numpy(values) for name, values in predictions.metadata.items()},
+            **{f"metadata_{name}": metadata(name, values) for name, values in predictions.metadata.items()},
             **{f"metric_{name}": _numpy(values) for name, values in predictions.metrics.items()},
         }
     )

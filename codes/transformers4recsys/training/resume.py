@@ -223,6 +223,7 @@ def require_same_ids(run: RunFolder, contents: Mapping[str, Content]) -> None:
 
 
 def _schema_changes(before: Schema, now: Schema) -> list[str]:
+    before, now = before.without_texts(), now.without_texts()
     sizes = {feature.name: feature.cardinality for feature in before.columns}
     # A vocabulary may grow; ids never move, as require_same_ids() checks.
     now_as_before = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import torch
 import transformers
@@ -125,7 +125,10 @@ def configuration(
     # The token table is never read: two rows, for architectures that fix the padding id at 1.
     tokens = {name: None for name in known if name.endswith("_token_id")}
     tokens |= {"vocab_size": 2, "pad_token_id": 0, "use_cache": False}
-    return transformers.AutoConfig.for_model(architecture, **{**ours, **tokens, **entries}), used
+    config = transformers.AutoConfig.for_model(  # pyright: ignore[reportUnknownMemberType]
+        architecture, **{**ours, **tokens, **entries}
+    )
+    return config, used
 
 
 def from_config(
@@ -134,7 +137,8 @@ def from_config(
     """Build an architecture with fresh weights; InputError where it cannot serve as a sequence encoder."""
     implementation = {"attn_implementation": "eager"} if settings.has_attentions else {}
     try:
-        return around(transformers.AutoModel.from_config(config, **implementation), settings, used_settings)
+        model = transformers.AutoModel.from_config(config, **implementation)  # pyright: ignore
+        return around(cast("transformers.PreTrainedModel", model), settings, used_settings)
     except InputError:
         raise
     except Exception as error:
@@ -230,7 +234,7 @@ def _freeze_unreached(model: transformers.PreTrainedModel, shape_1LD: tuple[int,
         )
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     gradients = torch.autograd.grad(hidden_1LD.square().sum(), weights, allow_unused=True)
-    for weight, gradient in zip(weights, gradients, strict=True):
+    for weight, gradient in zip(weights, cast("tuple[Tensor | None, ...]", gradients), strict=True):
         weight.requires_grad_(gradient is not None)
 
 

@@ -60,7 +60,7 @@ def pack(padding_mask_BL: Tensor, row_length: int = ROW_LENGTH) -> Packing:
     """Pack the sessions of a padded batch; rows grow to the longest session where that is longer."""
     lengths_B = padding_mask_BL.sum(1)
     row_length = max(row_length, padding_mask_BL.shape[1])
-    starts, num_rows = best_fit(lengths_B.tolist(), row_length)
+    starts, num_rows = best_fit(lengths_B.cpu().numpy().tolist(), row_length)
     starts_B = torch.tensor(starts, device=padding_mask_BL.device)
     within_BL = torch.arange(padding_mask_BL.shape[1], device=padding_mask_BL.device)
     place_N = (starts_B[:, None] + within_BL)[padding_mask_BL]

@@ -147,7 +147,8 @@ class PreNormTransformer(nn.Module):
     def _encode(
         self, rows_RSD: Tensor, position_ids: Tensor, may_see_R1SS: Tensor, *, wants_attentions: bool = False
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        hidden_RSD, weights = rows_RSD, []
+        hidden_RSD = rows_RSD
+        weights: list[Tensor] = []
         if self.positions is not None:
             hidden_RSD = hidden_RSD + self.positions(position_ids)
         hidden_RSD = self.dropout(hidden_RSD)
@@ -184,7 +185,8 @@ def _sees_earlier(packing: Packing) -> Tensor:
 
 
 def _initialise(module: nn.Module, std: float) -> None:
-    if type(module) is nn.Linear or type(module) is nn.Embedding:
-        nn.init.normal_(module.weight, std=std)
-    if type(module) is nn.Linear and module.bias is not None:
-        nn.init.zeros_(module.bias)
+    for name, weight in module.named_parameters(recurse=False):
+        if type(module) in (nn.Linear, nn.Embedding) and name == "weight":
+            nn.init.normal_(weight, std=std)
+        elif type(module) is nn.Linear:
+            nn.init.zeros_(weight)

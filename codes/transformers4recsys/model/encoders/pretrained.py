@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import cast
 
 import transformers
 
@@ -40,7 +41,7 @@ def around_saved_weights(name: str, cache_dir: str | None, settings: EncoderSett
     implementation = {"attn_implementation": "eager"} if settings.has_attentions else {}
     try:
         # Weights in pickles are not read: they may run any program.
-        model, loaded = transformers.AutoModel.from_pretrained(
+        loaded = transformers.AutoModel.from_pretrained(  # pyright: ignore
             name,
             config=config,
             cache_dir=cache_dir,
@@ -49,7 +50,8 @@ def around_saved_weights(name: str, cache_dir: str | None, settings: EncoderSett
             output_loading_info=True,
             **implementation,
         )
-        _require_weights(model, loaded["missing_keys"])
+        model, found = cast("tuple[transformers.PreTrainedModel, dict[str, set[str]]]", loaded)
+        _require_weights(model, found["missing_keys"])
     except Exception as error:
         raise InputError(f"`model_name_or_path` {name}: no weights to start from: {in_one_line(error)}") from error
     return around(model, settings)
@@ -64,7 +66,10 @@ def _require_weights(model: transformers.PreTrainedModel, missing: Collection[st
 
 def _configuration(name: str, cache_dir: str | None) -> transformers.PretrainedConfig:
     try:
-        return transformers.AutoConfig.from_pretrained(name, cache_dir=cache_dir, trust_remote_code=False)
+        config = transformers.AutoConfig.from_pretrained(  # pyright: ignore
+            name, cache_dir=cache_dir, trust_remote_code=False
+        )
+        return cast("transformers.PretrainedConfig", config)
     except Exception as error:
         raise InputError(
             f"{name}: no configuration of the transformers library there ({in_one_line(error)}); give the "

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from typing import cast
 
 import torch
 import transformers
@@ -47,7 +48,8 @@ class Reformer(nn.Module):
             if "hash_seed" in vars(module):
                 vars(module)["hash_seed"] = None if self.training else HASH_SEED
         # The library seeds the global generator to hash alike: what follows must not repeat with it.
-        with nullcontext() if self.training else torch.random.fork_rng(_devices(inputs_BLD)):
+        keeping = torch.random.fork_rng(_devices(inputs_BLD))  # pyright: ignore
+        with nullcontext() if self.training else cast("AbstractContextManager[None]", keeping):
             hidden_BLD = self.model(
                 inputs_embeds=nn.functional.pad(inputs_BLD, (0, 0, 0, missing)),
                 attention_mask=nn.functional.pad(padding_mask_BL, (0, missing)),

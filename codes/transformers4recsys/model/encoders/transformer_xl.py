@@ -91,7 +91,8 @@ class TransformerXL(nn.Module):
         length, width = inputs_BLD.shape[1:]
         distance_RD = sinusoids(length, width).to(inputs_BLD) * self.has_positions
         may_see_LL = torch.ones(length, length, dtype=torch.bool, device=inputs_BLD.device).tril()
-        hidden_BLD, weights = self.dropout(inputs_BLD), []
+        hidden_BLD = self.dropout(inputs_BLD)
+        weights: list[Tensor] = []
         for layer in self.layers:
             hidden_BLD, weights_BHLL = layer(hidden_BLD, self.dropout(distance_RD), may_see_LL)
             weights.append(weights_BHLL)
@@ -115,6 +116,5 @@ def transfoxl(settings: EncoderSettings) -> TransformerXL:
 
 def _initialise(module: nn.Module, std: float) -> None:
     if type(module) is nn.Linear:
-        nn.init.normal_(module.weight, std=std)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
+        for name, weight in module.named_parameters(recurse=False):
+            nn.init.normal_(weight, std=std) if name == "weight" else nn.init.zeros_(weight)

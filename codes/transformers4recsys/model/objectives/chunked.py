@@ -6,8 +6,9 @@ Letters as everywhere, and `R` rows of a chunk, `C` items of a block. The plain 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -37,7 +38,8 @@ def cross_entropy(
         return hidden_PE.sum() * 0
     device = hidden_PE.device.type
     precision = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else item_table_VE.dtype
-    return _CrossEntropy.apply(hidden_PE, item_table_VE, bias_V, labels_P, label_smoothing, precision)
+    given = hidden_PE, item_table_VE, bias_V, labels_P, label_smoothing, precision
+    return cast("Tensor", _CrossEntropy.apply(*given))  # pyright: ignore[reportUnknownMemberType]
 
 
 class _CrossEntropy(torch.autograd.Function):
@@ -64,12 +66,12 @@ class _CrossEntropy(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore
-        of_inputs = ctx.saved_tensors  # pyright: ignore[reportAttributeAccessIssue]
+        of_inputs = cast("tuple[Tensor, ...]", ctx.saved_tensors)  # pyright: ignore
         # On the CPU a look costs less than a pass over the table; elsewhere it would wait for the device.
         if gradient.device.type != "cpu" or gradient != 1:
-            of_inputs = [each.mul_(gradient) for each in of_inputs]
+            of_inputs = tuple(each.mul_(gradient) for each in of_inputs)
         # Only now, with the scale that keeps small gradients out of the zeros of half precision.
-        of_hidden = of_inputs[0].to(ctx.dtype)  # pyright: ignore[reportAttributeAccessIssue]
+        of_hidden = of_inputs[0].to(cast("torch.dtype", ctx.dtype))  # pyright: ignore
         return (of_hidden, *of_inputs[1:], None, None, None)
 
 
@@ -92,7 +94,7 @@ class Softmax:
         is_safe = False
         # Half precision overflows at e^11; a GPU has passes to spare, and nothing to wait for an answer with.
         if hidden_PE.device.type == "cpu" and precision != torch.float16:
-            of_products = hidden_PE.norm(dim=1).max() * item_table_VE.norm(dim=1).max()
+            of_products = _longest(hidden_PE) * _longest(item_table_VE)
             of_bias = bias_V[1:].abs().max()
             is_safe = bool(2 * (of_products + of_bias) < SAFE_RANGE)
         return cls(hidden_PE, item_table_VE, bias_V, precision, is_safe)
@@ -140,7 +142,8 @@ class Softmax:
         is_on_cpu = hidden_RE.device.type == "cpu"
         num_items = ITEMS_OF_A_BLOCK_ON_CPU if is_on_cpu else ITEMS_OF_A_BLOCK
         blocks = list(_slices(len(self.item_table_VE), num_items))
-        kept: Callable[[Anew], Iterable[Tensor]] = list if self._rows_to_hold >= LEAST_ROWS else lambda anew: anew
+        kept: Callable[[Anew], list[Tensor] | Anew]
+        kept = list[Tensor] if self._rows_to_hold >= LEAST_ROWS else lambda anew: anew
         scores = kept(Anew(lambda: self._scores(hidden_RE, blocks)))
         largest_R1 = hidden_RE.new_zeros(len(hidden_RE), 1)
         if not self.is_safe:
@@ -192,6 +195,11 @@ class Anew:
 def _with_ones(values_XE: Tensor) -> Tensor:
     """Add a column of ones, (X, E + 1): a product with it also gives a sum."""
     return torch.nn.functional.pad(values_XE, (0, 1), value=1.0)
+
+
+def _longest(rows_XE: Tensor) -> Tensor:
+    """Give the largest length of a row."""
+    return rows_XE.square().sum(1).max().sqrt()
 
 
 def _slices(size: int, step: int) -> Iterator[slice]:

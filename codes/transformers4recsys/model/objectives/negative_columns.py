@@ -138,7 +138,8 @@ def _is_reading(of: type, own: Parts) -> bool:
 
 def _build(function_of: Callable[[Parts], PairwiseLoss], setup: LossSetup) -> WeightedSum:
     settings, weights = setup.own[NegativeColumnSettings], setup.weights
-    objectives, factors = [], []
+    objectives: list[CatalogObjective | NegativeColumnObjective] = []
+    factors: list[float] = []
     if weights.all_rescale_factor:
         objectives.append(CatalogObjective(partial(chunked.cross_entropy, label_smoothing=setup.label_smoothing)))
         factors.append(weights.loss_scale_factor * weights.all_rescale_factor)

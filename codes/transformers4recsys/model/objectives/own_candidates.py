@@ -6,6 +6,7 @@ Letters as everywhere, and `U` items that are a candidate of some prediction.
 from __future__ import annotations
 
 import warnings
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -21,7 +22,8 @@ def products(hidden_PE: Tensor, items_UE: Tensor, places_PK: Tensor) -> Tensor:
     """Do the same, on CPUs several times as fast: as the chosen entries of one large product."""
     if hidden_PE.device.type != "cpu" or not torch.backends.mkl.is_available():
         return plain_products(hidden_PE, items_UE, places_PK)
-    return _ChosenProducts.apply(hidden_PE.to(items_UE.dtype), items_UE, places_PK)
+    given = hidden_PE.to(items_UE.dtype), items_UE, places_PK
+    return cast("Tensor", _ChosenProducts.apply(*given))  # pyright: ignore[reportUnknownMemberType]
 
 
 def distinct(ids_PK: Tensor, num_items: int) -> tuple[Tensor, Tensor]:
@@ -39,13 +41,14 @@ class _ChosenProducts(torch.autograd.Function):
         ctx.save_for_backward(hidden_PE, items_UE, places_PK)
         with torch.autocast("cpu", enabled=False):
             chosen_PU = _sparse(places_PK, hidden_PE.new_ones(places_PK.shape), len(items_UE))
-            found_PU = torch.sparse.sampled_addmm(chosen_PU, hidden_PE, items_UE.T, beta=0.0)
-        return found_PU.values().view(places_PK.shape)
+            found_PU = torch.sparse.sampled_addmm(chosen_PU, hidden_PE, items_UE.T, beta=0.0)  # pyright: ignore
+        return cast("Tensor", found_PU).values().view(places_PK.shape)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore
-        hidden_PE, items_UE, places_PK = ctx.saved_tensors  # pyright: ignore[reportAttributeAccessIssue]
+        saved = cast("tuple[Tensor, ...]", ctx.saved_tensors)  # pyright: ignore
+        hidden_PE, items_UE, places_PK = saved
         with torch.autocast("cpu", enabled=False):
             gradient_PU = _sparse(places_PK, gradient.contiguous(), len(items_UE))
             return gradient_PU @ items_UE, gradient_PU.t().to_sparse_csr() @ hidden_PE, None
@@ -57,7 +60,7 @@ def _sparse(places_PK: Tensor, values_PK: Tensor, num_columns: int) -> Tensor:
     starts = torch.arange(num_rows + 1) * num_entries
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-        return torch.sparse_csr_tensor(
+        return torch.sparse_csr_tensor(  # pyright: ignore[reportUnknownMemberType]
             starts,
             places_PK.flatten(),
             values_PK.flatten(),

@@ -13,9 +13,9 @@ from transformers4recsys.schema import Feature, Schema
 
 
 def schema_of(
-    recipe: Recipe, cardinalities: Mapping[str, int], numbers: Sequence[str], whole_number_ids: Sequence[str]
+    recipe: Recipe, cardinalities: Mapping[str, int], numbers: Sequence[str], dtype_of_id: Mapping[str, str]
 ) -> Schema:
-    """Describe the columns by their output names; `whole_number_ids` are scalar ones (session_id, user_id)."""
+    """Describe the columns by their output names; `dtype_of_id` has those of scalar ids (session_id, user_id)."""
     name = recipe.output_name
     features = [
         Feature(name(column), "categorical", size, name(column), is_label=column == ITEM)
@@ -34,14 +34,14 @@ def schema_of(
         for f in features
         if f.is_label and recipe.neg_samples
     }
-    ids = [Feature(name(column), "long", is_metadata=True, is_control=True) for column in whole_number_ids]
+    ids = [Feature(name(column), dtype, is_metadata=True, is_control=True) for column, dtype in dtype_of_id.items()]
     return Schema((*features, *ids), history, drawn)
 
 
 def write(schema: Schema, folder: Path) -> None:
     """Write the config of all columns, and one of the item id alone (with its history and negatives, and other ids)."""
     label = schema.item_id
-    ids = [feature for feature in schema.features if feature.dtype == "long"]
+    ids = [feature for feature in schema.features if feature.is_metadata]
     history = {label.name: schema.past[label.name]} if schema.past else {}
     for file, config in (
         (FEATURES_FILE, schema),
