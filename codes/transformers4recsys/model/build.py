@@ -63,10 +63,8 @@ def build_model(
 ) -> NextItemModel:
     """Build the model with fresh weights drawn from `seed`, or those of a library model.
 
-    `item_data` is what is known of the items, where the settings ask for their content.
-
     `max_length` is the longest sequence that it will see, past sessions included; `has_attentions`, whether it gives
-    attention weights in evaluation.
+    attention weights in evaluation; `item_data` what is known of the items, where the settings ask for their content.
     """
     torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
     require_data(settings.content, item_data)
@@ -78,15 +76,7 @@ def build_model(
         has_attentions=has_attentions,
         is_causal=not settings.targets.mlm,
     )
-    features = FeatureEmbedder(
-        schema,
-        settings.features,
-        d_model=d_model,
-        item_width=d_model if settings.scorer.constrained_embeddings else None,
-        dropout=sizes.dropout,
-        layer_norm_eps=sizes.layer_norm_eps,
-        initializer_range=sizes.initializer_range,
-    )
+    features = _features_of(schema, settings, sizes)
     encoder = make_encoder(sizes)
     if sizes.is_causal:
         _require_causal(encoder, sizes, settings.choice.name)
@@ -117,6 +107,18 @@ def build_model(
         training_targets=settings.targets.training_rule(),
         evaluation_targets=settings.targets.evaluation_rule(),
         counts_from_end=sizes.positions_from_end,
+    )
+
+
+def _features_of(schema: Schema, settings: ModelSettings, sizes: EncoderSettings) -> FeatureEmbedder:
+    return FeatureEmbedder(
+        schema,
+        settings.features,
+        d_model=sizes.d_model,
+        item_width=sizes.d_model if settings.scorer.constrained_embeddings else None,
+        dropout=sizes.dropout,
+        layer_norm_eps=sizes.layer_norm_eps,
+        initializer_range=sizes.initializer_range,
     )
 
 

@@ -101,7 +101,9 @@ class ItemContent(nn.Module):
                 self.data.register_buffer(_name(kind, name), values.clone())
         if data.vectors is not None:
             # A copy: training moves them.
-            self.data.add_module("vectors", nn.Embedding.from_pretrained(data.vectors.clone(), freeze=is_frozen))
+            vectors = nn.Embedding(*data.vectors.shape, _weight=data.vectors.clone())
+            vectors.weight.requires_grad_(not is_frozen)
+            self.data.add_module("vectors", vectors)
         self.tables = nn.ModuleDict()
         for name, width in own_widths.items():
             self.tables[_name("table", name)] = table = nn.Embedding(
