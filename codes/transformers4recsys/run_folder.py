@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,21 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from transformers4recsys.day_format import CATEGORY_PRICES_FILE, ITEMS_FILE, MANIFEST_FILE, VOCABULARY_FOLDER
+from transformers4recsys.day_format import (
+    CATEGORY_PRICES_FILE,
+    ITEMS_FILE,
+    MANIFEST_FILE,
+    TIME_UNITS,
+    VOCABULARY_FOLDER,
+)
 from transformers4recsys.errors import InputError
-from transformers4recsys.run_files import Content, Snapshot
+from transformers4recsys.run_files import MANIFEST, Content, Snapshot
 from transformers4recsys.schema import Feature, Schema
 
 WEIGHTS, CONFIG, SCHEMA, PROGRESS = "model.safetensors", "config.json", "schema.json", "progress.json"
+# Made by `update`: earlier models by day, and the day files.
+UPDATES = "updates"
+MODELS, DAYS_OF_RUN = f"{UPDATES}/models", f"{UPDATES}/days"
 # Copied out of the folder of the day files, where `preprocess` made them.
 VOCABULARY, PREPROCESSING, ITEMS = VOCABULARY_FOLDER, MANIFEST_FILE, ITEMS_FILE
 COPIED = (PREPROCESSING, ITEMS, CATEGORY_PRICES_FILE)
@@ -29,14 +39,15 @@ COPIED = (PREPROCESSING, ITEMS, CATEGORY_PRICES_FILE)
 class Progress:
     """How far a run came: its last trained day (ISO), the optimizer steps of all its days, and its numbers.
 
-    `days` says of each trained day its `day`, `num_steps` and main numbers; `best` of each of these numbers, where it
-    was best.
+    `days` says of each trained day its `day`, `num_steps` and main numbers, which are those of the day after it; `best`
+    of each of these numbers, where it was best. The last day `awaits_evaluation` while the day after it is yet to come.
     """
 
     last_day: str
     num_steps: int
     days: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     best: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    awaits_evaluation: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,9 +71,12 @@ class RunFolder:
     category_prices: pa.Table | None = None
 
     @classmethod
-    def open(cls, path: str | Path) -> RunFolder:
-        """Open the output folder of a run; raise InputError if a file is damaged, missing or foreign."""
-        path = Path(path).expanduser()
+    def open(cls, path: str | Path, model: str | None = None) -> RunFolder:
+        """Open the output folder of a run, or its `model` of an earlier day.
+
+        Raise InputError if a file is damaged, missing or foreign.
+        """
+        path = model_folder(Path(path).expanduser(), model)
         snapshot = Snapshot.open(path)
         for name in (WEIGHTS, CONFIG, SCHEMA, PROGRESS):
             if name not in snapshot:
@@ -86,6 +100,12 @@ class RunFolder:
             raise InputError(f"{path} was written by another version of this program: {error}") from error
 
     @property
+    def day_name(self) -> str:
+        """The last day that the model was trained on, as its files name it."""
+        unit = TIME_UNITS[self.settings["data"]["time_unit"]]
+        return unit.name(datetime.fromisoformat(self.progress.last_day))
+
+    @property
     def recipe(self) -> Mapping[str, Any] | None:
         return self.preprocessing["settings"] if self.preprocessing else None
 
@@ -103,6 +123,22 @@ class RunFolder:
             return safetensors.torch.load(self.snapshot.read(name))
         except SafetensorError as error:
             raise InputError(f"{self.path / name} is not a safetensors file: {error}") from error
+
+
+def model_folder(run: Path, day: str | None) -> Path:
+    """Find the model of a run's day, which may be the run's own; raise InputError where it is not kept."""
+    if day is None or (run / MODELS / day / MANIFEST).is_file():
+        return run / MODELS / day if day else run
+    own = RunFolder.open(run).day_name
+    if day == own:
+        return run
+    there = ", ".join([*models_of(run), own])
+    raise InputError(f"{run} has no model of {day!r}; there are {there} (`update --keep n` keeps earlier ones)")
+
+
+def models_of(run: Path) -> list[str]:
+    """List the days of the earlier models of a run, the oldest first."""
+    return sorted(path.parent.name for path in (run / MODELS).glob(f"*/{MANIFEST}"))
 
 
 def schema_as_json(schema: Schema) -> dict[str, Any]:

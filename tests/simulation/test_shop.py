@@ -25,3 +25,12 @@ def test_clicks_are_of_launched_products_and_sessions_have_their_lengths():
     lengths = np.bincount(clicks.session)
     assert len(lengths) == 500 and lengths.min() == 1 and lengths.max() <= LONGEST_SESSION
     assert len(np.unique(shop.product_id_I)) == 300
+
+
+def test_products_are_launched_as_asked():
+    shop = Shop(num_products=400, sessions_per_day=100, seed=0, on_sale_at_start=0.25, launched_per_day=0.05)
+    launched = np.bincount(shop.launch_day_I)
+    # The first product of each of the 10 categories is on sale at once.
+    assert 100 <= launched[0] <= 110 and (launched[1:] <= 20).all() and launched[1:].sum() == 400 - launched[0]
+    assert len(launched) == 16
+    assert (shop.launch_day_I[shop.clicks(3).product] <= 3).all()

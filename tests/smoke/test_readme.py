@@ -64,7 +64,7 @@ def test_the_documented_command(run, tmp_path, reader):
 
 
 def test_the_commands_for_an_own_log(run, tmp_path):
-    run("transformers4recsys simulate --output raw --days 4 --sessions_per_day 300 --items 200 --start_date 2026-01-01")
+    run("transformers4recsys simulate --output raw --days 5 --sessions_per_day 300 --items 200 --start_date 2026-01-01")
     own = {"product_id": "sku", "event_time": "clicked_at", "user_session": "visit", "user_id": "customer"}
     (tmp_path / "logs").mkdir()
     for path in (tmp_path / "raw").iterdir():
@@ -72,6 +72,7 @@ def test_the_commands_for_an_own_log(run, tmp_path):
         pq.write_table(
             table.rename_columns([own.get(name, name) for name in table.column_names]), tmp_path / "logs" / path.name
         )
+    (tmp_path / "logs" / "2026-01-05.parquet").rename(tmp_path / "raw" / "new_day.parquet")
     preprocess, train = block_with("--item_column sku").replace("\\\n", " ").strip().splitlines()
     run(preprocess)
     train = train.replace("2026-01-31", "2026-01-04")
@@ -79,5 +80,7 @@ def test_the_commands_for_an_own_log(run, tmp_path):
     again = shlex.join([*shlex.split(train), "--resume_from_checkpoint", "true"])
     assert "2026-01-04" in run(again)
     assert run(block_with("--items sku-7")).startswith('"session","rank","item","score"')
+    (tmp_path / "raw" / "new_day.parquet").rename(tmp_path / "logs" / "2026-02-01.parquet")
+    assert "2026-01-05" in run(block_with("transformers4recsys update"))
     (program,) = [text for language, text in FENCES if language == "python"]
     run(f"{shlex.quote(sys.executable)} -c {shlex.quote(program)}")

@@ -33,7 +33,7 @@ def noting(folder: Path):
     return batches
 
 
-def note_and_save(writer: RunWriter, trainer, *others):
+def note_and_save(writer: RunWriter, trainer, *others, **options):
     """Write down how much this rank holds and what it draws from, then save as always."""
     state = [value for values in trainer.optimizer.state_dict()["state"].values() for value in values.values()]
     tensors = list(trainer.model.parameters()), [value for value in state if value.dim()]
@@ -44,7 +44,7 @@ def note_and_save(writer: RunWriter, trainer, *others):
         file.write(f"{json.dumps(held)}\n")
     with (folder / f"seeds_{distributed.rank()}.txt").open("a") as file:
         file.write(f"{torch.initial_seed()}\n")
-    save_day(writer, trainer, *others)
+    save_day(writer, trainer, *others, **options)
 
 
 def run(commands: list[list[str]]) -> None:

@@ -45,8 +45,8 @@ def die_before(kill: Kill, what: str, owner: object, names: tuple[str, ...]) -> 
             setattr(owner, name, counted(getattr(owner, name)))
 
 
-def run_in_child(flags: list[str], environment: dict[str, str], kill: Kill | None) -> int:
-    """Start one process of a training run; give its id."""
+def run_in_child(line: list[str], environment: dict[str, str], kill: Kill | None) -> int:
+    """Start one process of a command; give its id."""
     if child := os.fork():
         return child
     os.environ.update(environment)
@@ -57,7 +57,7 @@ def run_in_child(flags: list[str], environment: dict[str, str], kill: Kill | Non
         die_before(kill, "step", StopRequest, ("on_step_end",))
     code = 1
     try:
-        code = cli.main(["train", *flags])
+        code = cli.main(line)
     except SystemExit as stop:
         code = stop.code
     except BaseException:
@@ -67,7 +67,7 @@ def run_in_child(flags: list[str], environment: dict[str, str], kill: Kill | Non
         os._exit(code)
 
 
-def run(flags: list[str], num_processes: int, kill: Kill | None = None) -> int:
+def run(line: list[str], num_processes: int, kill: Kill | None = None) -> int:
     """Run to the end or to the kill; give the first exit code that is not 0, as a shell would."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -78,7 +78,7 @@ def run(flags: list[str], num_processes: int, kill: Kill | None = None) -> int:
             **{"RANK": str(rank), "LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port},
             **{"WORLD_SIZE": str(num_processes), "LOCAL_WORLD_SIZE": str(num_processes)},
         }
-        children.append(run_in_child(flags, environment if num_processes > 1 else {}, kill))
+        children.append(run_in_child(line, environment if num_processes > 1 else {}, kill))
     code = 0
     while children:
         child, status = os.wait()
@@ -123,7 +123,7 @@ def try_kill(flags: list[str], num_processes: int, kill: Kill, expected: dict[st
 
 def main(path: str) -> None:
     asked = json.loads(Path(path).read_text())
-    flags, num_processes = asked["flags"], asked["num_processes"]
+    flags, num_processes = ["train", *asked["flags"]], asked["num_processes"]
     assert run([*flags, "--output_dir", "whole"], num_processes) == 0, Path("console.txt").read_text()
     expected = outcome(Path("whole"))
     results = []

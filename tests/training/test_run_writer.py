@@ -47,9 +47,9 @@ def test_checkpoints_inside_a_day_are_whole_runs_and_go_with_the_day(limit, kept
     seen = []
     save_day = RunWriter.save_day
 
-    def look_and_save(self, *arguments):
+    def look_and_save(self, *arguments, **options):
         seen.append([RunFolder.open(path) for path in sorted((self.folder / "checkpoints").iterdir())])
-        save_day(self, *arguments)
+        save_day(self, *arguments, **options)
 
     monkeypatch.setattr(RunWriter, "save_day", look_and_save)
     folder = run_train(save_steps=1, save_total_limit=limit)
@@ -65,10 +65,10 @@ def test_a_checkpoint_whose_removal_was_stopped_is_none_any_more(run_train, monk
     monkeypatch.setattr(shutil, "rmtree", lambda path, **how: "step" in str(path) or remove(path, **how))
     seen, save_day = [], RunWriter.save_day
 
-    def look_and_save(self, *arguments):
+    def look_and_save(self, *arguments, **options):
         folders = sorted(path.name[-8:] for path in (self.folder / "checkpoints").iterdir())
         seen.append((folders, [path.name[-8:] for path in inside_checkpoints(self.folder)]))
-        save_day(self, *arguments)
+        save_day(self, *arguments, **options)
 
     monkeypatch.setattr(RunWriter, "save_day", look_and_save)
     run_train(save_steps=1, end_date="2019-10-02")

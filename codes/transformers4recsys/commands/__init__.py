@@ -18,6 +18,9 @@ COMMANDS: dict[str, Command] = {
     "simulate": Command("simulate", "write the raw click log of a made-up shop"),
     "preprocess": Command("preprocess", "turn raw logs into day files of sessions"),
     "train": Command("train", "train on day t, evaluate on day t+1, move on", uses_gpus=True),
+    "update": Command(
+        "update", "train a run on a new day of the raw log, and put the model in its place: a line for cron"
+    ),
     "recommend": Command("recommend", "recommend with a finished run: raw events or item ids in, raw item ids out"),
     "serve": Command("serve", "answer requests over HTTP with a finished run"),
     "export": Command("export", "write a finished run as one ONNX file"),

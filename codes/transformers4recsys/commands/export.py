@@ -18,6 +18,6 @@ SETTINGS = ExportSettings
 def run(values: Mapping[str, Any]) -> None:
     """Write a trained run as one ONNX file, and say how close it is to the model."""
     settings = from_values(ExportSettings, values)
-    recommender = Recommender.load(settings.run or "", device="cpu")
+    recommender = Recommender.load(settings.run or "", model=settings.model, device="cpu")
     difference = export(recommender, settings, name=recommender.encoder_name)
     log.info("%s gives the lists of the model; scores differ by up to %.1e", settings.output, difference)

@@ -29,6 +29,7 @@ class RecommendSettings:
     """Recommend: raw events or item ids in; session, rank, item and score out"""
 
     run: str | None = setting(None, "output folder of a finished run")
+    model: str | None = setting(None, "day of an earlier model that update has kept; the newest without it")
     input: tuple[str, ...] | None = setting(
         None,
         "raw events with the columns of the training log (files, patterns or folders of parquet, CSV or JSON lines), "
@@ -90,7 +91,11 @@ def run(values: Mapping[str, Any]) -> None:
     from transformers4recsys.recommender import Recommender
 
     recommender = Recommender.load(
-        settings.run or "", device=settings.device, dtype=settings.dtype, index=settings.index
+        settings.run or "",
+        model=settings.model,
+        device=settings.device,
+        dtype=settings.dtype,
+        index=settings.index,
     )
     filters = recommender.filters(
         settings.k,

@@ -28,6 +28,7 @@ from transformers4recsys.model.content import ItemData
 from transformers4recsys.model.features import with_table_widths
 from transformers4recsys.model.growth import GrowthSettings
 from transformers4recsys.model.next_item import NextItemModel
+from transformers4recsys.next_model import settle
 from transformers4recsys.reporting import wandb_runs
 from transformers4recsys.reporting.attention import AttentionFiles, AttentionSettings
 from transformers4recsys.reporting.loggers import LoggerSettings, chosen_loggers, open_loggers
@@ -37,7 +38,7 @@ from transformers4recsys.reporting.reporter import SINKS, Reporter
 from transformers4recsys.reporting.sink import Sink
 from transformers4recsys.run_folder import RunFolder
 from transformers4recsys.schema import Schema, SessionSettings
-from transformers4recsys.settings import as_values, converted, from_values, if_changed, part, required, unused
+from transformers4recsys.settings import converted, from_values, if_changed, part, required, unused
 from transformers4recsys.terminal import counted, show_log_lines
 from transformers4recsys.training import checkpoint
 from transformers4recsys.training.callbacks import (
@@ -52,6 +53,7 @@ from transformers4recsys.training.inside_day import StopRequest
 from transformers4recsys.training.item_content import read_item_data
 from transformers4recsys.training.launch import LaunchSettings
 from transformers4recsys.training.memory import keep_freed_memory
+from transformers4recsys.training.recorded_settings import sections_of
 from transformers4recsys.training.resume import goes_on_in_place, load, load_grown, open_resumed, writer_of
 from transformers4recsys.training.sharding import shard
 from transformers4recsys.training.sparse_gradients import ItemUpdates, choose_gradients
@@ -134,13 +136,14 @@ def _train_in(
 ) -> None:
     training, output_dir = settings.training, _output_dir(arguments)
     days, checked = _checked_days(settings, schema, does_train=arguments.do_train)
-    sections = _sections(settings, arguments, schema)
+    sections = sections_of(settings, arguments, schema)
     of_run = {
         "settings": sections,
         "schema": schema,
         "data_path": settings.data.days.data_path or "",
     }
-    to_train = days.present[:-1] if arguments.do_train else []
+    last = None if training.protocol.train_on_last_day else -1
+    to_train = days.present[:last] if arguments.do_train else []
     asked, rules = arguments.resume_from_checkpoint, if_changed(TrainSettings)
     resumed = open_resumed(asked, output_dir, days_to_train=to_train, if_changed=rules, **of_run)
     name = settings.model.choice.model_name_or_path
@@ -199,7 +202,7 @@ def _checked_days(
     library = data.reader.library
     if library:
         library.check_usable(data.days.data_path or "")
-    days = data.days.files(protocol.eval_split)
+    days = data.days.files(protocol.eval_split, trains_on_last=does_train and protocol.train_on_last_day)
     for day in days.missing:
         log.warning("%s: files are missing; the run goes on without them", days.unit.name(day))
     log.info("checking the files of %s", counted(len(days.present), data.days.time_unit))
@@ -268,6 +271,9 @@ def _readers_of(
     )
 
     def to_train(day: datetime) -> Reader:
+        window = days.window(day, protocol.training_time_window_size)
+        if gap := [days.unit.name(each) for each in days.missing if window[0] < each < day]:
+            log.info("%s: the window joins the days around %s, without files", days.unit.name(day), ", ".join(gap))
         return open_files(
             days.train_files(day, protocol.training_time_window_size),
             day=day,
@@ -304,6 +310,8 @@ def _output_of(arguments: TrainingArguments, settings: OutputSettings) -> Iterat
     with claimed(_output_dir(arguments)) as output:
         if not goes_on_in_place(arguments.resume_from_checkpoint, output.folder):
             output.require_empty(may_overwrite=settings.overwrite_output_dir)
+        else:
+            settle(output.folder)
         yield output
 
 
@@ -352,23 +360,6 @@ def _trainer_of(
         callbacks=callbacks,
         has_lazy_updates=training.item_updates.sparse_item_updates,
     )
-
-
-def _without_credentials(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: redact_credentials(value) if type(value) is str else value for name, value in values.items()}
-
-
-def _sections(settings: TrainSettings, arguments: TrainingArguments, schema: Schema) -> dict[str, Any]:
-    of_model = as_values(settings.model)
-    if checkpoint.is_saved_run(of_model["model_name_or_path"]):
-        # Its weights are part of this run, which needs the other one no more.
-        of_model["model_name_or_path"] = None
-    return {
-        "data": _without_credentials(as_values(settings.data)),
-        "model": _without_credentials(of_model),
-        "training": _without_credentials(as_values(settings.training) | arguments.to_sanitized_dict()),
-        "features": schema.to_entries(),
-    }
 
 
 def _require(settings: TrainSettings) -> None:

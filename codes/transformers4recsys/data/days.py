@@ -31,12 +31,13 @@ class DaySettings:
         "error",
         "a day without its files: stop before training, or go on without it",
         choices=("error", "skip"),
+        if_changed="ignore",
     )
 
     def __post_init__(self) -> None:
         check(self)
 
-    def files(self, eval_split: str) -> DayFiles:
+    def files(self, eval_split: str, *, trains_on_last: bool = False) -> DayFiles:
         """Find the files of all days; InputError where a setting or a file is missing."""
         required(self, "data_path", "start_date", "end_date")
         assert self.data_path and self.start_date and self.end_date
@@ -47,6 +48,7 @@ class DaySettings:
             time_unit=self.time_unit,
             eval_split=eval_split,
             skip_missing=self.missing_days == "skip",
+            trains_on_last=trains_on_last,
         )
 
 
@@ -59,6 +61,7 @@ class DayFiles:
     unit: TimeUnit
     eval_split: str
     parts: Mapping[DayAndSplit, tuple[str, ...]]
+    trains_on_last: bool = False
 
     def files(self, day: datetime, split: str) -> list[str]:
         """The file of a day's train, valid or test split, or its parts where it is a folder."""
@@ -66,17 +69,25 @@ class DayFiles:
 
     def all_files(self) -> list[str]:
         """Every file that the run reads, day by day."""
-        return [file for needed in needed_files(self.present, self.eval_split) for file in self.files(*needed)]
+        return [file for needed in self._needed() for file in self.files(*needed)]
 
     def train_files(self, day: datetime, window: int) -> list[str]:
         """The train files of a day and of the `window` - 1 days before it."""
+        return [file for each in self.window(day, window) for file in self.files(each, TRAIN)]
+
+    def window(self, day: datetime, size: int) -> tuple[datetime, ...]:
+        """Give a day and the `size` - 1 days before it; days without files do not count."""
         last = self.present.index(day) + 1
-        return [file for each in self.present[max(last - window, 0) : last] for file in self.files(each, TRAIN)]
+        return self.present[max(last - size, 0) : last]
 
     def read_together(self, window: int) -> list[list[str]]:
         """The files that the run reads at once, each time: of a day to train on, of a day to evaluate."""
-        needed = needed_files(self.present, self.eval_split)
-        return [self.train_files(day, window) if split == TRAIN else self.files(day, split) for day, split in needed]
+        return [
+            self.train_files(day, window) if split == TRAIN else self.files(day, split) for day, split in self._needed()
+        ]
+
+    def _needed(self) -> list[DayAndSplit]:
+        return needed_files(self.present, self.eval_split, trains_on_last=self.trains_on_last)
 
 
 def day_files(
@@ -87,6 +98,7 @@ def day_files(
     time_unit: str = "day",
     eval_split: str = VALID,
     skip_missing: bool = False,
+    trains_on_last: bool = False,
 ) -> DayFiles:
     """Find the files of all days (or hours: what is said of days here holds for either) from start to end, inclusive.
 
@@ -106,11 +118,13 @@ def day_files(
             parts[needed] = parquet_parts(path) if is_folder else (path,)
     parts = {needed: files for needed, files in parts.items() if files}
 
-    absent = [inside(data_path, unit.file_name(*each)) for each in needed_files(days, eval_split) if each not in parts]
-    present = usable_days(days, parts, eval_split)
+    needed_of_all = needed_files(days, eval_split, trains_on_last=trains_on_last)
+    absent = [inside(data_path, unit.file_name(*each)) for each in needed_of_all if each not in parts]
+    present = usable_days(days, parts, eval_split, trains_on_last=trains_on_last)
     if absent and (not skip_missing or len(present) < 2):
         raise InputError(_missing_message(data_path, absent, list(entries), time_unit, skip_missing=skip_missing))
-    return DayFiles(tuple(present), tuple(day for day in days if day not in present), unit, eval_split, parts)
+    missing = tuple(day for day in days if day not in present)
+    return DayFiles(tuple(present), missing, unit, eval_split, parts, trains_on_last)
 
 
 def days_between(start_date: str, end_date: str, unit: TimeUnit) -> list[datetime]:
@@ -126,17 +140,26 @@ def days_between(start_date: str, end_date: str, unit: TimeUnit) -> list[datetim
     return [start + number * unit.step for number in range((end - start) // unit.step + 1)]
 
 
-def needed_files(days: Sequence[datetime], eval_split: str) -> list[DayAndSplit]:
-    """List what is read, in order: the first day is never evaluated, and the last one never trained on."""
-    return [
+def needed_files(days: Sequence[datetime], eval_split: str, *, trains_on_last: bool = False) -> list[DayAndSplit]:
+    """List what is read, in order: the first day is never evaluated, the last one trained on only where asked."""
+    pairs = [
         pair for day, next_day in zip(days, days[1:], strict=False) for pair in ((day, TRAIN), (next_day, eval_split))
     ]
+    return [*pairs, (days[-1], TRAIN)] if trains_on_last and days else pairs
 
 
-def usable_days(days: Sequence[datetime], found: Mapping[DayAndSplit, object], eval_split: str) -> list[datetime]:
+def usable_days(
+    days: Sequence[datetime],
+    found: Mapping[DayAndSplit, object],
+    eval_split: str,
+    *,
+    trains_on_last: bool = False,
+) -> list[datetime]:
     """Keep the days that have what a run over them reads: train files but on the last, eval files but on the first."""
     trainable = [day for day in days if (day, TRAIN) in found]
     evaluable = [day for day in days if (day, eval_split) in found]
+    if trains_on_last:
+        evaluable = [day for day in evaluable if day in trainable]
     if not trainable or not evaluable:
         return []
     first, last = trainable[0], evaluable[-1]

@@ -101,7 +101,7 @@ class ItemContent(nn.Module):
                 self.data.register_buffer(_name(kind, name), values.clone())
         if data.vectors is not None:
             # A copy: training moves them.
-            vectors = nn.Embedding(*data.vectors.shape, _weight=data.vectors.clone())
+            vectors = nn.Embedding(len(data.vectors), data.vectors.shape[1], _weight=data.vectors.clone())
             vectors.weight.requires_grad_(not is_frozen)
             self.data.add_module("vectors", vectors)
         self.tables = nn.ModuleDict()

@@ -39,7 +39,7 @@ from transformers4recsys.preprocessing.steps import (
 )
 from transformers4recsys.preprocessing.steps.vocabulary import Vocabulary
 from transformers4recsys.preprocessing.tables import Kept
-from transformers4recsys.terminal import progress_bar
+from transformers4recsys.terminal import counted, progress_bar
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ class Pipeline:
             self.manifest.choose_fitted_days(sorted(found.events_of_day), self.recipe)
         has_prices = "relative_price" in self._numbers and not self.recipe.is_split
         prices = self._category_prices(found.events) if has_prices else None
-        if self.recipe.has_history and self.manifest.days:
+        if self.recipe.has_history and self._day_files:
             self._remember_history(found.events)
         if self.recipe.neg_samples:
             self._remember_clicks(min(found.events_of_day))
@@ -148,8 +148,8 @@ class Pipeline:
             events = splits.in_core(events, database, recipe.k_core)
         if recipe.split_column:
             events = splits.with_valid_part(events, database)
-        if recipe.gap_minutes is None and self.manifest.days:
-            events = sessions.of_new(events, database, self._day_files, recipe.output_name(SESSION_ID))
+        if recipe.gap_minutes is None and self._day_files:
+            events = sessions.of_new(events, database, [*self._day_files.values()], recipe.output_name(SESSION_ID))
             events = database.keep(Kept.NEW_EVENTS, events)
         advance()
         words = {}
@@ -176,18 +176,23 @@ class Pipeline:
 
     def _remember_history(self, events: ir.Table) -> None:
         users = events.select(USER).distinct()
-        history.remember(self.database, self._day_files, users, self._columns, self.recipe)
+        history.remember(self.database, [*self._day_files.values()], users, self._columns, self.recipe)
 
     def _remember_clicks(self, first_day: int) -> None:
         start = times.label(first_day - negatives.window(self.recipe), self.recipe.time_unit)
-        files = [file for day, file in zip(self.manifest.days, self._day_files, strict=True) if day >= start]
+        files = [file for day, file in self._day_files.items() if day >= start]
         if files:
             negatives.remember(self.database, files, self.recipe)
 
     @cached_property
-    def _day_files(self) -> list[str]:
-        """Files of all sessions of earlier calls."""
-        return [str(self.output / file_name(day, TRAIN)) for day in self.manifest.days]
+    def _day_files(self) -> dict[str, str]:
+        """Files of all sessions of earlier calls, by day; those that were removed since are not known any more."""
+        files = {day: self.output / file_name(day, TRAIN) for day in self.manifest.days}
+        there = {day: str(path) for day, path in files.items() if path.exists()}
+        if len(there) < len(files):
+            missing = counted(len(files) - len(there), f"earlier {self.recipe.time_unit}")
+            log.warning("%s: no files of %s, whose sessions and histories are not known", self.output, missing)
+        return there
 
     def _rows(self, found: Identified, days: Sequence[int], prices: ir.Table | None, added: Added) -> ir.Table:
         """Make the rows of the sessions that start on these days, with their lists, and count them."""

@@ -107,6 +107,7 @@ def _written(
 def _add(pipeline: Pipeline, log_files: RawLog, *, first_day: int | None, last_day: int | None) -> dict[str, Any]:
     recipe, manifest, database = pipeline.recipe, pipeline.manifest, pipeline.database
     raw = log_files.table(database)
+    events.check_columns(raw, recipe)
     bounds = {"first_day": first_day, "last_day": last_day, "written_before": manifest.written_before(recipe)}
     mark = partial(events.with_reason, recipe=recipe, **bounds)
     _warn_of_time_settings(raw, recipe)

@@ -6,7 +6,6 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -16,7 +15,6 @@ import pyarrow as pa
 import pyarrow.csv
 import torch
 
-from transformers4recsys.day_format import TIME_UNITS
 from transformers4recsys.errors import InputError
 from transformers4recsys.recommender.filters import Filters, ItemLists, RawIds
 from transformers4recsys.recommender.indexes import INDEXES
@@ -58,15 +56,17 @@ class Recommender:
         cls,
         run: str | Path,
         *,
+        model: str | None = None,
         device: str | torch.device | None = None,
         dtype: str | torch.dtype = "float32",
         index: str = "exact",
     ) -> Recommender:
         """Read the run folder `run`; the device is a GPU where there is one; `dtype` is that of products.
 
-        With `index` approximate, lists without candidates hold the best of the items that an index of them finds.
+        `model` is the day of an earlier model, which `update` has kept. With `index` approximate, lists without
+        candidates hold the best of the items that an index of them finds.
         """
-        folder = RunFolder.open(run)
+        folder = RunFolder.open(run, model)
         chosen = torch.device(device) if device else torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if isinstance(dtype, str):
             if dtype not in DTYPES:
@@ -89,8 +89,7 @@ class Recommender:
     @property
     def last_day(self) -> str:
         """The last day that the model was trained on."""
-        unit = TIME_UNITS[self._run.settings["data"]["time_unit"]]
-        return unit.name(datetime.fromisoformat(self._run.progress.last_day))
+        return self._run.day_name
 
     @property
     def encoder_name(self) -> str:

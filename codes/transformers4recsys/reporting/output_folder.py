@@ -42,6 +42,7 @@ RESULTS = (
     "attention_weights",
     "profile",
     CHECKPOINTS,
+    "updates",
     "model.safetensors",
     "config.json",
     "progress.json",

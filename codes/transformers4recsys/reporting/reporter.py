@@ -13,12 +13,13 @@ from transformers4recsys.reporting.predictions import PredictionFiles
 from transformers4recsys.reporting.result_files import ResultFiles
 from transformers4recsys.reporting.sink import Sink
 
+RESULT_TABLE = "result_table"
 # Each is made with the output folder; the table comes last, so that the files it names are there.
 SINKS: Mapping[str, Callable[[Path], Sink]] = {
     "result_files": ResultFiles,
     "dllogger_json": DLLoggerJson,
     "predictions": PredictionFiles,
-    "result_table": ResultTable,
+    RESULT_TABLE: ResultTable,
 }
 
 

@@ -30,6 +30,7 @@ class ExportSettings:
     """Export: a trained run as one ONNX file, with the ids beside it"""
 
     run: str | None = setting(None, "output folder of a run")
+    model: str | None = setting(None, "day of an earlier model that update has kept; the newest without it")
     output: str | None = setting(None, "file to write, model.onnx; what is needed beside it goes to model.json")
     format: str = setting("onnx", "kind of file", choices=("onnx",))
     k: int = setting(100, "length of the lists that the graph gives", at_least=1)

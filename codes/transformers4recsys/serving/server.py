@@ -27,11 +27,11 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def _on_torch(run: Path, settings: ServeSettings) -> Recommender:
-    return Recommender.load(run, index=settings.index)
+    return Recommender.load(run, model=settings.model, index=settings.index)
 
 
 def _on_onnx(run: Path, settings: ServeSettings) -> Recommender:
-    recommender = Recommender.load(run, device="cpu", index=settings.index)
+    recommender = Recommender.load(run, model=settings.model, device="cpu", index=settings.index)
     use_onnx(recommender, threads=settings.threads)
     return recommender
 
@@ -45,6 +45,7 @@ class ServeSettings:
     """Serve: a run folder behind HTTP"""
 
     run: str | None = setting(None, "output folder of a run; a new day in it is taken over without a pause")
+    model: str | None = setting(None, "day of an earlier model that update has kept; the newest without it")
     host: str = setting("127.0.0.1", "address to listen at; 0.0.0.0 is open to other machines")
     port: int = setting(8080, "port to listen at", at_least=0, at_most=65_535)
     model_name: str | None = setting(None, "name of the model in the Open Inference Protocol; the folder's without it")

@@ -12,7 +12,6 @@ import numpy as np
 NUM_ALIKE = 8
 # Shares of the next click: a product like the last one, back to an earlier one, the same category, anywhere.
 ALIKE, BACK, CATEGORY = 0.52, 0.14, 0.20
-SHARE_ON_SALE_AT_START, LAUNCHED_A_DAY = 0.8, 0.01
 LONGEST_SESSION = 60
 # Visits by hour of the day: few at night, most in the evening.
 VISITS_BY_HOUR = np.array([4, 2, 1, 1, 2, 4, 7, 10, 13, 15, 16, 16, 16, 16, 17, 17, 18, 19, 21, 23, 24, 21, 14, 8.0])
@@ -33,8 +32,17 @@ class Clicks:
 class Shop:
     """The world behind the log, drawn once from the seed; it is the same however many days are asked for."""
 
-    def __init__(self, *, num_products: int, sessions_per_day: int, seed: int):
+    def __init__(
+        self,
+        *,
+        num_products: int,
+        sessions_per_day: int,
+        seed: int,
+        on_sale_at_start: float = 0.8,
+        launched_per_day: float = 0.01,
+    ):
         self.seed, self.sessions_per_day = seed, sessions_per_day
+        self.on_sale_at_start, self.launched_per_day = on_sale_at_start, launched_per_day
         generator = np.random.default_rng([seed, 0])
         self.num_categories = int(max(4, round(num_products / 40)))
         share_C = 1 / np.arange(1, self.num_categories + 1) ** 0.7
@@ -122,8 +130,8 @@ class Shop:
         return popularity_I / popularity_I.sum()
 
     def _launch_days(self, num_products: int, generator: np.random.Generator) -> np.ndarray:
-        a_day = max(1, round(LAUNCHED_A_DAY * num_products))
-        number_I = np.arange(num_products) - round(SHARE_ON_SALE_AT_START * num_products)
+        a_day = max(1, round(self.launched_per_day * num_products))
+        number_I = np.arange(num_products) - round(self.on_sale_at_start * num_products)
         launch_day_I = generator.permutation(np.where(number_I < 0, 0, 1 + number_I // a_day))
         # A category without any product on sale could not be visited.
         launch_day_I[self.first_of_C[:-1]] = 0

@@ -33,6 +33,10 @@ class SimulateSettings:
     days: int = setting(15, "days", at_least=1)
     sessions_per_day: int = setting(10_000, "sessions that start on a day", at_least=1)
     items: int = setting(10_000, "products, those launched on later days among them", at_least=FEWEST_ITEMS)
+    on_sale_at_start: float = setting(0.8, "share of the products on sale on the first day", above=0, at_most=1)
+    launched_per_day: float = setting(
+        0.01, "share of the products launched on each later day, until all are on sale", above=0, at_most=1
+    )
     start_date: str = setting("2019-10-01", "first day, YYYY-MM-DD")
     seed: int = setting(0, "the same seed gives the same log", at_least=0)
 
@@ -62,7 +66,13 @@ def simulate(
     required(settings, "output")
     first_day = settings.first_day()
     paths = _paths(Path(settings.output or "").expanduser(), first_day, settings.days)
-    shop = Shop(num_products=settings.items, sessions_per_day=settings.sessions_per_day, seed=settings.seed)
+    shop = Shop(
+        num_products=settings.items,
+        sessions_per_day=settings.sessions_per_day,
+        seed=settings.seed,
+        on_sale_at_start=settings.on_sale_at_start,
+        launched_per_day=settings.launched_per_day,
+    )
     after_midnight: pa.Table | None = None
     for number, path in enumerate(paths):
         day = first_day + timedelta(days=number)

@@ -41,6 +41,9 @@ class Protocol:
     eval_on_test_set: bool = setting(False, "evaluate on test files in place of valid files")
     eval_steps_on_train_set: int = setting(20, "batches of the train files that are evaluated", at_least=0)
     validate_every: int = setting(-1, "also evaluate every n epochs inside a day; -1 never")
+    train_on_last_day: bool = setting(
+        False, "train on the last day too, after its evaluation: a model for tomorrow", if_changed="ignore"
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -86,24 +89,38 @@ class Incremental:
 
     def run(self, days: Sequence[datetime], *, resumed: Resumed | None = None) -> None:
         """Go through each pair of neighbours in `days`, from where `resumed` stopped; SystemExit after a signal."""
+        trains_on_last = self.does_train and self.protocol.train_on_last_day
+        next_days = [*days[1:], None] if trains_on_last else days[1:]
         with self.stop.listening():
-            for day, next_day in zip(days, days[1:], strict=False):
-                if day.isoformat() <= self.writer.progress.last_day:
+            for day, next_day in zip(days, next_days, strict=False):
+                progress = self.writer.progress
+                if day.isoformat() <= progress.last_day:
+                    if next_day and day.isoformat() == progress.last_day and progress.awaits_evaluation:
+                        self._evaluate_trained(day, next_day)
                     continue
                 if self.stop.agreed():
                     self._end(f"before {self.name_of(day)}")
                 inside = resumed if resumed and resumed.inside_day == day.isoformat() else None
                 self._run_day(day, next_day, inside)
 
-    def _run_day(self, day: datetime, next_day: datetime, inside: Resumed | None) -> None:
+    def _evaluate_trained(self, day: datetime, next_day: datetime) -> None:
+        """Evaluate on its next day what an earlier call trained on the last day that it had."""
+        if not self.does_evaluate:
+            return
+        numbers = self._evaluate(day, next_day)
+        if self.does_train:
+            self.writer.save_evaluation(self.trainer, numbers)
+        distributed.barrier()
+
+    def _run_day(self, day: datetime, next_day: datetime | None, inside: Resumed | None) -> None:
         self._seed(day)
         if self.does_train:
             self._train(day, next_day, inside)
             if self.stop.agreed():
                 self._end(f"after step {self.trainer.state.global_step} of {self.name_of(day)}, which is saved")
-        numbers = self._evaluate(day, next_day) if self.does_evaluate else {}
+        numbers = self._evaluate(day, next_day) if self.does_evaluate and next_day else {}
         if self.does_train:
-            self.writer.save_day(self.trainer, day.isoformat(), numbers)
+            self.writer.save_day(self.trainer, day.isoformat(), numbers, awaits_evaluation=next_day is None)
         distributed.barrier()
         self.on_day()
 
@@ -122,7 +139,7 @@ class Incremental:
         if rank := distributed.rank():
             torch.manual_seed(int(np.random.SeedSequence([seed, rank]).generate_state(1)[0]))
 
-    def _train(self, day: datetime, next_day: datetime, inside: Resumed | None) -> None:
+    def _train(self, day: datetime, next_day: datetime | None, inside: Resumed | None) -> None:
         reader = self.readers.to_train(day)
         if not inside:
             self._fit_to(day)
@@ -133,7 +150,7 @@ class Incremental:
             return
         self.trainer.train_reader = reader
         self.trainer.save_inside_day = lambda: self.writer.save_step(self.trainer, day.isoformat())
-        if self.protocol.validate_every > 0:
+        if self.protocol.validate_every > 0 and next_day:
             self.trainer.eval_reader = self.readers.to_evaluate(next_day, self.protocol.eval_split)
         self.progress.description = f"train    {self.name_of(day)}"
         self.trainer.watch.start(self.name_of(day))

@@ -249,8 +249,8 @@ def _what_counts(feature: Feature) -> str:
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in settings.items():
-        # Columns are compared as a schema.
-        if name == "features":
+        # Columns are compared as a schema; what was given is among the other sections.
+        if name in ("features", "given"):
             continue
         flat |= _flat(value) if isinstance(value, Mapping) and value else {name: value}
     return flat

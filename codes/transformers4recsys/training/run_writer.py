@@ -42,20 +42,35 @@ class RunWriter:
         self.log_history = list(log_history or [])
         self.num_checkpoints = num_checkpoints
 
-    def save_day(self, trainer: RecSysTrainer, day: str, numbers: Mapping[str, float | None]) -> None:
-        """Put a finished day in the place of the one before."""
+    def save_day(
+        self,
+        trainer: RecSysTrainer,
+        day: str,
+        numbers: Mapping[str, float | None],
+        *,
+        awaits_evaluation: bool = False,
+    ) -> None:
+        """Put a finished day in the place of the one before; the `numbers` are those of the day after it."""
         num_steps = trainer.state.global_step
-        main_numbers = {name: numbers[name] for name in MAIN_NUMBERS if name in numbers}
-        days = [*self.progress.days, {"day": day, "num_steps": num_steps, **main_numbers}]
+        days = [*self.progress.days, {"day": day, "num_steps": num_steps, **_main_of(numbers)}]
         contents = checkpoint.contents(trainer)
         self.log_history = self._whole_history(trainer, day)
-        self.progress = Progress(day, self.progress.num_steps + num_steps, days, best_of(days))
+        self.progress = Progress(day, self.progress.num_steps + num_steps, days, best_of(days), awaits_evaluation)
         if distributed.is_main():
             num_steps = self.progress.num_steps
             publish(self.folder, contents | self._rest(trainer, self.log_history, num_steps))
             for older in inside_checkpoints(self.folder):
                 _remove(older)
             shutil.rmtree(self.folder / CHECKPOINTS, ignore_errors=True)
+
+    def save_evaluation(self, trainer: RecSysTrainer, numbers: Mapping[str, float | None]) -> None:
+        """Add the numbers of the next day to the last finished one, which had none then; its model stays."""
+        *before, last = self.progress.days
+        days = [*before, last | _main_of(numbers)]
+        self.log_history = self._whole_history(trainer, last["day"])
+        self.progress = dataclasses.replace(self.progress, days=days, best=best_of(days), awaits_evaluation=False)
+        if distributed.is_main():
+            publish(self.folder, self._rest(trainer, self.log_history, self.progress.num_steps))
 
     def save_step(self, trainer: RecSysTrainer, day: str) -> None:
         """Save the state inside a day beside that of the last finished one."""
@@ -90,6 +105,10 @@ class RunWriter:
         text = json.dumps(dataclasses.asdict(state), indent=2, sort_keys=True)
         progress = as_json(dataclasses.asdict(self.progress))
         return self.unchanging | {PROGRESS: progress, TRAINER_STATE: f"{text}\n".encode()}
+
+
+def _main_of(numbers: Mapping[str, float | None]) -> dict[str, float | None]:
+    return {name: numbers[name] for name in MAIN_NUMBERS if name in numbers}
 
 
 def best_of(days: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

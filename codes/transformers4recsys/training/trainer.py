@@ -193,8 +193,9 @@ class RecSysTrainer(Trainer):
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """Evaluate inside a day, as `validate_every` asks for; the numbers are logged."""
-        assert self.eval_reader is not None, "eval_reader is set before train()"
+        """Evaluate inside a day, as `validate_every` asks for; the numbers are logged. The last day has no next one."""
+        if self.eval_reader is None:
+            return {}
         numbers = self.measure(self.eval_reader, split="validation", description="validate")
         self.log(drop_none(numbers))
         log.info("epoch %g: %s", self.state.epoch, format_metrics(numbers, "validation"))

@@ -34,7 +34,7 @@ def standard_columns(
 
     `parse_time` reads times of a `time_format`, see `times.milliseconds`; `more` are columns to add.
     """
-    _check_columns(raw, recipe)
+    check_columns(raw, recipe)
     session, user = recipe.session_column, recipe.user_column
     key = session or user
     assert key is not None, "a recipe names a session or a user"
@@ -144,7 +144,8 @@ def ids(recipe: Recipe) -> dict[str, str]:
     return {column: setting for setting, column in reversed(recipe.raw_columns) if setting in names}
 
 
-def _check_columns(raw: ir.Table, recipe: Recipe) -> None:
+def check_columns(raw: ir.Table, recipe: Recipe) -> None:
+    """Raise InputError that lists the columns of the recipe that the log lacks."""
     missing = [f"`{name}` {column}" for name, column in recipe.raw_columns if column not in raw.columns]
     if missing:
         there = ", ".join(name for name in raw.columns if name != FILE)

@@ -1,0 +1,168 @@
+"""How good the models of `update` are while items come in, and what growing a table of a million items costs.
+
+    python benchmarks/next_day.py --output /tmp/next_day        # quality over 30 days, about five minutes on one core
+    python benchmarks/next_day.py --grow                        # time and memory of growth
+
+Four courses through one simulated log: `update` day after day, with new rows around the mean and at random; a model
+that has all items of all days from the start; and one that never grows, to which new items are not known. All are
+evaluated on the same targets; an item without a training event is a miss for all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import resource
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+import yaml
+
+from transformers4recsys.commands import train, update
+from transformers4recsys.model.growth import grown_weights, with_zero_rows
+from transformers4recsys.preprocessing.recipe import read_recipe
+from transformers4recsys.preprocessing.run import LogSettings, preprocess
+from transformers4recsys.simulation.simulate import SimulateSettings, simulate
+
+FIRST_DAYS, METRIC = 3, "eval_ndcg@10"
+TRAIN = {
+    **{"model_type": "sasrec", "d_model": 32, "n_layer": 1, "n_head": 2, "constrained_embeddings": True},
+    **{"learning_rate": 0.003, "num_train_epochs": 3, "per_device_train_batch_size": 32, "save_steps": 0},
+    **{"per_device_eval_batch_size": 256, "shuffle_buffer_size": 1_000_000, "report_to": "none", "use_cpu": True},
+    **{"do_train": True, "do_eval": True, "workers_count": 0, "eval_steps_on_train_set": 1, "train_on_last_day": True},
+}
+COLUMNS = {
+    "item_column": "product_id",
+    "time_column": "event_time",
+    "session_column": "user_session",
+    "category_column": "category_id",
+}
+
+
+def trained(output: Path, days: Path, names: list[str], **flags: object) -> Path:
+    train.run(
+        {
+            **{"data_path": str(days), "feature_config": str(days / "features_item_id.yaml")},
+            **{"output_dir": str(output), "start_date": names[0], "end_date": names[-1]},
+            **TRAIN,
+            **flags,
+        }
+    )
+    return output
+
+
+def by_updates(output: Path, logs: list[Path], names: list[str], new_items: str) -> Path:
+    """Train on the first days, and go on with one update a day."""
+    recipe, days = read_recipe(flags=COLUMNS), output / "days"
+    preprocess(LogSettings(tuple(map(str, logs[:FIRST_DAYS])), str(days)), recipe)
+    run = trained(output / "run", days, names[:FIRST_DAYS], new_items=new_items)
+    for log in logs[FIRST_DAYS:]:
+        update.run({"run": str(run), "input": [str(log)], "keep": 0})
+    return run
+
+
+def without_new_items(days: Path, place: Path, names: list[str]) -> Path:
+    """Write the days again as a model knows them that stops at the items of the first days."""
+    place.mkdir(parents=True)
+    known = max(max(items) for name in names[:FIRST_DAYS] for items in items_of(days, name, "train"))
+    for name in names:
+        for split in ("train", "valid"):
+            kept = [[item for item in items if item <= known] for items in items_of(days, name, split)]
+            table = pa.table({"item_id": [items or [1] for items in kept]})
+            pq.write_table(table, place / f"session_start_date={name}-{split}.parquet")
+    config = {"item_id": {"dtype": "categorical", "cardinality": known + 1, "is_label": True}}
+    (place / "features_item_id.yaml").write_text(yaml.safe_dump(config))
+    return place
+
+
+def items_of(days: Path, name: str, split: str) -> list[list[int]]:
+    return pq.read_table(days / f"session_start_date={name}-{split}.parquet")["item_id"].to_pylist()
+
+
+def numbers_of(run: Path) -> dict[str, dict[str, float]]:
+    with (run / "eval_train_results_dates.csv").open() as file:
+        return {
+            row["index"]: {k: float(v) for k, v in row.items() if k != "index" and v} for row in csv.DictReader(file)
+        }
+
+
+def quality(output: Path, num_days: int, sessions_per_day: int, num_items: int) -> None:
+    logs = simulate(
+        SimulateSettings(
+            output / "logs",
+            days=num_days,
+            sessions_per_day=sessions_per_day,
+            items=num_items,
+            on_sale_at_start=0.25,
+            launched_per_day=0.026,
+        )
+    )
+    names = [log.stem for log in logs]
+    whole = output / "days"
+    preprocess(LogSettings(tuple(map(str, logs)), str(whole)), read_recipe(flags=COLUMNS))
+    runs = {policy: by_updates(output / policy, logs, names, policy) for policy in ("mean", "random")}
+    runs["all items from the start"] = trained(output / "whole", whole, names)
+    runs["no growth"] = trained(output / "fixed", without_new_items(whole, output / "fixed_days", names), names)
+    numbers = {name: numbers_of(run) for name, run in runs.items()}
+    show(numbers, names[FIRST_DAYS:])
+
+
+def show(numbers: dict[str, dict[str, dict[str, float]]], names: list[str]) -> None:
+    """Print the metric by day and its mean; a target that one course does not know is a miss of it."""
+    num_targets = {name: numbers["mean"][name]["eval_num_targets"] for name in names}
+    of_course = {
+        course: [of[name][METRIC] * of[name]["eval_num_targets"] / num_targets[name] for name in names]
+        for course, of in numbers.items()
+    }
+    unseen = [numbers["mean"][name]["eval_unseen_label_share"] for name in names]
+    lines = ["| day | labels never seen | " + " | ".join(of_course) + " |", "|" + "---|" * (len(of_course) + 2)]
+    for number, name in enumerate(names):
+        cells = [f"{values[number]:.4f}" for values in of_course.values()]
+        lines.append(f"| {name} | {unseen[number]:.3f} | " + " | ".join(cells) + " |")
+    means = {course: float(np.mean(values)) for course, values in of_course.items()}
+    lines.append(f"| mean | {np.mean(unseen):.3f} | " + " | ".join(f"**{mean:.4f}**" for mean in means.values()) + " |")
+    ratios = {course: round(means["mean"] / mean, 4) for course, mean in means.items()}
+    print("\n".join(lines), json.dumps(ratios), sep="\n")  # noqa: T201
+
+
+def growth(num_items: int, num_new: int, width: int) -> None:
+    """Grow two tables, bias, counts and the moments of Adam."""
+    sizes = {"features.tables.item_id.weight": (width,), "scorer.table": (width,), "scorer.item_bias": ()}
+    saved = {name: torch.randn(num_items, *size) for name, size in sizes.items()}
+    saved["item_counts"] = torch.randint(1, 9, (num_items,))
+    own = {name: torch.randn(num_items + num_new, *size) for name, size in sizes.items()}
+    own["item_counts"] = torch.zeros(num_items + num_new, dtype=torch.long)
+    moments = {f"{name}/{kind}": torch.randn_like(saved[name]) for name in sizes for kind in ("exp_avg", "exp_avg_sq")}
+    groups = [torch.randint(0, 5000, (num_items + num_new,))]
+    for policy in ("mean", "features", "random"):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        start = time.perf_counter()
+        grown = grown_weights(saved, own, policy=policy, groups=groups)
+        of_adam = {name: with_zero_rows(value, num_items + num_new) for name, value in moments.items()}
+        seconds = time.perf_counter() - start
+        more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+        size = sum(value.nbytes for value in [*grown.values(), *of_adam.values()]) / 2**20
+        print(f"{policy}: {seconds:.2f} s, peak {more:.0f} MiB more; result {size:.0f} MiB")  # noqa: T201
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--days", type=int, default=30)
+    parser.add_argument("--sessions_per_day", type=int, default=600)
+    parser.add_argument("--items", type=int, default=800)
+    parser.add_argument("--grow", action="store_true")
+    asked = parser.parse_args()
+    if asked.grow:
+        growth(1_000_000, 50_000, 64)
+    else:
+        quality(asked.output, asked.days, asked.sessions_per_day, asked.items)
+
+
+if __name__ == "__main__":
+    main()
