@@ -25,6 +25,7 @@ MAY_IMPORT_LATE = {
     "commands/tune.py",
     "recommender/recommender.py",
     "recommender/approximate.py",
+    "recommender/spark.py",
 }
 
 

@@ -32,7 +32,7 @@ def test_a_recipe_can_be_read(path):
     assert read_recipe(ROOT / path).item_column
 
 
-@pytest.mark.parametrize("path", names(ROOT.glob("datasets/*/train.yaml")))
+@pytest.mark.parametrize("path", names([*ROOT.glob("datasets/*/train.yaml"), *ROOT.glob("datasets/*/paper/*.yaml")]))
 def test_a_training_file_can_be_parsed(path):
     settings = from_values(train.SETTINGS, FlagParser(train.SETTINGS).values_of([str(ROOT / path)]))
     assert settings.training.library.do_train and settings.training.library.do_eval

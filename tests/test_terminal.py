@@ -9,7 +9,7 @@ import pytest
 from rich.table import Table
 
 from transformers4recsys import terminal
-from transformers4recsys.terminal import counted, show_log_lines, show_result
+from transformers4recsys.terminal import counted, progress_bar, show_log_lines, show_result
 
 LONG = "word " * 60
 
@@ -38,6 +38,13 @@ def test_results_in_a_pipe_are_neither_wrapped_nor_padded(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert sum("word" in line for line in lines) == 1 and LONG.strip() in "".join(lines)
     assert [line for line in lines if line != line.rstrip()] == []
+
+
+def test_a_bar_writes_nothing_to_a_pipe(capsys):
+    terminal.console.cache_clear()
+    with progress_bar("train", total=2) as advance:
+        advance()
+    assert capsys.readouterr() == ("", "")
 
 
 def test_results_at_a_terminal_keep_to_its_width(capsys, monkeypatch):

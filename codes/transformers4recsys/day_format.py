@@ -20,6 +20,7 @@ MANIFEST_FILE = "preprocessing.json"
 ITEMS_FILE = "items.parquet"
 CATEGORY_PRICES_FILE = "category_prices.parquet"
 FEATURES_FILE, ITEM_FEATURES_FILE = "features.yaml", "features_item_id.yaml"
+TRAIN_FILE = "train.yaml"
 VOCABULARY_FOLDER = "vocabulary"
 
 

@@ -10,10 +10,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Targets:
-    """Which positions predict an item: `is_target` (B, L) bool, and `item_ids` (B, L), 0 elsewhere."""
+    """Which positions predict an item: `is_target` (B, L) bool, and `item_ids` (B, L), 0 elsewhere.
+
+    `order` (B, L), where targets are predicted one after the other: 1, 2, ... for targets, 0 for what all of them see.
+    """
 
     is_target: Tensor
     item_ids: Tensor
+    order: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ import yaml
 
 from transformers4recsys.day_format import HISTORY_PREFIX, NEGATIVES_PREFIX
 from transformers4recsys.errors import InputError
-from transformers4recsys.settings import check, required, setting
+from transformers4recsys.settings import check, nearest, required, setting
 
 DTYPES = ("categorical", "long", "float", "timestamp", "text")
 KEYS = ("dtype", "cardinality", "emb_table", "is_label", "log_with_preds_as_metadata", "is_control")
@@ -184,12 +183,14 @@ def _feature(name: str, entry: object, where: str) -> Feature:
         raise InputError(f"{where}: column {name} needs settings such as {{dtype: float}}, found {entry!r}")
     for key in settings:
         if key not in KEYS:
-            near = difflib.get_close_matches(str(key), KEYS, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
+            near = nearest(key, KEYS)
+            hint = f"did you mean {near}? " if near else ""
             raise InputError(f"{where}: column {name} has an unknown key {key!r}; {hint}allowed: {', '.join(KEYS)}")
     dtype, cardinality = settings.get("dtype"), settings.get("cardinality")
     if dtype not in DTYPES:
-        raise InputError(f"{where}: column {name} has dtype {dtype!r}; allowed: {', '.join(DTYPES)}")
+        near = nearest(dtype, DTYPES)
+        hint = f"did you mean {near}? " if near else ""
+        raise InputError(f"{where}: column {name} has dtype {dtype!r}; {hint}allowed: {', '.join(DTYPES)}")
     if dtype == "categorical" and (type(cardinality) is not int or cardinality < 2):
         raise InputError(
             f"{where}: column {name} is categorical and needs cardinality: a whole number of at least 2 "

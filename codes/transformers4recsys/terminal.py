@@ -58,6 +58,10 @@ def counted(number: int, noun: str) -> str:
 @contextmanager
 def progress_bar(description: str, total: int) -> Iterator[Callable[[], None]]:
     """Show a bar of `total` steps on a terminal; the function given back moves it on by one."""
+    # Older versions of rich end a bar that is not shown with an empty line.
+    if not (_is_first_process() and console().is_terminal):
+        yield lambda: None
+        return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -65,8 +69,7 @@ def progress_bar(description: str, total: int) -> Iterator[Callable[[], None]]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    is_shown = _is_first_process() and console().is_terminal
-    with Progress(*columns, console=console(), transient=True, disable=not is_shown) as progress:
+    with Progress(*columns, console=console(), transient=True) as progress:
         task = progress.add_task(description, total=total)
         yield lambda: progress.advance(task)
 

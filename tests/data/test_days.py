@@ -207,3 +207,13 @@ def test_the_files_read_at_once_are_those_of_a_window_or_of_an_evaluated_day(tmp
 
     assert names(1) == [["1-train"], ["2-valid"], ["2-train"], ["3-valid"], ["3-train"], ["4-valid"]]
     assert names(2)[::2] == [["1-train"], ["1-train", "2-train"], ["2-train", "3-train"]]
+
+
+def test_files_of_another_split_come_in_on_days_that_have_both(tmp_path):
+    folder = str(folder_of(tmp_path, *all_but("3-valid", "4-test")))
+    given = {"start_date": "2019-10-01", "end_date": "2019-10-05", "skip_missing": True}
+    days = day_files(folder, eval_split="test", **given)
+    both, files = days.with_split(day_files(folder, eval_split="valid", **given))
+    assert [day.day for day in both.present] == [1, 2, 5]
+    assert both.files(DAYS[1], "valid") and both.files(DAYS[1], "test") and len(files) == len(set(files))
+    assert {Path(file).name[-16:-8] for file in files} >= {"05-valid", "-05-test"}

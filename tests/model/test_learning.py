@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from transformers4recsys.batch import Batch, Jagged
+from transformers4recsys.model.build import ModelSettings, build_model
 from transformers4recsys.model.encoders import ENCODERS
 from transformers4recsys.model.encoders.settings import EncoderSettings
 from transformers4recsys.model.features import FeatureEmbedder
@@ -186,3 +187,28 @@ def test_encoder_learns_masked_items(name):
     pace = PATIENT if name in SLOW_WHEN_MASKED else QUICK
     model = trained("cross_entropy", encoder=name, is_masked=True, **pace)
     assert recall(model, model.scores) > SHARE_OF_THE_BEST.get(name, 0.9) * BEST_RECALL
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("num_steps", "flags"),
+    [
+        (800, {"plm": True, "plm_probability": 0.4, "plm_max_span_length": 3}),
+        (400, {"rtd": True, "mlm_probability": 0.3, "attn_type": "bi", "rtd_tied_generator": True}),
+        (400, {"rtd": True, "mlm_probability": 0.3, "attn_type": "bi", "rtd_sample_from_batch": True}),
+    ],
+    ids=["permuted", "replaced, one encoder", "replaced, two encoders"],
+)
+def test_the_tasks_of_the_paper_learn(num_steps, flags):
+    sizes = {"d_model": WIDTH, "n_layer": 1, "n_head": 2, "dropout": 0.0, "initializer_range": 0.1}
+    choice = {"model_type": "xlnet", "constrained_embeddings": True, "rtd_discriminator_loss_weight": 1}
+    settings = from_values(ModelSettings, {**sizes, **choice, **flags})
+    model = build_model(SCHEMA, settings, max_length=LENGTH).train()
+    optimizer, generator = torch.optim.Adam(model.parameters(), lr=0.01), np.random.default_rng(1)
+    for _ in range(num_steps):
+        items_BL = sessions(generator, 64)
+        loss = model(batch_of(items_BL, generator)).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert recall(model, model.scores) > 0.85 * BEST_RECALL

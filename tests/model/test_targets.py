@@ -9,6 +9,8 @@ from transformers4recsys.model.targets import (
     CausalTargets,
     MaskedLastTarget,
     MaskedTargets,
+    PermutedLastTarget,
+    PermutedTargets,
 )
 
 ITEMS = torch.tensor([[3, 7, 9, 0], [4, 5, 0, 0], [6, 0, 0, 0]])
@@ -78,3 +80,45 @@ def test_the_past_is_never_masked():
     is_past = (torch.arange(6) < 3).expand(50, 6)
     targets = MaskedTargets(0.9).select(items, is_past, torch.Generator().manual_seed(0))
     assert not (targets.is_target & is_past).any() and targets.is_target.sum(1).max() == 2
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.25, 0.9])
+def test_permuted_targets_are_numbered_from_one_and_leave_one_item_visible(probability):
+    generator = torch.Generator().manual_seed(3)
+    items = torch.randint(1, 50, (300, 8), generator=generator)
+    lengths = torch.randint(2, 9, (300, 1), generator=generator)
+    items = items * (torch.arange(8) < lengths)
+    no_past = torch.zeros_like(items, dtype=torch.bool)
+    targets = PermutedTargets(probability, max_span=3).select(items, no_past, generator)
+    numbers = targets.is_target.sum(1)
+    assert numbers.min() >= 1 and (numbers < (items != 0).sum(1)).all()
+    for row, number in zip(targets.order, numbers, strict=True):
+        assert sorted(row[row > 0].tolist()) == list(range(1, number + 1))
+    assert torch.equal(targets.order > 0, targets.is_target)
+    assert torch.equal(targets.item_ids, items * targets.is_target)
+
+
+def test_spans_are_as_long_and_as_many_as_asked_for():
+    generator = torch.Generator().manual_seed(0)
+    items = torch.ones(2_000, 40, dtype=torch.long)
+    no_past = torch.zeros_like(items, dtype=torch.bool)
+    targets = PermutedTargets(0.25, max_span=1).select(items, no_past, generator)
+    # One in four, each alone in its four places.
+    assert targets.is_target.float().mean() == pytest.approx(0.25, abs=0.03)
+    by_four = targets.is_target.view(2_000, 10, 4).sum(2)
+    assert (by_four >= 1).float().mean() > 0.95
+    long = PermutedTargets(0.5, max_span=4).select(items, no_past, generator)
+    assert long.is_target.float().mean() == pytest.approx(0.5, abs=0.05)
+
+
+def test_orders_are_random():
+    items = torch.ones(2_000, 4, dtype=torch.long)
+    targets = PermutedTargets(0.9, max_span=4).select(items, torch.zeros_like(items, dtype=torch.bool))
+    both = (targets.order[:, 0] > 0) & (targets.order[:, 1] > 0)
+    first = targets.order[both, 0] < targets.order[both, 1]
+    assert first.float().mean() == pytest.approx(0.5, abs=0.06)
+
+
+def test_the_permuted_last_target_is_hidden_from_all():
+    targets = PermutedLastTarget().select(ITEMS, NO_PAST)
+    assert targets.order.tolist() == [[0, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0]]

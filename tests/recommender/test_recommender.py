@@ -205,7 +205,7 @@ def test_a_long_list_ends_with_the_catalogue(recommender):
     [
         ({"k": 0}, "`k` 0: must be"),
         ({"k": 2.5}, "`k` 2.5: must be"),
-        ({"fallback": "best"}, "`fallback` 'best': allowed are none, popular"),
+        ({"fallback": "best"}, "`fallback` 'best' is unknown; choose one of none, popular"),
         ({"min_score": float("nan")}, "`min_score` nan"),
         ({"exclude": "sku"}, "`exclude` 'sku': give a list"),
         ({"exclude": [[1], [2]]}, "`exclude` has 2 lists for 1 sessions"),

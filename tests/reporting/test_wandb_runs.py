@@ -1,7 +1,8 @@
 """W&B without a key, a network or the package: training goes on, its log stays here, and one line says so."""
 
+import socket
 import sys
-import time
+import threading
 
 import pytest
 
@@ -49,9 +50,7 @@ def test_a_run_that_cannot_be_online_is_offline(environment, said, no_wandb_sett
     monkeypatch.setattr(wandb_runs, "_answers", lambda server: "127.0.0.1" not in server)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    start = time.monotonic()
     folder = run_train(end_date="2019-10-02", report_to="wandb")
-    assert time.monotonic() - start < 20
     error = " ".join(capsys.readouterr().err.split())
     assert error.count("W&B is offline, the log is kept in wandb/") == 1 and said in error
     assert KEY not in error and "short" not in error
@@ -83,13 +82,24 @@ def test_a_folder_of_that_name_is_not_the_package(run_train, tmp_path, monkeypat
     assert len(list((folder.parent / "runs").iterdir())) == 1
 
 
-def test_a_server_that_does_not_answer_is_found_out_in_seconds():
-    start = time.monotonic()
-    assert not wandb_runs._answers("http://127.0.0.1:9")
-    # No machine has this address (RFC 5737).
+def test_a_server_answers_where_somebody_listens():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        assert wandb_runs._answers(address)
+    assert not wandb_runs._answers(address)
+
+
+def test_a_server_that_keeps_silent_is_not_waited_for(monkeypatch):
+    test_has_ended = threading.Event()
+
+    def connect(*_):
+        test_has_ended.wait()
+        raise TimeoutError
+
+    monkeypatch.setattr(wandb_runs, "SECONDS_TO_ANSWER", 0.01)
+    monkeypatch.setattr(socket, "create_connection", connect)
     assert not wandb_runs._answers("https://192.0.2.1")
-    assert not wandb_runs._answers("https://nowhere.invalid")
-    assert time.monotonic() - start < 3 * wandb_runs.SECONDS_TO_ANSWER
+    test_has_ended.set()
 
 
 def test_auto_takes_wandb_where_it_is_set_up(no_wandb_settings, monkeypatch):

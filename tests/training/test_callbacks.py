@@ -46,10 +46,10 @@ def test_a_logger_that_never_opened_is_not_closed():
     assert spy.heard == []
 
 
-def test_validation_comes_after_every_nth_epoch():
+def test_validation_comes_after_the_last_step_of_every_nth_epoch():
     asked = []
-    for epoch in (1.0, 2.0, 3.0, 4.0):
+    for epoch in (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0):
         control = TrainerControl()
-        ValidateEvery(2).on_epoch_end(None, SimpleNamespace(epoch=epoch), control)
-        asked.append(control.should_evaluate)
-    assert asked == [False, True, False, True]
+        ValidateEvery(2).on_step_end(None, SimpleNamespace(epoch=epoch), control)
+        asked.append(epoch if control.should_evaluate else None)
+    assert asked == [None, None, None, 2.0, None, None, None, 4.0]

@@ -111,7 +111,7 @@ def rows_trained_on(folder: Path) -> Counter[str]:
     [
         # Adam does not see a gradient that is too small by a factor; plain descent does.
         ("launch", {"model_type": "gpt2", "optim": "sgd", "learning_rate": 0.5, "max_grad_norm": 0}),
-        ("torchrun", {}),
+        ("torchrun", {"validate_every": 1, "early_stopping_patience": 1}),
     ],
 )
 def test_the_documented_launch_lines_equal_one_process_with_the_doubled_batch(

@@ -203,6 +203,34 @@ def test_validation_inside_a_day_and_a_profile(run_train, capsys):
     assert re.findall(r"epoch (\d): recall@20 0\.\d+", capsys.readouterr().err) == ["1", "2", "1", "2"]
 
 
+def test_early_stopping_keeps_the_best_weights_of_the_day(run_train, capsys):
+    flags = {"validate_every": 1, "num_train_epochs": 30, "learning_rate": 0.05, "best_metric": "mrr@5"}
+    folder = run_train(**flags, early_stopping_patience=2, end_date="2019-10-02")
+    told = capsys.readouterr().err
+    found = re.findall(r"epoch (\d+): recall@5 0\.\d+, ndcg@5 0\.\d+, mrr@5 (0\.\d+)", told)
+    values = [float(value) for _, value in found]
+    best = values.index(max(values))
+    assert len(values) == best + 3 < 30
+    assert f"weights of epoch {best + 1}, mrr@5 {values[best]:.4f}" in told
+    assert "`eval_on_test_set`" not in told and "--eval_on_test_set takes others" in " ".join(told.split())
+    # The files that choose are evaluated here.
+    assert results(folder)["2019-10-02"]["eval_mrr@5"] == pytest.approx(values[best], abs=1e-4)
+    assert "early_stopping_patience = 2" in (folder / "eval_results_avg_over_days.txt").read_text()
+
+
+def test_weights_are_chosen_on_valid_files_and_reported_on_test_files(run_train, toy_days, capsys):
+    (toy_days / "session_start_date=2019-10-02-test.parquet").rename(toy_days / "kept")
+    flags = {"validate_every": 1, "early_stopping_patience": 2, "end_date": "2019-10-02", "eval_on_test_set": True}
+    run_train(exit_code=2, **flags)
+    assert "2019-10-02-test.parquet" in capsys.readouterr().err
+    (toy_days / "kept").rename(toy_days / "session_start_date=2019-10-02-test.parquet")
+    run_train(**flags)
+    assert "takes others" not in capsys.readouterr().err
+    (toy_days / "session_start_date=2019-10-02-valid.parquet").unlink()
+    run_train("without", exit_code=2, **flags)
+    assert "2019-10-02-valid.parquet" in capsys.readouterr().err
+
+
 def test_the_unit_of_a_numeric_column_does_not_matter(run_train, toy_days):
     prices = pq.read_table(toy_days / "session_start_date=2019-10-01-train.parquet")["price"].combine_chunks().values
     mean, std = np.mean(prices.to_numpy()), np.std(prices.to_numpy())

@@ -36,10 +36,11 @@ SMALL = {
     "use_cpu": True,
     "workers_count": 0,
 }
-# Negatives drawn ahead, masks drawn at random, and micro-batches.
+# Negatives drawn ahead, masks drawn at random, and micro-batches; the best weights, at the end of an epoch.
 KINDS = {
     "negatives": {"loss_type": "bpr_max", "negative_sampling": True, "neg_sampling_extra_samples_per_batch": 7},
     "masked": {"model_type": "xlnet", "attn_type": "bi", "mlm": True, "gradient_accumulation_steps": 2},
+    "best": {"validate_every": 1, "early_stopping_patience": 1, "num_train_epochs": 4, "learning_rate": 0.05},
     "own": {"loss_type": "sampled_softmax", "sampled_negatives_per": "position", "num_sampled_negatives": 4},
     "sampled": {"loss_type": "gbce", "num_sampled_negatives": 4, "sparse_item_updates": True},
 }
@@ -68,7 +69,7 @@ def test_runs_killed_inside_a_day_go_on_to_the_bit(toy_days, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_all_that_is_drawn_goes_on_to_the_bit(kind, toy_days, tmp_path):
-    kills = [["step", 3], ["step", 7], ["file", 30]]
+    kills = [["step", 3], ["step", 8], ["file", 30]]
     assert outcomes(toy_days, tmp_path / "runs", kills, **KINDS[kind]) == (3, [])
 
 

@@ -65,7 +65,11 @@ def test_values_of_files_are_converted_by_the_types_of_the_library():
         ({"seed": "x"}, "`seed` 'x': expected a whole number"),
         ({"fsdp": "shard_grad_op"}, "`fsdp` shard_grad_op: give full_shard"),
         ({"fsdp": "full_shard", "torch_compile": True}, "`fsdp` does not go with `torch_compile`"),
-        ({"logging_strategy": "sometimes"}, "sometimes"),
+        (
+            {"logging_strategy": "sometimes"},
+            "`logging_strategy` 'sometimes' is unknown; choose one of epoch, no, steps",
+        ),
+        ({"optim": "adamw_torhc"}, "`optim` 'adamw_torhc' is unknown; did you mean adamw_torch? There are"),
     ],
 )
 def test_values_that_cannot_be_are_refused(values, words):

@@ -67,6 +67,17 @@ class RecommendSettings:
     )
     device: str | None = setting(None, "device of the model, such as cpu or cuda; a GPU where there is one")
     dtype: str = setting("float32", "precision of products", choices=("float32", "bfloat16", "float16"))
+    engine: str = setting(
+        "local",
+        "where the work is done: local, in this process; spark, on a cluster, parquet in and out, a model a worker",
+        choices=("local", "spark"),
+    )
+    spark_master: str | None = setting(
+        None,
+        "Spark master, such as local[8] or spark://host:7077; without it, as spark-submit says",
+        used_if=lambda settings: settings.engine == "spark",
+        unused_because="`engine` is local",
+    )
     memory_limit: str = setting("3GB", "memory to prepare events in; what does not fit goes to the disk", is_bytes=True)
     threads: int = setting(0, "threads that prepare events; 0 for one a core", at_least=0)
 
@@ -86,8 +97,10 @@ def run(values: Mapping[str, Any]) -> None:
     # What can be wrong is found before the model is loaded.
     from transformers4recsys.recommender.answer_files import answer_file, format_of
 
-    format_of(settings.output, settings.output_format)
-    lists = _item_lists(settings)
+    output_format, lists = format_of(settings.output, settings.output_format), _item_lists(settings)
+    if settings.engine == "spark":
+        _run_on_spark(settings, output_format, lists)
+        return
     from transformers4recsys.recommender import Recommender
 
     recommender = Recommender.load(
@@ -116,6 +129,24 @@ def run(values: Mapping[str, Any]) -> None:
             # The names of the columns, even where there is nothing else.
             write(recommender.recommend([]))
     _report(counts, settings)
+
+
+def _run_on_spark(settings: RecommendSettings, output_format: str, lists: Mapping[str, Any]) -> None:
+    from transformers4recsys.recommender.spark import recommend_on_spark
+
+    if STANDARD_INPUT in (settings.input or ()) or not settings.input or output_format != "parquet":
+        raise InputError("`engine` spark reads and writes parquet: give files as `input`, and an `output` in .parquet")
+    if settings.index != "exact":
+        raise InputError("`engine` spark makes exact lists; leave `index` out")
+    with ExitStack() as stack:
+        kind, files = _input_files(settings, stack)
+    if kind != "parquet":
+        raise InputError(f"`engine` spark reads and writes parquet, and `input` is {kind}; leave `engine` out")
+    options = {"k": settings.k, "exclude_seen": settings.exclude_seen, "fallback": settings.fallback}
+    options |= {"min_score": settings.min_score, **lists}
+    how = {"model": settings.model, "dtype": settings.dtype, "master": settings.spark_master}
+    recommend_on_spark(settings.run or "", files, settings.output, options, **how)
+    log.info("%s: recommendations as a folder of parquet files", settings.output)
 
 
 def _item_lists(settings: RecommendSettings) -> dict[str, Any]:

@@ -55,7 +55,7 @@ from transformers4recsys.training.launch import LaunchSettings
 from transformers4recsys.training.memory import keep_freed_memory
 from transformers4recsys.training.recorded_settings import sections_of
 from transformers4recsys.training.resume import goes_on_in_place, load, load_grown, open_resumed, writer_of
-from transformers4recsys.training.sharding import shard
+from transformers4recsys.training.sharding import require_processes, shard
 from transformers4recsys.training.sparse_gradients import ItemUpdates, choose_gradients
 from transformers4recsys.training.trainer import RecSysTrainer, Schedule
 from transformers4recsys.training.training_arguments import LibrarySettings, for_the_trainer, library_arguments
@@ -113,7 +113,7 @@ def train(settings: TrainSettings, sinks: Mapping[str, Callable[[Path], Sink]] =
     _require(settings)
     # From here on one of the processes of the run, if there are several, talks and writes.
     arguments, notes = library_arguments(training.library)
-    _require_processes(arguments)
+    require_processes(arguments)
     show_log_lines()
     keep_freed_memory()
     for note in [*notes, *unused_settings(settings)]:
@@ -202,11 +202,15 @@ def _checked_days(
     library = data.reader.library
     if library:
         library.check_usable(data.days.data_path or "")
-    days = data.days.files(protocol.eval_split, trains_on_last=does_train and protocol.train_on_last_day)
+    trains_on_last = does_train and protocol.train_on_last_day
+    days = data.days.files(protocol.eval_split, trains_on_last=trains_on_last)
+    files = days.all_files()
+    if protocol.validation_split != protocol.eval_split:
+        days, files = days.with_split(data.days.files(protocol.validation_split, trains_on_last=trains_on_last))
     for day in days.missing:
         log.warning("%s: files are missing; the run goes on without them", days.unit.name(day))
     log.info("checking the files of %s", counted(len(days.present), data.days.time_unit))
-    checked = check_files(days.all_files(), schema, session_length_max=data.sessions.session_seq_length_max)
+    checked = check_files(files, schema, session_length_max=data.sessions.session_seq_length_max)
     if library:
         together = days.read_together(protocol.training_time_window_size if does_train else 1)
         library.check_readable(together, schema, data.reader.reading.memory_bytes)
@@ -381,10 +385,3 @@ def _require(settings: TrainSettings) -> None:
 
 def _is_on(library: Any, name: str) -> bool:
     return converted(name, getattr(library, name), bool)
-
-
-def _require_processes(arguments: TrainingArguments) -> None:
-    if arguments.fsdp and distributed.world_size() == 1:
-        raise InputError(
-            "`fsdp` shares the model out among processes, and here is one: start with torchrun, or leave it out"
-        )

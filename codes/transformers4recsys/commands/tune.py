@@ -153,7 +153,7 @@ def _halves(given: Mapping[str, Any], of_train: TrainSettings) -> Halves:
 
 def _space(settings: TuneSettings, given: Mapping[str, Any], of_train: TrainSettings) -> Space:
     if settings.space is None:
-        return default_space(given, is_masked=of_train.model.targets.mlm)
+        return default_space(given, is_masked=of_train.model.targets.task == "masked")
     path = Path(settings.space).expanduser()
     entries = values_of_file(path)
     return space_of(entries, names_of(TrainSettings), path)

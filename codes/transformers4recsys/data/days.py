@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pyarrow import fs
@@ -70,6 +70,12 @@ class DayFiles:
     def all_files(self) -> list[str]:
         """Every file that the run reads, day by day."""
         return [file for needed in self._needed() for file in self.files(*needed)]
+
+    def with_split(self, other: DayFiles) -> tuple[DayFiles, list[str]]:
+        """Add the files of another split, on the days that have both; give also every file of either."""
+        present = tuple(day for day in self.present if day in other.present)
+        files = list(dict.fromkeys([*self.all_files(), *other.all_files()]))
+        return replace(self, present=present, parts={**other.parts, **self.parts}), files
 
     def train_files(self, day: datetime, window: int) -> list[str]:
         """The train files of a day and of the `window` - 1 days before it."""

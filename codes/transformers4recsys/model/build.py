@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,6 +16,7 @@ from transformers4recsys.model.features import FeatureEmbedder, FeatureSettings,
 from transformers4recsys.model.next_item import NextItemModel
 from transformers4recsys.model.objectives import LossSettings, make_objective
 from transformers4recsys.model.objectives.inputs import LossSetup
+from transformers4recsys.model.replaced_items import ReplacedItems
 from transformers4recsys.model.scoring import ItemScorer, ScorerSettings
 from transformers4recsys.model.targets import TargetSettings
 from transformers4recsys.schema import Schema
@@ -44,7 +46,10 @@ class ModelSettings:
                 "`constrained_embeddings` makes the item's table as wide as `d_model`: leave `item_embedding_dim` out, "
                 "or choose `mf_constrained_embeddings`"
             )
-        if self.encoder.positions_from_end and not (self.targets.eval_on_last_item_seq_only or self.targets.mlm):
+        if self.targets.plm and (self.choice.library_model or self.choice.model_type != "xlnet"):
+            raise InputError(f"`plm` needs `model_type` xlnet, and here is {self.choice.name}: only it has two streams")
+        is_last_only = self.targets.eval_on_last_item_seq_only or self.targets.task != "causal"
+        if self.encoder.positions_from_end and not is_last_only:
             raise InputError(
                 "`positions_from_end` tells positions inside a session how many items follow, which is not known when "
                 "the next one is recommended: add `eval_on_last_item_seq_only`, so that metrics fall on last items"
@@ -69,13 +74,8 @@ def build_model(
     torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
     require_data(settings.content, item_data)
     d_model, make_encoder = settings.choice.width_and_encoder(settings.encoder.d_model)
-    sizes = replace(
-        settings.encoder,
-        d_model=d_model,
-        max_length=max_length,
-        has_attentions=has_attentions,
-        is_causal=not settings.targets.mlm,
-    )
+    of_task = {"is_causal": settings.targets.task == "causal", "is_permuted": settings.targets.plm}
+    sizes = replace(settings.encoder, d_model=d_model, max_length=max_length, has_attentions=has_attentions, **of_task)
     features = _features_of(schema, settings, sizes)
     encoder = make_encoder(sizes)
     if sizes.is_causal:
@@ -107,6 +107,7 @@ def build_model(
         training_targets=settings.targets.training_rule(),
         evaluation_targets=settings.targets.evaluation_rule(),
         counts_from_end=sizes.positions_from_end,
+        replaced_items=_replaced_items(settings.targets, make_encoder, sizes),
     )
 
 
@@ -136,6 +137,14 @@ def _content_of(
         is_frozen=settings.content.freeze_item_vectors,
         initializer_range=initializer_range,
     )
+
+
+def _replaced_items(
+    targets: TargetSettings, make_encoder: Callable[[EncoderSettings], Encoder], sizes: EncoderSettings
+) -> ReplacedItems | None:
+    if not targets.rtd:
+        return None
+    return ReplacedItems(sizes.d_model, targets, None if targets.rtd_tied_generator else make_encoder(sizes))
 
 
 def unused_encoder_settings(encoder: Encoder, settings: ModelSettings, *, wants_attentions: bool) -> list[str]:

@@ -15,10 +15,11 @@ from transformers4recsys.model.features import FeatureEmbedder
 from transformers4recsys.model.negatives import of_positions
 from transformers4recsys.model.numeric import NumericMoments
 from transformers4recsys.model.objectives.inputs import LossInputs, Objective
+from transformers4recsys.model.replaced_items import ReplacedItems
 from transformers4recsys.model.scoring import ItemScorer, without_padding
 from transformers4recsys.model.targets import TargetRule
 from transformers4recsys.model.unknown import is_replaced
-from transformers4recsys.outputs import ModelOutput
+from transformers4recsys.outputs import ModelOutput, Targets
 from transformers4recsys.schema import Schema
 
 # From here on the gradient of a whole item table counts: its memory, and the time to fill it with zeros.
@@ -43,6 +44,7 @@ class NextItemModel(nn.Module):
         training_targets: TargetRule,
         evaluation_targets: TargetRule,
         counts_from_end: bool = False,
+        replaced_items: ReplacedItems | None = None,
     ):
         super().__init__()
         self.schema, self.objective = schema, objective
@@ -50,6 +52,8 @@ class NextItemModel(nn.Module):
         self.training_targets, self.evaluation_targets = training_targets, evaluation_targets
         # Then even a causal encoder needs a place behind the session, where the next item will stand.
         self.counts_from_end = counts_from_end
+        # A second task in training, which has no part in scores.
+        self.replaced_items = replaced_items
         # What a hidden position shows in place of its item and all its features.
         hides_inputs = training_targets.hides_inputs
         self.masked_item = nn.Parameter(torch.randn(features.d_model) * 0.01) if hides_inputs else None
@@ -141,7 +145,8 @@ class NextItemModel(nn.Module):
         targets = rule.select(item_ids_BL, is_past_BL)
         if self.masked_item is not None:
             inputs_BLD = torch.where(targets.is_target[..., None], self.masked_item, inputs_BLD)
-        encoded = self.encoder(inputs_BLD, padding_mask_BL)
+        order = () if targets.order is None else (targets.order,)
+        encoded = self.encoder(inputs_BLD, padding_mask_BL, *order)
 
         hidden_PE = self.scorer.project(encoded.hidden[targets.is_target])
         labels_P = targets.item_ids[targets.is_target]
@@ -149,6 +154,8 @@ class NextItemModel(nn.Module):
         label_position_P = position_P - (items.lengths - own_lengths_B)[row_P] + (not rule.hides_inputs)
         positions_P2 = torch.stack([row_P, label_position_P], dim=1)
         loss = self._loss(as_read, hidden_PE, labels_P, positions_P2) if self.training else None
+        if loss is not None and self.replaced_items is not None:
+            loss = self._with_replaced(self.replaced_items, loss, batch, padding_mask_BL, targets, hidden_PE)
         return ModelOutput(loss, hidden_PE, labels_P, positions_P2, item_ids_BL, encoded.attentions)
 
     def _loss(self, batch: Batch, hidden_PE: Tensor, labels_P: Tensor, positions_P2: Tensor) -> Tensor:
@@ -188,6 +195,34 @@ class NextItemModel(nn.Module):
             is_seen_V[0] = True
             self._seen_ids_S, self._version = is_seen_V.nonzero()[:, 0], version
         return self._seen_ids_S
+
+    def _with_replaced(
+        self,
+        task: ReplacedItems,
+        loss: Tensor,
+        batch: Batch,
+        padding_mask_BL: Tensor,
+        targets: Targets,
+        hidden_PE: Tensor,
+    ) -> Tensor:
+        """Add the loss of telling, at each position of the current session, items of the model's from real ones."""
+        number_BL = padding_mask_BL.flatten().cumsum(0).view_as(padding_mask_BL) - 1
+        other, is_replaced_N = task.draw(
+            batch,
+            [feature.name for feature in self.schema.inputs],
+            item=self.schema.item_id.name,
+            place_P=number_BL[targets.is_target],
+            hidden_PE=hidden_PE,
+            table_VE=self.item_table,
+            bias_V=self.item_bias,
+        )
+        encoder = self.encoder if task.encoder is None else task.encoder
+        hidden_BLD = encoder(padded(self.features(other), padding_mask_BL), padding_mask_BL).hidden
+        hidden_ND = hidden_BLD[padding_mask_BL]
+        if self.schema.past:
+            is_own_N = ~batch.columns[IS_PAST].values
+            hidden_ND, is_replaced_N = hidden_ND[is_own_N], is_replaced_N[is_own_N]
+        return task.weighted(loss, task.loss(hidden_ND, is_replaced_N))
 
     def scores(self, hidden_PE: Tensor) -> Tensor:
         """Score every item, (P, V); padding scores -inf."""

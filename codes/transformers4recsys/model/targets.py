@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from transformers4recsys.errors import InputError
 from transformers4recsys.outputs import Targets
 from transformers4recsys.settings import check, setting
 
@@ -20,6 +22,7 @@ class TargetRule(Protocol):
     """
 
     hides_inputs: bool
+    task: str
 
     def select(self, item_ids_BL: Tensor, is_past_BL: Tensor, generator: torch.Generator | None = None) -> Targets: ...
 
@@ -32,7 +35,7 @@ class TargetRule(Protocol):
 class CausalTargets:
     """Every position of the current session predicts the item that follows it."""
 
-    hides_inputs = False
+    hides_inputs, task = False, "causal"
 
     def select(self, item_ids_BL: Tensor, is_past_BL: Tensor, generator: torch.Generator | None = None) -> Targets:
         next_ids_BL = torch.nn.functional.pad(item_ids_BL[:, 1:], (0, 1))
@@ -47,7 +50,7 @@ class CausalTargets:
 class CausalLastTarget:
     """Only the last item of each session is predicted, from all that came before it."""
 
-    hides_inputs = False
+    hides_inputs, task = False, "causal"
 
     def select(self, item_ids_BL: Tensor, is_past_BL: Tensor, generator: torch.Generator | None = None) -> Targets:
         every = CausalTargets().select(item_ids_BL, is_past_BL)
@@ -66,7 +69,7 @@ class MaskedTargets:
     """
 
     probability: float = 0.15
-    hides_inputs = True
+    hides_inputs, task = True, "masked"
 
     def select(self, item_ids_BL: Tensor, is_past_BL: Tensor, generator: torch.Generator | None = None) -> Targets:
         can_be_BL = (item_ids_BL != 0) & ~is_past_BL
@@ -86,11 +89,69 @@ class MaskedTargets:
 class MaskedLastTarget:
     """Only the last item of each session is masked and predicted."""
 
-    hides_inputs = True
+    hides_inputs, task = True, "masked"
 
     def select(self, item_ids_BL: Tensor, is_past_BL: Tensor, generator: torch.Generator | None = None) -> Targets:
         is_last_BL = _last((item_ids_BL != 0) & ~is_past_BL)
         return Targets(is_last_BL, item_ids_BL * is_last_BL)
+
+    def count(self, lengths_B: Tensor) -> Tensor:
+        return (lengths_B > 1).sum()
+
+
+@dataclass(frozen=True)
+class PermutedTargets:
+    """Spans of the current session are predicted item by item, in a random order (Yang 2019, XLNet).
+
+    Each target sees what is no target, and the targets before it in that order. Spans are 1 to `max_span` items long,
+    one in every span / `probability` items. Every session keeps at least one target and, where it has two items, at
+    least one that is none.
+    """
+
+    probability: float = 0.25
+    max_span: int = 5
+    hides_inputs, task = True, "permuted"
+
+    def select(self, item_ids_BL: Tensor, is_past_BL: Tensor, generator: torch.Generator | None = None) -> Targets:
+        can_be_BL = (item_ids_BL != 0) & ~is_past_BL
+        draws_BL = torch.rand(item_ids_BL.shape, generator=generator, device=item_ids_BL.device)
+        rank_BL = draws_BL.masked_fill(~can_be_BL, 2.0).argsort(dim=1).argsort(dim=1)
+        is_largest_BL = rank_BL == can_be_BL.sum(1, keepdim=True).clamp(min=2) - 1
+        in_span_BL = self._spans(can_be_BL, generator)
+        is_target_BL = can_be_BL & ((rank_BL == 0) | (in_span_BL & ~is_largest_BL))
+        # What is drawn anew for the order has nothing to do with what was chosen.
+        again_BL = torch.rand(item_ids_BL.shape, generator=generator, device=item_ids_BL.device)
+        order_BL = again_BL.masked_fill(~is_target_BL, 2.0).argsort(dim=1).argsort(dim=1) + 1
+        return Targets(is_target_BL, item_ids_BL * is_target_BL, order_BL * is_target_BL)
+
+    def _spans(self, can_be_BL: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Say which positions lie in a span, (B, L): one after the other from the first that can be a target."""
+        num_rows, length = can_be_BL.shape
+        place_BL = can_be_BL.cumsum(1) - 1
+        in_span_BL = torch.zeros_like(can_be_BL)
+        first_B1 = place_BL.new_zeros(num_rows, 1)
+        for _ in range(math.ceil(length * self.probability) if self.probability else 0):
+            drawn_2B1 = torch.rand(2, num_rows, 1, generator=generator, device=can_be_BL.device)
+            span_B1 = (drawn_2B1[0] * self.max_span).long() + 1
+            room_B1 = (span_B1 / self.probability).long()
+            start_B1 = first_B1 + (drawn_2B1[1] * (room_B1 - span_B1 + 1)).long()
+            in_span_BL |= (place_BL >= start_B1) & (place_BL < start_B1 + span_B1)
+            first_B1 = first_B1 + room_B1
+        return in_span_BL
+
+    def count(self, lengths_B: Tensor) -> Tensor:
+        return MaskedTargets().count(lengths_B)
+
+
+@dataclass(frozen=True)
+class PermutedLastTarget:
+    """Only the last item of each session is predicted, which nothing sees."""
+
+    hides_inputs, task = True, "permuted"
+
+    def select(self, item_ids_BL: Tensor, is_past_BL: Tensor, generator: torch.Generator | None = None) -> Targets:
+        last = MaskedLastTarget().select(item_ids_BL, is_past_BL)
+        return Targets(last.is_target, last.item_ids, last.is_target.long())
 
     def count(self, lengths_B: Tensor) -> Tensor:
         return (lengths_B > 1).sum()
@@ -107,6 +168,8 @@ TARGET_RULES = {
     "causal_last": CausalLastTarget,
     "masked": MaskedTargets,
     "masked_last": MaskedLastTarget,
+    "permuted": PermutedTargets,
+    "permuted_last": PermutedLastTarget,
 }
 
 
@@ -120,24 +183,79 @@ class TargetSettings:
         "share of items that are masked",
         at_least=0,
         below=1,
-        used_if=lambda settings: settings.mlm,
+        used_if=lambda own: own.task == "masked",
         unused_because="`mlm` is off",
+    )
+    plm: bool = setting(False, "learn items in a random order, each from those before it (xlnet)", if_changed="refuse")
+    plm_probability: float = setting(
+        0.25,
+        "share of items that are predicted",
+        at_least=0,
+        below=1,
+        used_if=lambda own: own.plm,
+        unused_because="`plm` is off",
+    )
+    plm_max_span_length: int = setting(
+        5,
+        "longest run of items that are predicted together",
+        at_least=1,
+        used_if=lambda own: own.plm,
+        unused_because="`plm` is off",
+    )
+    rtd: bool = setting(
+        False, "learn masked items, and to tell items that a model put there from real ones", if_changed="refuse"
+    )
+    rtd_sample_from_batch: bool = setting(
+        False,
+        "draw replaced items from the batch, with all their columns; without it from all items",
+        used_if=lambda own: own.rtd,
+        unused_because="`rtd` is off",
+    )
+    rtd_tied_generator: bool = setting(
+        False,
+        "one encoder predicts masked items and tells replaced ones; without it there are two",
+        used_if=lambda own: own.rtd,
+        unused_because="`rtd` is off",
+        if_changed="refuse",
+    )
+    rtd_generator_loss_weight: float = setting(
+        1.0,
+        "weight of the loss of masked items",
+        at_least=0,
+        used_if=lambda own: own.rtd,
+        unused_because="`rtd` is off",
+    )
+    rtd_discriminator_loss_weight: float = setting(
+        50.0,
+        "weight of the loss of telling items apart",
+        at_least=0,
+        used_if=lambda own: own.rtd,
+        unused_because="`rtd` is off",
     )
     train_on_last_item_seq_only: bool = setting(False, "the loss falls on the last item of each session alone")
     eval_on_last_item_seq_only: bool = setting(False, "metrics fall on the last item of each session alone")
 
     def __post_init__(self) -> None:
         check(self)
+        if self.plm and (self.mlm or self.rtd):
+            raise InputError("`plm` is a task of its own: leave out `mlm` and `rtd`")
+
+    @property
+    def task(self) -> str:
+        """Whether items are predicted from those before them (causal), from both sides (masked), or permuted."""
+        return "permuted" if self.plm else "masked" if self.mlm or self.rtd else "causal"
 
     def training_rule(self) -> TargetRule:
         """Choose what the loss falls on."""
-        if self.mlm and not self.train_on_last_item_seq_only:
-            return MaskedTargets(self.mlm_probability)
-        return self._rule(is_last_only=self.train_on_last_item_seq_only)
+        if self.train_on_last_item_seq_only:
+            return self._rule(is_last_only=True)
+        if self.task == "permuted":
+            return PermutedTargets(self.plm_probability, self.plm_max_span_length)
+        return MaskedTargets(self.mlm_probability) if self.task == "masked" else CausalTargets()
 
     def evaluation_rule(self) -> TargetRule:
-        """Choose what metrics fall on: for masked models always the last item."""
-        return self._rule(is_last_only=self.eval_on_last_item_seq_only or self.mlm)
+        """Choose what metrics fall on: always the last item where items are not predicted from those before them."""
+        return self._rule(is_last_only=self.eval_on_last_item_seq_only or self.task != "causal")
 
     def _rule(self, *, is_last_only: bool) -> TargetRule:
-        return TARGET_RULES[f"{'masked' if self.mlm else 'causal'}{'_last' if is_last_only else ''}"]()
+        return TARGET_RULES[f"{self.task}{'_last' if is_last_only else ''}"]()

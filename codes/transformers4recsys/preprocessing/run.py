@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from ibis.expr import types as ir
 
+from transformers4recsys.day_format import TRAIN_FILE
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import raw_files as source
 from transformers4recsys.preprocessing import raw_log, times, told
@@ -18,10 +20,11 @@ from transformers4recsys.preprocessing.engines.table import DatabaseChoice
 from transformers4recsys.preprocessing.manifest import Manifest, open_manifest
 from transformers4recsys.preprocessing.pipeline import Added, Pipeline
 from transformers4recsys.preprocessing.raw_log import RawLog
-from transformers4recsys.preprocessing.recipe import Recipe, read_recipe
+from transformers4recsys.preprocessing.recipe import ITEM, Recipe, read_recipe
 from transformers4recsys.preprocessing.report import contents as report
 from transformers4recsys.preprocessing.staging import finish, only_call, scratch, staged
-from transformers4recsys.preprocessing.steps import audit, events, plausibility
+from transformers4recsys.preprocessing.steps import audit, events, plausibility, train_config
+from transformers4recsys.preprocessing.steps.train_config import LogCounts
 from transformers4recsys.preprocessing.tables import Kept
 from transformers4recsys.settings import check, required, setting
 
@@ -50,7 +53,7 @@ class LogSettings:
 def preprocess(
     settings: LogSettings, recipe: Recipe | None = None, database: DatabaseChoice | None = None
 ) -> dict[str, Any]:
-    """Write day files, features.yaml, vocabulary and preprocessing.json to `output`; give what this call counted.
+    """Write day files, features.yaml, train.yaml, vocabulary and preprocessing.json; give what this call counted.
 
     Without `recipe`, the one that the settings name is read. With a report, report.html and report.json say what the
     files of all days hold. Days that `output` has already are left as they are. Raise InputError on input that cannot
@@ -73,6 +76,8 @@ def preprocess(
         if settings.report:
             report.write(output, recipe, database)
             log.info("the report is in %s", output / report.PAGE_FILE)
+    if call["days"]:
+        log.info("now train: transformers4recsys train %s", shlex.quote(str(output / TRAIN_FILE)))
     return call
 
 
@@ -138,6 +143,8 @@ def _add(pipeline: Pipeline, log_files: RawLog, *, first_day: int | None, last_d
     manifest.calls.append(call)
     manifest.last_time = max(manifest.last_time, found.last_time)
     manifest.write(pipeline.folder)
+    counts = LogCounts(manifest.days, manifest.cardinalities[ITEM] - 1)
+    train_config.write(pipeline.folder, counts, recipe, pipeline.output)
     told.tell(call, recipe)
     return call
 

@@ -71,6 +71,12 @@ class EventReader:
         columns = tuple(standard[feature.name] for feature in self.schema.features)
         self._steps = RunSteps(run, self._recipe, manifest, columns)
 
+    @property
+    def partition_column(self) -> str:
+        """The raw column whose values have to stay together: what a session reads lies in the rows of one value."""
+        reads_user = bool(self.schema.past) or not self._recipe.session_column
+        return (reads_user and self._recipe.user_column) or _session_column(self._recipe)
+
     def opened_table(self, events: pa.Table) -> AbstractContextManager[EventSessions]:
         """Read the events of a table."""
         return self.opened(lambda database, recipe, folder: database.keep("raw", ibis.memtable(events)))

@@ -10,6 +10,7 @@ import numpy as np
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.recommender.item_ids import ItemIds, is_nested
+from transformers4recsys.settings import choose
 
 FALLBACKS = ("none", "popular")
 
@@ -70,8 +71,7 @@ class Filters:
     def __post_init__(self) -> None:
         if type(self.k) is not int or self.k < 1:
             raise InputError(f"`k` {self.k!r}: must be a whole number of at least 1")
-        if self.fallback not in FALLBACKS:
-            raise InputError(f"`fallback` {self.fallback!r}: allowed are {', '.join(FALLBACKS)}")
+        choose(dict.fromkeys(FALLBACKS), self.fallback, "fallback")
         if self.min_score is not None and not np.isfinite(self.min_score):
             raise InputError(f"`min_score` {self.min_score!r}: must be a number")
 

@@ -48,8 +48,7 @@ class Inference:
         dtype: torch.dtype = torch.float32,
     ):
         self.schema = inputs_of(model.schema)
-        task = "masked" if model.training_targets.hides_inputs else "causal"
-        model.schema, model.evaluation_targets = self.schema, TARGET_RULES[f"{task}_last"]()
+        model.schema, model.evaluation_targets = self.schema, TARGET_RULES[f"{model.training_targets.task}_last"]()
         self.model = model.to(device).eval()
         self.device, self.dtype = device, dtype
         self.longest_session, self._past_length_max = session_length_max - 1, past_length_max

@@ -69,9 +69,7 @@ class Recommender:
         folder = RunFolder.open(run, model)
         chosen = torch.device(device) if device else torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if isinstance(dtype, str):
-            if dtype not in DTYPES:
-                raise InputError(f"`dtype` {dtype!r}: choose one of {', '.join(DTYPES)}")
-            dtype = DTYPES[dtype]
+            dtype = choose(DTYPES, dtype, "dtype")
         data = folder.settings["data"]
         inference = Inference(
             saved_model(folder),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from rich import box
 from rich.console import Group
@@ -11,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from transformers4recsys.outputs import Report
+from transformers4recsys.reporting.advice import advice
 from transformers4recsys.reporting.days import Numbers, average_over_days
 from transformers4recsys.reporting.result_files import read_days
 from transformers4recsys.reporting.sink import Sink
@@ -46,22 +49,22 @@ class ResultTable(Sink):
     def __init__(self, output_dir: Path):
         self._folder = output_dir
         self._days = read_days(output_dir)
-        self._excludes_seen = False
+        self._settings: Mapping[str, Any] = {}
 
     def start(self, settings: Mapping[str, object]) -> None:
-        self._excludes_seen = bool(settings.get("exclude_seen_in_evaluation"))
+        self._settings = settings
 
     def numbers(self, report: Report) -> None:
         self._days.record(report.day, report.split, report.numbers)
 
     def close(self) -> None:
         days = self._days.of_split("eval")
-        show_result(summary(days, self._folder.resolve(), excludes_seen=self._excludes_seen))
+        show_result(summary(days, self._folder.resolve(), self._settings))
 
 
-def summary(days: dict[str, Numbers], folder: Path, *, excludes_seen: bool = False) -> Group:
+def summary(days: dict[str, Numbers], folder: Path, settings: Mapping[str, Any] = MappingProxyType({})) -> Group:
     """Lay out the table of evaluation days, where there are any, above the list of files."""
-    parts = [results_table(days), *_notes(days, excludes_seen=excludes_seen), ""] if days else []
+    parts = [results_table(days), *_notes(days, settings), ""] if days else []
     return Group(*parts, f"Files in [bold]{escape(str(folder))}[/bold]:", _files_table(folder))
 
 
@@ -87,12 +90,14 @@ def results_table(days: dict[str, Numbers]) -> Table:
     return table
 
 
-def _notes(days: dict[str, Numbers], *, excludes_seen: bool) -> list[str]:
+def _notes(days: dict[str, Numbers], settings: Mapping[str, Any]) -> list[str]:
     notes = []
     if average_over_days(days.values())["num_days"] != len(days):
         notes.append("- : The day has no session of two or more items, and is not part of the mean.")
-    if excludes_seen:
+    if settings.get("exclude_seen_in_evaluation"):
         notes.append("Items that stand in a session already are not ranked (exclude_seen_in_evaluation).")
+    if told := advice(days.values(), settings):
+        notes.append(f"[bold]{escape(told)}[/bold]")
     return notes
 
 

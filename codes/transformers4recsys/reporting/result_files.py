@@ -25,7 +25,12 @@ AVERAGES = "eval_results_avg_over_days.txt"
 # All that a run adds to, day by day.
 RESULT_FILES = (*(f"{split}_results_dates.txt" for split in SPLITS), DAYS_CSV, AVERAGES, "log.json")
 # Settings under which a mean is not one over all targets of all days: said beside it.
-REMARKS = {"days_skipped": [], "compute_metrics_each_n_steps": 1, "exclude_seen_in_evaluation": False}
+REMARKS = {
+    "days_skipped": [],
+    "compute_metrics_each_n_steps": 1,
+    "exclude_seen_in_evaluation": False,
+    "early_stopping_patience": 0,
+}
 TITLE = re.compile(r"\*{5} \w+ results \((?P<day>[\d-]+)\) \*{5}")
 
 

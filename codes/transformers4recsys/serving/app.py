@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
@@ -24,7 +23,7 @@ from transformers4recsys.serving.answers import describe_validation, problem
 from transformers4recsys.serving.batching import Batcher, TooBusy
 from transformers4recsys.serving.bounds import BoundedBody, Bounds
 from transformers4recsys.serving.model_source import ModelSource
-from transformers4recsys.serving.monitoring import Monitoring
+from transformers4recsys.serving.monitoring import MeasuredApp, Monitoring
 from transformers4recsys.serving.requests import RecommendAnswer, Recommendation, RecommendRequest
 from transformers4recsys.serving.service import Service
 
@@ -54,7 +53,7 @@ def create_app(
     app = FastAPI(title="Transformers4RecSys", lifespan=served.lifespan, summary=f"Recommendations of {name}")
     app.state.served = served
     app.add_middleware(BoundedBody, bounds=served.bounds)
-    app.middleware("http")(served.measure)
+    app.add_middleware(MeasuredApp, numbers=served.numbers)
     app.add_exception_handler(RequestValidationError, _on_validation)
     app.add_exception_handler(StarletteHTTPException, _on_http)
     app.add_exception_handler(InputError, _on_input)
@@ -119,15 +118,6 @@ class Served:
         self.numbers.sessions.inc(len(answer.sessions))
         return answer
 
-    async def measure(self, request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        """Count a request by the route that it matched, so that no name out of a request becomes a label."""
-        start = time.perf_counter()
-        response = await call_next(request)
-        route = getattr(request.scope.get("route"), "path", "none")
-        self.numbers.requests.labels(route=route, status=str(response.status_code)).inc()
-        self.numbers.seconds.labels(route=route).observe(time.perf_counter() - start)
-        return response
-
 
 def _open_routes(served: Served) -> APIRouter:
     """What answers without a token: the page, and whether the server lives."""
@@ -154,10 +144,12 @@ def _open_routes(served: Served) -> APIRouter:
 def _routes(served: Served) -> APIRouter:
     router = APIRouter()
 
-    @router.post("/recommend", tags=["recommend"])
-    async def recommend(request: RecommendRequest) -> RecommendAnswer:
+    # An answer is valid as it was made: it goes out without being checked again.
+    @router.post("/recommend", tags=["recommend"], response_model=RecommendAnswer)
+    async def recommend(request: RecommendRequest) -> Response:
         """Recommend the next items of each session."""
-        return await served.answer(request)
+        answer = await served.answer(request)
+        return Response(answer.model_dump_json(), media_type="application/json")
 
     @router.get("/items", tags=["recommend"])
     async def find_items(

@@ -50,7 +50,9 @@ def export(recommender: Recommender, settings: ExportSettings, *, name: str) -> 
         raise InputError(f"`output` {path}: give a file whose name ends in .onnx")
     graph = graph_of(recommender, settings.k)
     sessions = sessions_by_popularity(recommender, NUM_SESSIONS)
-    columns = [inputs_of(recommender, sessions[first : first + BATCH]) for first in range(0, len(sessions), BATCH)]
+    batches = [sessions[first : first + BATCH] for first in range(0, len(sessions), BATCH)]
+    # A graph that holds for one size alone shows at another one.
+    columns = [inputs_of(recommender, batch) for batch in (*batches, sessions[:1])]
     excluded = [of[graph.session.item_column][:, :2].contiguous() for of in columns]
     aside = path.with_name(f".{path.name}.writing")
     try:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from transformers4recsys.batch import Batch, Jagged
+from transformers4recsys.errors import InputError
 from transformers4recsys.model.next_item import NextItemModel
 
 
@@ -20,6 +21,8 @@ class SessionGraph(nn.Module):
     def __init__(self, model: NextItemModel):
         super().__init__()
         self.features, self.encoder, self.scorer = model.features, model.encoder, model.scorer
+        if model.training_targets.task == "permuted":
+            raise InputError("a model of the task `plm` cannot be exported, as its two streams have no graph here")
         self.item_column, self.masked_item = model.schema.item_id.name, model.masked_item
         self.has_next_place = model.masked_item is not None or model.counts_from_end
 

@@ -49,7 +49,10 @@ def to_request(infer: InferRequest) -> RecommendRequest:
     tensor = next((each for each in infer.inputs if each.name == "items"), None)
     if tensor is None:
         raise ValueError("inputs: one of them must have the name items")
-    rows = tensor.data if tensor.data and isinstance(tensor.data[0], list) else _rows(tensor)
+    is_row = {isinstance(each, list) for each in tensor.data}
+    if len(is_row) > 1:
+        raise ValueError("inputs: the data of items mix rows and values; give either a list of rows, or all values")
+    rows = tensor.data if True in is_row else _rows(tensor)
     sessions = [[value for value in row if value not in ("", None)] for row in rows]
     unknown = infer.parameters.keys() - {"k", "exclude_seen"}
     if unknown:

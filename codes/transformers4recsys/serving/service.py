@@ -6,11 +6,16 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+import duckdb
 import pyarrow as pa
+from ibis.common.exceptions import IbisError
 
+from transformers4recsys.errors import InputError, in_one_line
 from transformers4recsys.serving.requests import RecommendAnswer, Recommendation, RecommendRequest, SessionAnswer
 
 TITLES = ("title", "name")
+# What values of mixed types, or of none that the log has, lead to; each has these for a base.
+UNREADABLE = (pa.ArrowException, duckdb.Error, IbisError, OverflowError, UnicodeError)
 
 
 class Model(Protocol):
@@ -68,14 +73,17 @@ class Service:
         return answers
 
     def _answer_events(self, request: RecommendRequest) -> RecommendAnswer:
-        table = self.model.recommend(
-            pa.Table.from_pylist(request.events or []),
-            k=request.k,
-            exclude_seen=request.exclude_seen,
-            candidates=request.candidates,
-            exclude=request.exclude,
-            fallback="popular",
-        )
+        try:
+            table = self.model.recommend(
+                pa.Table.from_pylist(request.events or []),
+                k=request.k,
+                exclude_seen=request.exclude_seen,
+                candidates=request.candidates,
+                exclude=request.exclude,
+                fallback="popular",
+            )
+        except UNREADABLE as error:
+            raise InputError(f"events: they cannot be read: {in_one_line(error)}") from error
         names = list(dict.fromkeys(table.column("session").to_pylist()))
         lists = self._lists(table, len(names))
         named = [each.model_copy(update={"session": name}) for each, name in zip(lists, names, strict=True)]

@@ -69,15 +69,14 @@ class TrainingProgress(TrainerCallback):
 
 
 class ValidateEvery(TrainerCallback):
-    """Asks for an evaluation after every n-th epoch of a day."""
+    """Asks for an evaluation after the last step of every n-th epoch of a day, before that step is saved."""
 
     def __init__(self, num_epochs: int):
         self.num_epochs = num_epochs
 
-    def on_epoch_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
-    ) -> None:
-        control.should_evaluate = round(state.epoch or 0) % self.num_epochs == 0
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any) -> None:
+        epoch = state.epoch or 0
+        control.should_evaluate = epoch == round(epoch) and round(epoch) % self.num_epochs == 0
 
 
 @dataclass(frozen=True)

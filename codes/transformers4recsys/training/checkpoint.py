@@ -42,6 +42,7 @@ class TrainingState:
     optimizer: Mapping[str, Any] | None
     scaler: Mapping[str, Any] | None
     position: Position | None
+    best: Mapping[str, Any] | None = None
 
 
 def contents(trainer: RecSysTrainer, position: Position | None = None) -> dict[str, Content]:
@@ -58,6 +59,7 @@ def contents(trainer: RecSysTrainer, position: Position | None = None) -> dict[s
         tensors |= {f"random/{name}": numbers for name, numbers in _gathered(random_states()).items()}
         for number, store in enumerate(_stores(model)):
             tensors |= {f"negatives/{number}/{name}": value for name, value in store.state().items()}
+        tensors |= {f"best/{name}": weight for name, weight in sharding.whole(trainer.best.weights).items()}
     if not distributed.is_main():
         return {}
     scaler = trainer.accelerator.scaler
@@ -65,6 +67,7 @@ def contents(trainer: RecSysTrainer, position: Position | None = None) -> dict[s
         "optimizer": optimizer_state,
         "scaler": scaler.state_dict() if scaler else None,
         "position": asdict(position) if position else None,
+        "best": trainer.best.state() if position else None,
     }
     return {
         WEIGHTS: partial(safetensors.torch.save_file, weights, metadata={"format": "pt"}),
@@ -78,7 +81,7 @@ def read_state(tensors: Mapping[str, Tensor], text: bytes, *, where: Path) -> Tr
     try:
         state = json.loads(text)
         position = Position(**state["position"]) if state["position"] else None
-        return TrainingState(tensors, state["optimizer"], state["scaler"], position)
+        return TrainingState(tensors, state["optimizer"], state["scaler"], position, state.get("best"))
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{where / STATE} was written by another version of this program: {error}") from error
 
@@ -149,6 +152,16 @@ def load_optimizer(trainer: RecSysTrainer, state: TrainingState) -> bool:
     ]
     optimizer.load_state_dict({"state": values, "param_groups": groups})
     return True
+
+
+def load_best(trainer: RecSysTrainer, state: TrainingState) -> None:
+    """Let validations inside a day go on from what the earlier ones of that day found."""
+    if not (state.best and trainer.best.patience):
+        return
+    own = trainer.accelerator.unwrap_model(trainer.model).state_dict()
+    prefix = "best/"
+    weights = {name.removeprefix(prefix): value for name, value in state.tensors.items() if name.startswith(prefix)}
+    trainer.best.load(state.best, {name: sharding.part(weight, own[name]) for name, weight in weights.items()})
 
 
 def _with_new_rows(name: str, value: Any, weight: Tensor) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from transformers4recsys.reporting.reporter import Reporter
 from transformers4recsys.settings import check, setting
 from transformers4recsys.terminal import counted
 from transformers4recsys.training import checkpoint
+from transformers4recsys.training.best_weights import BEST_METRICS, BestWeights
 from transformers4recsys.training.callbacks import TrainingProgress
 from transformers4recsys.training.inside_day import StopRequest, starting_at
 from transformers4recsys.training.resume import Resumed
@@ -31,6 +33,8 @@ from transformers4recsys.training.run_writer import RunWriter
 from transformers4recsys.training.trainer import RecSysTrainer, drop_none, format_metrics
 
 log = logging.getLogger(__name__)
+# With fewer steps a day hardly moves a model.
+FEW_STEPS = 20
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,14 @@ class Protocol:
     eval_on_test_set: bool = setting(False, "evaluate on test files in place of valid files")
     eval_steps_on_train_set: int = setting(20, "batches of the train files that are evaluated", at_least=0)
     validate_every: int = setting(-1, "also evaluate every n epochs inside a day; -1 never")
+    early_stopping_patience: int = setting(
+        0,
+        "end a day after so many validations without a better `best_metric`, and keep its best weights; 0 never",
+        at_least=0,
+        used_if=lambda own: own.validate_every > 0,
+        unused_because="`validate_every` is off",
+    )
+    best_metric: str = setting("ndcg@20", "what the best weights are best in", choices=BEST_METRICS)
     train_on_last_day: bool = setting(
         False, "train on the last day too, after its evaluation: a model for tomorrow", if_changed="ignore"
     )
@@ -51,6 +63,15 @@ class Protocol:
     @property
     def eval_split(self) -> str:
         return TEST if self.eval_on_test_set else VALID
+
+    @property
+    def stops_early(self) -> bool:
+        return self.early_stopping_patience > 0 and self.validate_every > 0
+
+    @property
+    def validation_split(self) -> str:
+        """What is evaluated inside a day: where it chooses weights, it is not what they are reported on, if it can."""
+        return VALID if self.stops_early else self.eval_split
 
 
 @dataclass(frozen=True)
@@ -86,9 +107,13 @@ class Incremental:
     stop: StopRequest = field(default_factory=StopRequest)
     # Called when a day is finished and saved.
     on_day: Callable[[], None] = lambda: None
+    # Days whose few steps were told: only the first one is.
+    told: list[str] = field(default_factory=list)
 
     def run(self, days: Sequence[datetime], *, resumed: Resumed | None = None) -> None:
         """Go through each pair of neighbours in `days`, from where `resumed` stopped; SystemExit after a signal."""
+        if self.protocol.stops_early and self.protocol.validation_split == self.protocol.eval_split:
+            log.warning("the files that choose the best weights are evaluated too; `eval_on_test_set` takes others")
         trains_on_last = self.does_train and self.protocol.train_on_last_day
         next_days = [*days[1:], None] if trains_on_last else days[1:]
         with self.stop.listening():
@@ -148,20 +173,47 @@ class Incremental:
             log.warning("%s: too few sessions for a batch; the model stays as it is", self.name_of(day))
             self.trainer.state.global_step, self.trainer.state.log_history = 0, []
             return
+        self._warn_of_few_steps(reader, self.name_of(day))
         self.trainer.train_reader = reader
         self.trainer.save_inside_day = lambda: self.writer.save_step(self.trainer, day.isoformat())
         if self.protocol.validate_every > 0 and next_day:
-            self.trainer.eval_reader = self.readers.to_evaluate(next_day, self.protocol.eval_split)
+            self.trainer.eval_reader = self.readers.to_evaluate(next_day, self.protocol.validation_split)
+        self.trainer.best = BestWeights(
+            self.protocol.best_metric, self.protocol.early_stopping_patience if self.protocol.stops_early else 0
+        )
         self.progress.description = f"train    {self.name_of(day)}"
         self.trainer.watch.start(self.name_of(day))
         with self._start_of(inside):
             self.trainer.train()
+        self._keep_best(day)
         # Before the day is evaluated: scores of weights that are not numbers are none either.
         model, optimizer = self.trainer.model, self.trainer.optimizer
         assert isinstance(model, torch.nn.Module) and (
             optimizer is None or isinstance(optimizer, torch.optim.Optimizer)
         )
         self.trainer.watch.check_model(model, optimizer, self.trainer.state.global_step)
+
+    def _warn_of_few_steps(self, reader: Reader, name: str) -> None:
+        """Say on the first such day that its steps are too few to learn from."""
+        args = self.trainer.args
+        steps = math.ceil(reader.num_steps / args.gradient_accumulation_steps) * args.num_train_epochs
+        if args.max_steps > 0 or steps >= FEW_STEPS or self.told:
+            return
+        self.told.append(name)
+        log.warning(
+            "%s: %s are few to learn from: lower `per_device_train_batch_size` (now %d), or raise "
+            "`num_train_epochs` (now %g) or `training_time_window_size` (now %d)",
+            *(name, counted(math.ceil(steps), "step"), args.per_device_train_batch_size, args.num_train_epochs),
+            self.protocol.training_time_window_size,
+        )
+
+    def _keep_best(self, day: datetime) -> None:
+        best = self.trainer.best
+        if best.weights:
+            best.restore(self.trainer.accelerator.unwrap_model(self.trainer.model))
+            log.info("%s: weights of epoch %g, %s %.4f", self.name_of(day), best.epoch, best.metric, best.value)
+        if self.protocol.validation_split != self.protocol.eval_split:
+            self.trainer.eval_reader = None
 
     @contextmanager
     def _start_of(self, inside: Resumed | None) -> Iterator[None]:
@@ -170,6 +222,7 @@ class Incremental:
             yield
             return
         model = self.trainer.accelerator.unwrap_model(self.trainer.model)
+        checkpoint.load_best(self.trainer, inside.state)
         with starting_at(
             self.trainer,
             inside.state.position,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -90,6 +91,9 @@ def starting_at(
         trainer.state.global_step, trainer.state.epoch = step, step / steps_per_epoch
         trainer.state.log_history = list(log_history)
         epoch, step_of_epoch = divmod(step, steps_per_epoch)
+        if trainer.best.is_exhausted:
+            # No epoch is left.
+            return sys.maxsize, 0
         return epoch, step_of_epoch * trainer.args.gradient_accumulation_steps
 
     def scheduler_at_position(num_training_steps: int, optimizer: Any = None) -> Any:
@@ -168,9 +172,3 @@ class StopRequest(TrainerCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any) -> None:
         if state.global_step % STEPS_BETWEEN_QUESTIONS.get(args.device.type, 10) == 0 and self.agreed():
             control.should_save = control.should_training_stop = True
-
-    def on_epoch_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
-    ) -> None:
-        if self.signal is not None and control.should_training_stop:
-            control.should_evaluate = False

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
+from transformers import TrainingArguments
 
 from transformers4recsys import distributed
+from transformers4recsys.errors import InputError
 
 
 def shard(model: nn.Module, device: torch.device) -> None:
@@ -57,3 +59,11 @@ def part(value: Any, like: Any) -> Any:
     if type(like) is not DTensor or value.shape != like.shape:
         return value
     return distribute_tensor(value, like.device_mesh, like.placements, src_data_rank=None)
+
+
+def require_processes(arguments: TrainingArguments) -> None:
+    """Raise InputError where a model is to be shared out and there is one process."""
+    if arguments.fsdp and distributed.world_size() == 1:
+        raise InputError(
+            "`fsdp` shares the model out among processes, and here is one: start with torchrun, or leave it out"
+        )

@@ -33,6 +33,7 @@ from transformers4recsys.model.targets import TargetRule
 from transformers4recsys.schema import Schema
 from transformers4recsys.settings import check, choose, setting
 from transformers4recsys.training import sharding
+from transformers4recsys.training.best_weights import BestWeights
 from transformers4recsys.training.evaluation import Evaluation, OnAttentions, OnPredictions
 from transformers4recsys.training.finite import FiniteWatch
 from transformers4recsys.training.sparse_adamw import SparseAdamW, clip_gradients
@@ -128,6 +129,7 @@ class RecSysTrainer(Trainer):
         _try_optimizer(self)
         self.train_reader: Reader | None = None
         self.eval_reader: Reader | None = None
+        self.best = BestWeights()
         self.save_inside_day: Callable[[], None] = lambda: None
 
     def get_train_dataloader(self) -> EpochLoader:
@@ -193,12 +195,21 @@ class RecSysTrainer(Trainer):
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """Evaluate inside a day, as `validate_every` asks for; the numbers are logged. The last day has no next one."""
+        """Evaluate inside a day, as `validate_every` asks for; the numbers are logged, the best weights are kept.
+
+        The last day has no next one, and no evaluation.
+        """
+        # The step is asked about again when its epoch ends.
+        self.control.should_evaluate = False
         if self.eval_reader is None:
             return {}
         numbers = self.measure(self.eval_reader, split="validation", description="validate")
         self.log(drop_none(numbers))
-        log.info("epoch %g: %s", self.state.epoch, format_metrics(numbers, "validation"))
+        log.info("epoch %g: %s", self.state.epoch, format_metrics(numbers, "validation", self.best.metric))
+        model, value = self.accelerator.unwrap_model(self.model), numbers[f"validation_{self.best.metric}"]
+        self.best.see(value, epoch=self.state.epoch or 0, model=model)
+        if self.best.is_exhausted:
+            self.control.should_training_stop = True
         return drop_none(numbers)
 
     def measure(
@@ -251,12 +262,16 @@ def _advice(args: TrainingArguments) -> str:
     return f"Lower `learning_rate` (now {args.learning_rate:g}) or {clip}{precision}, and start again"
 
 
-def format_metrics(numbers: dict[str, float | None], split: str) -> str:
-    """Say in a few words how good the model is; `split` begins the names of the numbers."""
-    recall, ndcg = numbers[f"{split}_recall@20"], numbers[f"{split}_ndcg@20"]
-    if recall is None or ndcg is None:
+def format_metrics(numbers: dict[str, float | None], split: str, metric: str = "ndcg@20") -> str:
+    """Say in a few words how good the model is; `split` begins the names of the numbers.
+
+    These are recall and NDCG at the cut-off of `metric`, and the metric itself.
+    """
+    cutoff = metric.partition("@")[2]
+    found = {name: numbers[f"{split}_{name}"] for name in (f"recall@{cutoff}", f"ndcg@{cutoff}", metric)}
+    if None in found.values():
         return "no session of two or more items; the metrics are null"
-    return f"recall@20 {recall:.4f}, ndcg@20 {ndcg:.4f}"
+    return ", ".join(f"{name} {value:.4f}" for name, value in found.items())
 
 
 def drop_none(numbers: dict[str, float | None]) -> dict[str, float]:

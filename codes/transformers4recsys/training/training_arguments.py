@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import enum
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import transformers
 
 from transformers4recsys import distributed
 from transformers4recsys.errors import InputError, in_one_line
-from transformers4recsys.settings import FALSE, TRUE, IfChanged, check, converted, setting
+from transformers4recsys.settings import FALSE, TRUE, IfChanged, check, choose, converted, setting
 from transformers4recsys.training.precision import bf16_note
 
 WORKS, OTHER_MEANING, NO_EFFECT, REFUSED = "works", "another meaning here", "no effect here", "refused"
@@ -153,8 +154,8 @@ VERDICTS: dict[str, Verdict] = {
     "include_num_input_tokens_seen": _no_effect("sessions are counted, not tokens"),
     "average_tokens_across_devices": _no_effect("losses are means over all targets already", True),
     "skip_memory_metrics": _no_effect("`transformers4recsys benchmark` measures memory", True),
-    "metric_for_best_model": _no_effect("the model after the last day is the result"),
-    "greater_is_better": _no_effect("the model after the last day is the result"),
+    "metric_for_best_model": _no_effect("see `best_metric`, with `early_stopping_patience`"),
+    "greater_is_better": _no_effect("of every metric that is there, more is better"),
     **dict.fromkeys(
         ("hub_token", "hub_private_repo", "hub_model_id", "hub_strategy", "hub_always_push", "hub_revision"),
         _no_effect(_NO_HUB),
@@ -163,7 +164,7 @@ VERDICTS: dict[str, Verdict] = {
     "eval_strategy": _refused(
         "each day is evaluated on the next one; for evaluations inside a day use `validate_every` N (epochs)", "no"
     ),
-    "load_best_model_at_end": _refused("the model after the last day is the result; leave it out"),
+    "load_best_model_at_end": _refused("use `validate_every` with `early_stopping_patience`"),
     "debug": _refused("it looks into dense layers alone; a loss or a gradient that is not finite ends a run by itself"),
     "do_predict": _refused("use `do_eval` with `log_predictions`, which writes the predictions of each day"),
     "auto_find_batch_size": _refused(
@@ -277,6 +278,7 @@ def library_arguments(settings: Any) -> tuple[transformers.TrainingArguments, li
     if asked in TRUE + FALSE:
         given["resume_from_checkpoint"] = "true" if asked in TRUE else None
     _check_bounds(given)
+    _check_choices(given, types_of_fields)
     notes: list[str] = []
     if given["save_steps"] == 0:
         given["save_strategy"] = "no"
@@ -318,6 +320,13 @@ def _check_bounds(given: Mapping[str, Any]) -> None:
         if least is not None and not given[name] >= least or limit is not None and not given[name] < limit:
             allowed = f"at least {least:g}" + (f" and below {limit:g}" if limit is not None else "")
             raise InputError(f"`{name}` {given[name]}: must be {allowed}")
+
+
+def _check_choices(given: Mapping[str, Any], types_of_fields: Mapping[str, Any]) -> None:
+    for name, value in given.items():
+        for kind in typing.get_args(types_of_fields[name]):
+            if isinstance(kind, type) and issubclass(kind, enum.Enum):
+                choose({str(each.value): each for each in kind}, str(getattr(value, "value", value)), name)
 
 
 def _require_plain_sharding(given: dict[str, Any], notes: list[str]) -> None:

@@ -19,6 +19,7 @@ from transformers4recsys.model.encoders.recurrent import gru, gru4rec, lstm, rnn
 from transformers4recsys.model.encoders.reformer import reformer
 from transformers4recsys.model.encoders.settings import EncoderSettings
 from transformers4recsys.model.encoders.transformer_xl import transfoxl
+from transformers4recsys.model.encoders.xlnet import xlnet
 from transformers4recsys.outputs import Encoded
 from transformers4recsys.settings import choose, setting
 
@@ -27,17 +28,17 @@ class Encoder(Protocol):
     """Reads a session; position l of the answer may depend on positions 0..l alone in the causal task.
 
     `padding_mask_BL` is True where there is an item. `used_settings` names the settings that it has a use for, but
-    for its width and length.
+    for its width and length. In the permuted task it is also given the order of the targets, (B, L).
     """
 
     used_settings: frozenset[str]
 
-    def __call__(self, inputs_BLD: Tensor, padding_mask_BL: Tensor) -> Encoded: ...
+    def __call__(self, inputs_BLD: Tensor, padding_mask_BL: Tensor, *order_BL: Tensor) -> Encoded: ...
 
 
 ENCODERS: dict[str, Callable[[EncoderSettings], Encoder]] = {
     "gpt2": library_encoder("gpt2"),
-    "xlnet": library_encoder("xlnet", mem_len=lambda _: None, use_mems_eval=lambda _: False),
+    "xlnet": xlnet,
     "sasrec": sasrec,
     "ligr": ligr,
     "transfoxl": transfoxl,

@@ -16,7 +16,8 @@ class EncoderSettings:
     """Encoder: its size, mapped to each architecture's own names
 
     `max_length` is the longest sequence that it will see; `is_causal` says that the task needs an encoder that is
-    causal; `has_attentions`, that attention weights are wanted. The three follow from other settings.
+    causal; `is_permuted`, that it predicts in an order of its own; `has_attentions`, that attention weights are wanted.
+    The four follow from other settings.
     """
 
     d_model: int = setting(256, "width of the encoder", at_least=1, if_changed="refuse")
@@ -33,6 +34,7 @@ class EncoderSettings:
     )
     has_attentions: bool = False
     is_causal: bool = True
+    is_permuted: bool = False
     attn_type: str = setting("uni", "XLNet's direction", choices=("uni", "bi"), if_changed="refuse")
     summary_type: str = setting(
         "last",

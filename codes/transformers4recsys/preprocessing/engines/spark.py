@@ -88,7 +88,7 @@ class Spark:
             if has_file:
                 frame = _one_by_one(readers[kind], paths)
             elif kind == "parquet":
-                frame = readers[kind](*map(_uri, paths))
+                frame = readers[kind](*map(uri, paths))
             else:
                 frame = _one_by_one(readers[kind], paths).drop(FILE)
             return _view(self._ibis, frame, next(self._numbers))
@@ -106,9 +106,9 @@ class Spark:
         path = str(self._folder / f"kept-{next(self._numbers)}")
         with _explained():
             frame = self._frame(table)
-            frame.write.parquet(_uri(path))
+            frame.write.parquet(uri(path))
             self._kept.setdefault(name, []).append(path)
-            frame = self._session.read.schema(frame.schema).parquet(*map(_uri, self._kept[name]))
+            frame = self._session.read.schema(frame.schema).parquet(*map(uri, self._kept[name]))
             self._tables[name] = _view(self._ibis, frame, next(self._numbers))
         return self._tables[name]
 
@@ -131,7 +131,7 @@ class Spark:
         """Write each table, in its order, as a folder of parquet parts; times without a zone, as all are UTC."""
         for path, table in tables.items():
             with _explained():
-                _without_zone(self._frame(table)).write.parquet(_uri(path))
+                _without_zone(self._frame(table)).write.parquet(uri(path))
 
     def write_days(self, rows: ir.Table, files: Mapping[tuple[int, str], Path], names: Mapping[str, str]) -> None:
         """Write rows of `with_lists` by day and split, in the order of `_row`, in one write: each has its cost."""
@@ -146,7 +146,7 @@ class Spark:
         # Beside the files, as only there a folder can surely be renamed.
         folder = next(iter(files.values())).parent / "by day"
         with _explained():
-            frame.write.partitionBy(day, split).parquet(_uri(folder))
+            frame.write.partitionBy(day, split).parquet(uri(folder))
         made = {path: folder / f"{day}={of_day}" / f"{split}={name}" for (of_day, name), path in files.items()}
         empty = [path for path in made if not made[path].exists()]
         if empty:
@@ -158,6 +158,11 @@ class Spark:
                 written.rename(path)
                 (path / "_SUCCESS").touch()
         shutil.rmtree(folder)
+
+    @property
+    def session(self) -> Any:
+        """The session on Spark, for what is no table of events."""
+        return self._session
 
     def close(self) -> None:
         if self._is_own:
@@ -177,7 +182,7 @@ def _unused(name: str, taken: Collection[str]) -> str:
     return name
 
 
-def _uri(path: str | Path) -> str:
+def uri(path: str | Path) -> str:
     """Name the file system, as Spark may have another one by default; unquoted, as Hadoop takes %20 at its word."""
     return f"file://{Path(path).absolute()}"
 
@@ -186,7 +191,7 @@ def _one_by_one(reader: Callable[[str], Any], paths: Sequence[str]):
     """Read each file by itself, so that FILE can say where a row is from; columns go by name."""
     from pyspark.sql.functions import lit  # pyright: ignore[reportMissingImports]
 
-    frames = [reader(_uri(path)).withColumn(FILE, lit(path)) for path in paths]
+    frames = [reader(uri(path)).withColumn(FILE, lit(path)) for path in paths]
     return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), frames)
 
 

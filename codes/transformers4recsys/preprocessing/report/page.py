@@ -29,22 +29,25 @@ REASONS = {
 PAIR_COLUMNS = ("trained_on", "rows", "rows_later", "events_later", "trained_until", "evaluated_from")
 TEMPLATE = """
 {%- macro table(heads, rows) -%}
-<table><tr>{% for head in heads %}<th>{{ head }}</th>{% endfor %}</tr>
-{%- for row in rows %}<tr>{% for value in row %}<td>{{ value | number }}</td>{% endfor %}</tr>{% endfor %}</table>
+<div class="wide"><table><tr>{% for head in heads %}<th>{{ head }}</th>{% endfor %}</tr>
+{%- for row in rows %}<tr>{% for value in row %}<td>{{ value | number }}</td>{% endfor %}</tr>{% endfor %}</table></div>
 {%- endmacro -%}
 {%- macro verdict(is_good, good, bad) -%}
 <span class="{{ 'good' if is_good else 'bad' }}">{{ good if is_good else bad }}</span>
 {%- endmacro -%}
-<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Data report</title><style>
+<!doctype html><html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1"><title>Data report</title><style>
 body { font: 15px/1.5 sans-serif; color: #222; max-width: 1180px; margin: 2em auto; padding: 0 1em; }
 h1 { font-size: 1.5em; } h2 { font-size: 1.15em; margin-top: 2em; }
 .cards, .plots { display: grid; gap: 12px; }
 .cards { grid-template-columns: repeat(auto-fill, minmax(165px, 1fr)); }
 .cards div { background: #f3f4f6; border-radius: 6px; padding: 8px 12px; }
 .cards b { display: block; font-size: 1.3em; }
-.plots { margin-top: 20px; grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); }
+.plots { margin-top: 20px; grid-template-columns: repeat(auto-fit, minmax(min(440px, 100%), 1fr)); }
 svg { width: 100%; border: 1px solid #e5e7eb; border-radius: 6px; }
+.wide { overflow-x: auto; }
 table { border-collapse: collapse; } td, th { padding: 2px 12px; text-align: right; border-bottom: 1px solid #e5e7eb; }
+td + td { white-space: nowrap; }
 td:first-child, th:first-child { text-align: left; padding-left: 0; }
 .good { color: #047857; font-weight: bold; } .bad { color: #b91c1c; font-weight: bold; }
 </style></head><body>

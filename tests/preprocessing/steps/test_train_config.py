@@ -1,0 +1,97 @@
+"""Settings chosen from the counts of a log, rule by rule; the file is one that `train` takes as it is."""
+
+from datetime import date, timedelta
+
+import pytest
+import yaml
+
+from transformers4recsys.commands.train import SETTINGS
+from transformers4recsys.errors import InputError
+from transformers4recsys.preprocessing.recipe import Recipe
+from transformers4recsys.preprocessing.steps.train_config import LogCounts, choices, text_of, write
+from transformers4recsys.settings import from_values, names_of
+
+DAYS = Recipe(item_column="item", time_column="time", session_column="session")
+
+
+def log_of(sessions, *, days=91, length=5, items=300, left_out=()):
+    names = [str(date(2026, 1, 1) + timedelta(number)) for number in range(days) if number not in left_out]
+    return LogCounts({name: {"sessions": sessions, "events": sessions * length} for name in names}, items)
+
+
+def chosen(counts, recipe=DAYS):
+    return {name: value for name, value, _ in choices(counts, recipe)}
+
+
+@pytest.mark.parametrize(
+    ("sessions", "days", "window", "epochs", "batch"),
+    [
+        # About 5,000 sessions a window, at most 30 days; at least 100 steps.
+        (190, 91, 27, 1, 32),
+        (100, 91, 30, 2, 32),
+        (1_500, 12, 4, 1, 32),
+        (7_000, 12, 1, 1, 64),
+        (20_000, 12, 1, 1, 128),
+        (1_000_000, 12, 1, 1, 512),
+        # Few days, few sessions: a session is seen more often.
+        (300, 4, 3, 4, 32),
+        (1, 2, 1, 10, 32),
+    ],
+)
+def test_a_window_makes_enough_steps(sessions, days, window, epochs, batch):
+    found = chosen(log_of(sessions, days=days))
+    names = ("training_time_window_size", "num_train_epochs", "per_device_train_batch_size")
+    assert [found[name] for name in names] == [window, epochs, batch]
+    assert found["constrained_embeddings"] is True
+
+
+def test_larger_logs_have_larger_models():
+    small, large = chosen(log_of(1_000)), chosen(log_of(50_000, length=12, items=60_000))
+    assert [small[name] for name in ("d_model", "n_layer")] == [64, 1] and "loss_type" not in small
+    assert [large[name] for name in ("d_model", "n_layer", "loss_type")] == [128, 2, "sampled_softmax"]
+
+
+def test_a_split_stops_early_on_its_valid_file():
+    counts = {"2000-01-01": {"sessions": 900, "events": 9_000}, "2000-01-02": {"valid_sessions": 9, "test_sessions": 9}}
+    recipe = Recipe(item_column="item", time_column="time", user_column="user", split="leave_one_out")
+    counts["2000-01-02"] |= {"sessions": 0, "events": 0}
+    found = chosen(LogCounts(counts, 500), recipe)
+    assert found["eval_on_test_set"] is True and found["early_stopping_patience"] > 0 and found["validate_every"] > 0
+    assert found["exclude_seen_in_evaluation"] is True and "training_time_window_size" not in found
+    counts["2000-01-02"]["valid_sessions"] = 0
+    assert "early_stopping_patience" not in chosen(LogCounts(counts, 500), recipe)
+
+
+@pytest.mark.parametrize("left_out", [(), (3, 4)])
+def test_the_file_is_one_that_train_takes(left_out, tmp_path):
+    text = text_of(log_of(200, days=9, left_out=left_out), DAYS, tmp_path / "days: 1")
+    values = yaml.safe_load(text)
+    assert set(values) <= set(names_of(SETTINGS))
+    settings = from_values(SETTINGS, values)
+    assert settings.data.days.data_path == str(tmp_path / "days: 1")
+    assert (settings.data.days.start_date, settings.data.days.end_date) == ("2026-01-01", "2026-01-09")
+    assert settings.data.days.missing_days == ("skip" if left_out else "error")
+    assert "# 200 sessions a day: each day trains on the last 8" in text or left_out
+
+
+def test_the_model_stays_as_it_was_when_the_log_grows(tmp_path):
+    (tmp_path / "output").mkdir()
+    write(tmp_path / "output", log_of(200, days=9), DAYS, tmp_path / "output")
+    write(tmp_path, log_of(50_000, days=90, length=12), DAYS, tmp_path / "output")
+    before, after = (yaml.safe_load((folder / "train.yaml").read_text()) for folder in (tmp_path / "output", tmp_path))
+    for name in ("d_model", "n_layer", "model_type"):
+        assert after[name] == before[name]
+    assert (after["end_date"], after["per_device_train_batch_size"]) == ("2026-03-31", 256)
+    (tmp_path / "output" / "train.yaml").write_text("a: [")
+    with pytest.raises(InputError, match="remove it, and it is written anew"):
+        write(tmp_path, log_of(200), DAYS, tmp_path / "output")
+
+
+def test_hours_and_lengths_are_those_of_the_recipe(tmp_path):
+    hours = LogCounts({f"2026-01-01-{hour:02}": {"sessions": 50, "events": 200} for hour in range(24)}, 40)
+    recipe = Recipe(
+        item_column="item", time_column="time", session_column="session", time_unit="hour", session_length_max=7
+    )
+    values = yaml.safe_load(text_of(hours, recipe, tmp_path))
+    assert (values["start_date"], values["end_date"]) == ("2026-01-01-00", "2026-01-01-23")
+    assert (values["time_unit"], values["session_seq_length_max"]) == ("hour", 7)
