@@ -1,7 +1,9 @@
 """How good the models of `update` are while items come in, and what growing a table of a million items costs.
 
-    python benchmarks/next_day.py --output /tmp/next_day        # quality over 30 days, about five minutes on one core
-    python benchmarks/next_day.py --grow                        # time and memory of growth
+    python benchmarks/next_day.py --output /tmp/next_day        # quality over 30 days, some minutes on one core
+    python benchmarks/next_day.py --grow mean                   # time and memory of growth
+
+`--course` takes one of the courses alone, in a process of its own; the last one shows the table of all.
 
 Four courses through one simulated log: `update` day after day, with new rows around the mean and at random; a model
 that has all items of all days from the start; and one that never grows, to which new items are not known. All are
@@ -24,7 +26,7 @@ import torch
 import yaml
 
 from transformers4recsys.commands import train, update
-from transformers4recsys.model.growth import grown_weights, with_zero_rows
+from transformers4recsys.model.growth import POLICIES, grown_weights, with_zero_rows
 from transformers4recsys.preprocessing.recipe import read_recipe
 from transformers4recsys.preprocessing.run import LogSettings, preprocess
 from transformers4recsys.simulation.simulate import SimulateSettings, simulate
@@ -85,31 +87,31 @@ def items_of(days: Path, name: str, split: str) -> list[list[int]]:
 
 
 def numbers_of(run: Path) -> dict[str, dict[str, float]]:
-    with (run / "eval_train_results_dates.csv").open() as file:
+    """Read a run's numbers by day; there are none while it has not been evaluated."""
+    path = run / "eval_train_results_dates.csv"
+    if not path.exists():
+        return {}
+    with path.open() as file:
         return {
             row["index"]: {k: float(v) for k, v in row.items() if k != "index" and v} for row in csv.DictReader(file)
         }
 
 
-def quality(output: Path, num_days: int, sessions_per_day: int, num_items: int) -> None:
-    logs = simulate(
-        SimulateSettings(
-            output / "logs",
-            days=num_days,
-            sessions_per_day=sessions_per_day,
-            items=num_items,
-            on_sale_at_start=0.25,
-            launched_per_day=0.026,
-        )
-    )
+def quality(output: Path, asked: SimulateSettings, courses: list[str]) -> None:
+    logs, whole = simulate(asked), output / "days"
     names = [log.stem for log in logs]
-    whole = output / "days"
     preprocess(LogSettings(tuple(map(str, logs)), str(whole)), read_recipe(flags=COLUMNS))
-    runs = {policy: by_updates(output / policy, logs, names, policy) for policy in ("mean", "random")}
-    runs["all items from the start"] = trained(output / "whole", whole, names)
-    runs["no growth"] = trained(output / "fixed", without_new_items(whole, output / "fixed_days", names), names)
-    numbers = {name: numbers_of(run) for name, run in runs.items()}
-    show(numbers, names[FIRST_DAYS:])
+    make = {
+        "mean": lambda place: by_updates(place, logs, names, "mean"),
+        "random": lambda place: by_updates(place, logs, names, "random"),
+        "from the start": lambda place: trained(place / "run", whole, names),
+        "no growth": lambda place: trained(place / "run", without_new_items(whole, place / "days", names), names),
+    }
+    for course in courses or make:
+        make[course](output / course)
+    numbers = {course: numbers_of(output / course / "run") for course in make}
+    if all(names[-1] in of_course for of_course in numbers.values()):
+        show(numbers, names[FIRST_DAYS:])
 
 
 def show(numbers: dict[str, dict[str, dict[str, float]]], names: list[str]) -> None:
@@ -130,7 +132,7 @@ def show(numbers: dict[str, dict[str, dict[str, float]]], names: list[str]) -> N
     print("\n".join(lines), json.dumps(ratios), sep="\n")  # noqa: T201
 
 
-def growth(num_items: int, num_new: int, width: int) -> None:
+def growth(policy: str, num_items: int, num_new: int, width: int) -> None:
     """Grow two tables, bias, counts and the moments of Adam."""
     sizes = {"features.tables.item_id.weight": (width,), "scorer.table": (width,), "scorer.item_bias": ()}
     saved = {name: torch.randn(num_items, *size) for name, size in sizes.items()}
@@ -139,15 +141,13 @@ def growth(num_items: int, num_new: int, width: int) -> None:
     own["item_counts"] = torch.zeros(num_items + num_new, dtype=torch.long)
     moments = {f"{name}/{kind}": torch.randn_like(saved[name]) for name in sizes for kind in ("exp_avg", "exp_avg_sq")}
     groups = [torch.randint(0, 5000, (num_items + num_new,))]
-    for policy in ("mean", "features", "random"):
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        start = time.perf_counter()
-        grown = grown_weights(saved, own, policy=policy, groups=groups)
-        of_adam = {name: with_zero_rows(value, num_items + num_new) for name, value in moments.items()}
-        seconds = time.perf_counter() - start
-        more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-        size = sum(value.nbytes for value in [*grown.values(), *of_adam.values()]) / 2**20
-        print(f"{policy}: {seconds:.2f} s, peak {more:.0f} MiB more; result {size:.0f} MiB")  # noqa: T201
+    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    grown = grown_weights(saved, own, policy=policy, groups=groups)
+    of_adam = {name: with_zero_rows(value, num_items + num_new) for name, value in moments.items()}
+    seconds = time.process_time() - start
+    more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    size = sum(value.nbytes for value in [*grown.values(), *of_adam.values()]) / 2**20
+    print(f"{policy}: {seconds:.2f} s of processor time; {more:.0f} MiB more at the peak, {size:.0f} MiB grown")  # noqa: T201
 
 
 def main() -> None:
@@ -156,12 +156,21 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=30)
     parser.add_argument("--sessions_per_day", type=int, default=600)
     parser.add_argument("--items", type=int, default=800)
-    parser.add_argument("--grow", action="store_true")
+    parser.add_argument("--course", nargs="*", default=[])
+    parser.add_argument("--grow", choices=POLICIES)
     asked = parser.parse_args()
     if asked.grow:
-        growth(1_000_000, 50_000, 64)
-    else:
-        quality(asked.output, asked.days, asked.sessions_per_day, asked.items)
+        growth(asked.grow, 1_000_000, 50_000, 64)
+        return
+    log = SimulateSettings(
+        asked.output / "logs",
+        days=asked.days,
+        sessions_per_day=asked.sessions_per_day,
+        items=asked.items,
+        on_sale_at_start=0.25,
+        launched_per_day=0.026,
+    )
+    quality(asked.output, log, asked.course)
 
 
 if __name__ == "__main__":

@@ -42,6 +42,10 @@ class TimeUnit:
         """Name a day, or an hour, as its files do."""
         return day.strftime(self.name_format)
 
+    def number(self, day: datetime) -> int:
+        """Number a day, or an hour, so that the next one has the next number."""
+        return (day - datetime.min) // self.step
+
     def file_name(self, day: datetime, split: str) -> str:
         return file_name(self.name(day), split)
 

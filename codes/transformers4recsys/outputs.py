@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 
@@ -29,11 +30,40 @@ class Encoded:
 
 
 @dataclass(frozen=True)
+class SparseScores:
+    """P rows of scores for few items each: row p gives `values` to `items[offsets[p]:offsets[p + 1]]`, by ascending id.
+
+    A score is the item's bias, which is the same in all rows, plus its value, 0 where a row does not have the item.
+    """
+
+    items: Tensor  # (N,)
+    values: Tensor  # (N,)
+    offsets: Tensor  # (P+1,)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, rows: slice) -> SparseScores:
+        """Choose some rows next to each other."""
+        start, stop, _ = rows.indices(len(self))
+        first, last = int(self.offsets[start]), int(self.offsets[max(start, stop)])
+        return SparseScores(
+            self.items[first:last], self.values[first:last], self.offsets[start : max(start, stop) + 1] - first
+        )
+
+    @property
+    def row_of(self) -> Tensor:
+        """The row of each item, (N,)."""
+        return torch.repeat_interleave(torch.arange(len(self), device=self.offsets.device), self.offsets.diff())
+
+
+@dataclass(frozen=True)
 class ModelOutput:
     """The loss of a batch and what its P predicted positions need to be scored."""
 
     loss: Tensor | None  # None in evaluation
-    hidden: Tensor  # (P, E): multiplied with the item table, gives the scores
+    # (P, E): multiplied with the item table, gives the scores; of a baseline, which has no table, the scores themselves
+    hidden: Tensor | SparseScores
     labels: Tensor  # (P,)
     positions: Tensor  # (P, 2): row in the batch, position of the label in its own session from 0
     inputs: Tensor  # (B, L): the item ids the encoder read, 0 where padded

@@ -122,7 +122,7 @@ def test_items_never_seen_get_the_mean_row_or_the_unknown_one(schema):
     rest = [row for row in range(1, NUM_ITEMS) if row not in COLD]
     content = model.features.content.output_rows(torch.tensor(COLD))
     torch.testing.assert_close(model.item_table[COLD], model.scorer.table[rest].mean(0) + content)
-    assert model.item_bias[COLD].tolist() == pytest.approx([sum(rest) / len(rest)] * 2)
+    assert model.bias[COLD].tolist() == pytest.approx([sum(rest) / len(rest)] * 2)
     assert model.is_rankable_V.tolist() == [False] + [True] * (NUM_ITEMS - 1)
 
 

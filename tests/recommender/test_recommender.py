@@ -8,11 +8,8 @@ import pytest
 import yaml
 
 from transformers4recsys.errors import InputError
-from transformers4recsys.model.encoders import ENCODERS
 from transformers4recsys.recommender import Recommender
 
-# Reads a session in both directions, so it learns masked items alone.
-MASKED_ONLY = {"bert", "albert", "electra", "roberta", "modernbert", "longformer"}
 DAY = "2019-10-02"
 
 
@@ -58,15 +55,20 @@ def sessions_of(toy_days, split="valid"):
     return [session for session in rows.column("item_id").to_pylist() if len(session) > 1]
 
 
-@pytest.mark.parametrize("is_masked", [False, True], ids=["causal", "masked"])
-@pytest.mark.parametrize("model_type", sorted(ENCODERS))
-def test_recommending_equals_evaluating(model_type, is_masked, trained, toy_days):
-    if not is_masked and model_type in MASKED_ONLY:
-        pytest.skip("this encoder learns masked items alone")
-    flags = {"mlm": True} if is_masked else {}
-    if is_masked and model_type == "xlnet":
-        flags["attn_type"] = "bi"
-    output = trained(model_type=model_type, **flags)
+# Every encoder and task is trained in test_equals_evaluating; these differ in how they read a session.
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"model_type": "gpt2"},
+        {"model_type": "gru"},
+        {"model_type": "reformer"},
+        {"model_type": "bert", "mlm": True},
+        {"model_type": "xlnet", "mlm": True, "attn_type": "bi"},
+    ],
+    ids=lambda flags: flags["model_type"],
+)
+def test_recommending_equals_evaluating(flags, trained, toy_days):
+    output = trained(**flags)
     predictions, sessions = logged(output), sessions_of(toy_days)
     assert [row["relevant_item_ids"][0] for row in predictions] == [session[-1] for session in sessions]
     found = Recommender.load(output, device="cpu").recommend([session[:-1] for session in sessions], k=7)
@@ -105,9 +107,17 @@ def test_metrics_without_seen_items_are_those_of_the_lists(trained, toy_days):
     assert "exclude_seen_in_evaluation = true" in (output / "eval_results_avg_over_days.txt").read_text()
 
 
+@pytest.fixture(scope="module")
+def finished_run(tmp_path_factory):
+    """The folder of a run that the first test that asks for it trains."""
+    return tmp_path_factory.mktemp("finished") / "out"
+
+
 @pytest.fixture
-def recommender(trained):
-    return Recommender.load(trained(end_date="2019-10-03"), device="cpu")
+def recommender(finished_run, request):
+    if not finished_run.exists():
+        request.getfixturevalue("trained")(output_dir=finished_run, end_date="2019-10-03")
+    return Recommender.load(finished_run, device="cpu")
 
 
 def test_recommending_equals_evaluating_with_positions_from_the_end_and_cosines(trained, toy_days):
@@ -226,9 +236,9 @@ def test_what_cannot_be_loaded_is_said(tmp_path):
         Recommender.load(tmp_path)
 
 
-def test_bfloat16_products_change_scores_a_little(recommender, tmp_path):
-    half = Recommender.load(tmp_path / "out", device="cpu", dtype="bfloat16").scores([[3, 7]])
+def test_bfloat16_products_change_scores_a_little(recommender, finished_run):
+    half = Recommender.load(finished_run, device="cpu", dtype="bfloat16").scores([[3, 7]])
     whole = recommender.scores([[3, 7]])
     assert 0 < np.abs(half[0, 1:] - whole[0, 1:]).max() < 0.1
     with pytest.raises(InputError, match="`dtype` 'int8'"):
-        Recommender.load(tmp_path / "out", dtype="int8")
+        Recommender.load(finished_run, dtype="int8")

@@ -3,7 +3,7 @@
 from rich.console import Console
 
 from transformers4recsys.outputs import Report
-from transformers4recsys.reporting.console import COLUMNS, ResultTable, summary
+from transformers4recsys.reporting.console import COLUMNS, COMPARED, ResultTable, summary
 from transformers4recsys.reporting.result_files import ResultFiles
 
 EMPTY = dict.fromkeys(COLUMNS)
@@ -39,6 +39,18 @@ def test_nothing_is_cut_off_at_80_characters(tmp_path):
     assert max(len(line) for line in lines) <= 80
     assert not any("…" in line for line in lines)
     assert sum(line.split().count("popular") for line in lines) == 2
+
+
+def test_baselines_stand_below_the_model_with_their_means(tmp_path):
+    names = [f"eval_{name}{metric}" for name in ("", "most_popular_", "rules_") for metric in COMPARED]
+    days = {
+        f"2019-10-0{day}": dict(zip(names, [(14 - n) / 100 * day for n in range(15)], strict=True)) for day in (1, 3)
+    }
+    lines = shown(days, tmp_path)
+    assert cells(lines, "this model")[2:] == ["0.2800", "0.2600", "0.2400", "0.2200", "0.2000"]
+    assert cells(lines, "rules")[1:] == ["0.0800", "0.0600", "0.0400", "0.0200", "0.0000"]
+    assert max(len(line) for line in lines) <= 80
+    assert not any("this model" in line for line in shown({"2019-10-02": numbers(1.0)}, tmp_path))
 
 
 def test_columns_no_day_has_are_left_out(tmp_path):

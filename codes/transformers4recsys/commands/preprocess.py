@@ -42,7 +42,7 @@ def run(values: Mapping[str, Any]) -> None:
 
 def unused_settings_of_the_database(database: DatabaseChoice, *, makes_report: bool) -> list[str]:
     """Name the settings that were given and that the database does not use; the report is DuckDB's on every engine."""
-    idle = [*unused(database)]
+    names = [*unused(database)]
     if database.engine == "spark" and not makes_report:
-        idle += [name for name in ("memory_limit", "threads") if name in changed(database)]
-    return idle
+        names += [name for name in ("memory_limit", "threads") if name in changed(database)]
+    return names

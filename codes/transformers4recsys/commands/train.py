@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,19 +14,18 @@ from typing import Any
 from transformers import TrainerCallback, TrainingArguments
 
 from transformers4recsys import distributed
-from transformers4recsys.data.checks import CheckedFile, add_moments, check_files, count_items
-from transformers4recsys.data.days import DayFiles, DaySettings
+from transformers4recsys.baselines import BaselineSettings
+from transformers4recsys.baselines.model import BaselineModel
+from transformers4recsys.data.checks import CheckedFile
+from transformers4recsys.data.days import DayFiles
 from transformers4recsys.data.parquet.files import redact_credentials
-from transformers4recsys.data.readers import ReaderSettings
-from transformers4recsys.data.readers.protocol import Reader
-from transformers4recsys.data.readers.pyarrow import DayReader
 from transformers4recsys.data.texts import texts_of_day
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.build import ModelSettings, build_model, unused_encoder_settings
 from transformers4recsys.model.content import ItemData
 from transformers4recsys.model.features import with_table_widths
 from transformers4recsys.model.growth import GrowthSettings
-from transformers4recsys.model.next_item import NextItemModel
+from transformers4recsys.models import AnyModel, build_baseline, is_baseline, unused_by_baselines
 from transformers4recsys.next_model import settle
 from transformers4recsys.reporting import wandb_runs
 from transformers4recsys.reporting.attention import AttentionFiles, AttentionSettings
@@ -37,9 +35,9 @@ from transformers4recsys.reporting.predictions import PredictionFiles, Predictio
 from transformers4recsys.reporting.reporter import SINKS, Reporter
 from transformers4recsys.reporting.sink import Sink
 from transformers4recsys.run_folder import RunFolder
-from transformers4recsys.schema import Schema, SessionSettings
+from transformers4recsys.schema import Schema
 from transformers4recsys.settings import converted, from_values, if_changed, part, required, unused
-from transformers4recsys.terminal import counted, show_log_lines
+from transformers4recsys.terminal import show_log_lines
 from transformers4recsys.training import checkpoint
 from transformers4recsys.training.callbacks import (
     ContinuousLog,
@@ -47,6 +45,7 @@ from transformers4recsys.training.callbacks import (
     TrainingProgress,
     optional_callbacks,
 )
+from transformers4recsys.training.day_files import DataSettings, checked_days, day_readers
 from transformers4recsys.training.evaluation import Evaluation
 from transformers4recsys.training.incremental import DayReaders, Incremental, Protocol
 from transformers4recsys.training.inside_day import StopRequest
@@ -61,15 +60,6 @@ from transformers4recsys.training.trainer import RecSysTrainer, Schedule
 from transformers4recsys.training.training_arguments import LibrarySettings, for_the_trainer, library_arguments
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class DataSettings:
-    """Where the sessions are and how they are read."""
-
-    days: DaySettings = part(DaySettings)
-    sessions: SessionSettings = part(SessionSettings)
-    reader: ReaderSettings = part(ReaderSettings)
 
 
 @dataclass(frozen=True)
@@ -96,6 +86,7 @@ class TrainSettings:
 
     data: DataSettings = part(DataSettings)
     model: ModelSettings = part(ModelSettings)
+    baselines: BaselineSettings = part(BaselineSettings)
     training: TrainingSettings = part(TrainingSettings)
 
 
@@ -135,7 +126,7 @@ def _train_in(
     sinks: Mapping[str, Callable[[Path], Sink]],
 ) -> None:
     training, output_dir = settings.training, _output_dir(arguments)
-    days, checked = _checked_days(settings, schema, does_train=arguments.do_train)
+    days, checked = checked_days(settings.data, schema, training.protocol, does_train=arguments.do_train)
     sections = sections_of(settings, arguments, schema)
     of_run = {
         "settings": sections,
@@ -153,18 +144,18 @@ def _train_in(
     # What an earlier run knew of items is kept.
     items = read_item_data(settings.model.content, schema, data_path=of_run["data_path"], earlier=earlier)
     model = _model_of(settings, schema, arguments, start, items)
-    described = {name: value for section in ("data", "model", "training") for name, value in sections[section].items()}
-    described["days_skipped"] = [days.unit.name(day) for day in days.missing]
+    described = _described(sections) | {"days_skipped": [days.unit.name(day) for day in days.missing]}
     sinks = _with_raw_values(sinks, settings, schema, days)
     bar, stop = TrainingProgress(), StopRequest()
     first_step = resumed.run.progress.num_steps if resumed else 0
     loggers = _loggers_of(arguments, training.loggers, described, first_step=first_step)
     optional = optional_callbacks(training.protocol.validate_every, training.profile, output_dir)
     callbacks = [bar, *loggers, *optional, stop]
-    trainer = _trainer_of(model, arguments, training, callbacks)
+    beside = _beside(settings, schema)
+    trainer = _trainer_of(model, arguments, training, callbacks, beside)
     if resumed:
         load(trainer, resumed, training.growth, data_path=settings.data.days.data_path or "")
-    elif arguments.do_train:
+    elif arguments.do_train and model.has_gradients:
         trainer.create_optimizer()
     # From here on an earlier run is touched: all that can fail was tried.
     _start(output, arguments)
@@ -191,30 +182,12 @@ def _train_in(
 
 def unused_settings(settings: TrainSettings) -> list[str]:
     """Say which settings were changed and have no effect, and why."""
-    idle = {**unused(settings), **settings.data.reader.unused(), **settings.model.loss.unused()}
-    return [f"`{name}` has no effect here: {reason}" for name, reason in idle.items()]
-
-
-def _checked_days(
-    settings: TrainSettings, schema: Schema, *, does_train: bool
-) -> tuple[DayFiles, Mapping[str, CheckedFile]]:
-    data, protocol = settings.data, settings.training.protocol
-    library = data.reader.library
-    if library:
-        library.check_usable(data.days.data_path or "")
-    trains_on_last = does_train and protocol.train_on_last_day
-    days = data.days.files(protocol.eval_split, trains_on_last=trains_on_last)
-    files = days.all_files()
-    if protocol.validation_split != protocol.eval_split:
-        days, files = days.with_split(data.days.files(protocol.validation_split, trains_on_last=trains_on_last))
-    for day in days.missing:
-        log.warning("%s: files are missing; the run goes on without them", days.unit.name(day))
-    log.info("checking the files of %s", counted(len(days.present), data.days.time_unit))
-    checked = check_files(files, schema, session_length_max=data.sessions.session_seq_length_max)
-    if library:
-        together = days.read_together(protocol.training_time_window_size if does_train else 1)
-        library.check_readable(together, schema, data.reader.reading.memory_bytes)
-    return days, checked
+    if is_baseline(settings.model):
+        reason = f"{settings.model.choice.model_type} is a baseline, which is not trained by gradient"
+        reasons = dict.fromkeys(unused_by_baselines(settings.model), reason)
+    else:
+        reasons = {**unused(settings), **settings.data.reader.unused(), **settings.model.loss.unused()}
+    return [f"`{name}` has no effect here: {reason}" for name, reason in reasons.items()]
 
 
 def _model_of(
@@ -223,8 +196,13 @@ def _model_of(
     arguments: TrainingArguments,
     start: RunFolder | None,
     item_data: ItemData | None,
-) -> NextItemModel:
+) -> AnyModel:
     """Build the model: fresh weights drawn from `seed`, or those of the run to start from."""
+    if is_baseline(settings.model):
+        baseline = build_baseline(schema, settings.model, settings.baselines, settings.model.choice.model_type)
+        if start:
+            load_grown(baseline, start, settings.training.growth, data_path=settings.data.days.data_path or "")
+        return baseline
     wants_attentions, of_model = settings.training.attention.log_attention_weights, settings.model
     if start:
         of_model = replace(of_model, choice=replace(of_model.choice, model_name_or_path=None))
@@ -245,6 +223,13 @@ def _model_of(
     return model
 
 
+def _beside(settings: TrainSettings, schema: Schema) -> dict[str, BaselineModel]:
+    """Make the baselines that are measured beside the model."""
+    return {
+        name: build_baseline(schema, settings.model, settings.baselines, name) for name in settings.baselines.baselines
+    }
+
+
 def _readers_of(
     settings: TrainSettings,
     arguments: TrainingArguments,
@@ -252,52 +237,14 @@ def _readers_of(
     days: DayFiles,
     checked: Mapping[str, CheckedFile],
 ) -> DayReaders:
-    sessions, reader, protocol = settings.data.sessions, settings.data.reader, settings.training.protocol
-    open_files = partial(
-        DayReader,
-        schema=schema,
-        session_length_max=sessions.session_seq_length_max,
-        past_length_max=sessions.session_aware_past_seq_length_max,
-        seed=arguments.seed,
-        rank=distributed.rank(),
-        world_size=distributed.world_size(),
-        memory_bytes=reader.reading.memory_bytes,
-        library=reader.library,
-        footers={file: of_file.footer for file, of_file in checked.items()},
-        reading=reader.reading,
-    )
-    to_evaluate = partial(
-        open_files,
-        batch_size=arguments.per_device_eval_batch_size,
-        shuffle=False,
-        drop_last=False,
+    return day_readers(
+        settings.data,
+        schema,
+        days,
+        checked,
+        arguments=arguments,
+        protocol=settings.training.protocol,
         has_all_items=settings.training.evaluation.exclude_seen_in_evaluation,
-    )
-
-    def to_train(day: datetime) -> Reader:
-        window = days.window(day, protocol.training_time_window_size)
-        if gap := [days.unit.name(each) for each in days.missing if window[0] < each < day]:
-            log.info("%s: the window joins the days around %s, without files", days.unit.name(day), ", ".join(gap))
-        return open_files(
-            days.train_files(day, protocol.training_time_window_size),
-            day=day,
-            batch_size=arguments.per_device_train_batch_size,
-            shuffle=reader.shuffle_buffer_size > 0,
-            buffer_rows=reader.shuffle_buffer_size or None,
-            drop_last=arguments.dataloader_drop_last,
-        )
-
-    batch_of_all_ranks = arguments.per_device_eval_batch_size * distributed.world_size()
-    first_sessions = {"train": protocol.eval_steps_on_train_set * batch_of_all_ranks}
-    return DayReaders(
-        to_train=to_train,
-        to_evaluate=lambda day, split: to_evaluate(
-            days.files(day, split), day=day, max_sessions=first_sessions.get(split)
-        ),
-        item_counts=lambda day: count_items(
-            (checked[file] for file in days.files(day, "train")), schema.item_id.cardinality
-        ),
-        moments=lambda day: add_moments(checked[file] for file in days.files(day, "train")),
     )
 
 
@@ -352,7 +299,11 @@ def _loggers_of(
 
 
 def _trainer_of(
-    model: NextItemModel, arguments: TrainingArguments, training: TrainingSettings, callbacks: list[TrainerCallback]
+    model: AnyModel,
+    arguments: TrainingArguments,
+    training: TrainingSettings,
+    callbacks: list[TrainerCallback],
+    beside: Mapping[str, BaselineModel],
 ) -> RecSysTrainer:
     if arguments.fsdp:
         shard(model, arguments.device)
@@ -363,7 +314,14 @@ def _trainer_of(
         evaluation=training.evaluation,
         callbacks=callbacks,
         has_lazy_updates=training.item_updates.sparse_item_updates,
+        beside=beside,
     )
+
+
+def _described(sections: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the settings of all sections, by name, as loggers write them down."""
+    names = ("data", "model", "baselines", "training")
+    return {name: value for section in names for name, value in sections[section].items()}
 
 
 def _require(settings: TrainSettings) -> None:

@@ -15,6 +15,8 @@ from torch.nn.functional import cross_entropy, pad
 
 from transformers4recsys.metrics.marked_items import Marks, MarksOfRows
 from transformers4recsys.metrics.ranking import Ranks, rank_bounds
+from transformers4recsys.metrics.sparse_scores import rank_sparse, score_blocks_sparse
+from transformers4recsys.outputs import SparseScores
 
 # Scores at a time: 2 MiB stay in the caches of two CPU cores, 64 MiB fill a GPU.
 ROWS_AT_A_TIME, FEW_ROWS = 256, 32
@@ -23,7 +25,12 @@ LOG2_E = math.log2(math.e)
 
 
 def rank_among_all(
-    hidden_PE: Tensor, item_table_VE: Tensor, bias_V: Tensor, labels_P: Tensor, *, excluded: Marks | None = None
+    hidden_PE: Tensor | SparseScores,
+    item_table_VE: Tensor | None,
+    bias_V: Tensor,
+    labels_P: Tensor,
+    *,
+    excluded: Marks | None = None,
 ) -> tuple[Ranks, Tensor]:
     """Rank each label among all items but padding (item 0); give also its negative log-likelihood, (P,) float.
 
@@ -31,8 +38,12 @@ def rank_among_all(
     among all items.
 
     Products are in the precision of `item_table_VE`, all else in that of `bias_V`. A label whose score is NaN is
-    UNRANKED; another item's NaN counts as above the label.
+    UNRANKED; another item's NaN counts as above the label. Sparse scores need no table, and have no likelihood, (0,).
     """
+    if isinstance(hidden_PE, SparseScores):
+        marks = None if excluded is None else excluded.of_rows(0, len(hidden_PE))
+        return rank_sparse(hidden_PE, bias_V, labels_P, marks), bias_V.new_empty(0)
+    assert item_table_VE is not None, "hidden states are multiplied with a table"
     parts = [
         _rank_rows(
             hidden_RE,
@@ -48,8 +59,8 @@ def rank_among_all(
 
 
 def top_items(
-    hidden_PE: Tensor,
-    item_table_VE: Tensor,
+    hidden_PE: Tensor | SparseScores,
+    item_table_VE: Tensor | None,
     bias_V: Tensor,
     k: int,
     *,
@@ -62,15 +73,36 @@ def top_items(
     are `excluded`, or not among those `allowed` to it, come last, with a score of -inf.
     """
     parts: list[tuple[Tensor, Tensor]] = []
-    for rows, hidden_RE in _rows(hidden_PE, item_table_VE.dtype):
+    for first, num_rows, blocks in _blocks_of_rows(hidden_PE, item_table_VE, bias_V):
         hides: list[Callable[[Tensor, int], None]] = []
         if allowed is not None:
-            hides.append(allowed.of_rows(rows.start, len(hidden_RE)).keep_only)
+            hides.append(allowed.of_rows(first, num_rows).keep_only)
         if excluded is not None:
-            hides.append(excluded.of_rows(rows.start, len(hidden_RE)).exclude)
-        parts.append(_top_of_rows(hidden_RE, item_table_VE[1:].detach(), bias_V[1:].detach(), k, hides))
+            hides.append(excluded.of_rows(first, num_rows).exclude)
+        parts.append(_top_of_blocks(blocks, bias_V.new_empty(num_rows, 0), k, hides))
     item_ids, scores = (torch.cat(each) for each in zip(*parts, strict=True))
     return item_ids + 1, scores
+
+
+def all_scores(hidden_PE: Tensor | SparseScores, item_table_VE: Tensor | None, bias_V: Tensor) -> Tensor:
+    """Score every item, (P, V), in the precision of the bias; padding scores -inf."""
+    parts = [torch.cat(list(blocks), dim=1) for _, _, blocks in _blocks_of_rows(hidden_PE, item_table_VE, bias_V)]
+    return pad(torch.cat(parts), (1, 0), value=-math.inf)
+
+
+def _blocks_of_rows(
+    hidden_PE: Tensor | SparseScores, item_table_VE: Tensor | None, bias_V: Tensor
+) -> Iterator[tuple[int, int, Iterator[Tensor]]]:
+    """Deal the rows out, some at a time: the first one, how many, and their scores of all items but padding."""
+    bias_I = bias_V[1:].detach()
+    if isinstance(hidden_PE, SparseScores):
+        for start in range(0, max(len(hidden_PE), 1), ROWS_AT_A_TIME):
+            rows = hidden_PE[start : start + ROWS_AT_A_TIME]
+            yield start, len(rows), score_blocks_sparse(rows, bias_I, ITEMS_OF_A_BLOCK)
+        return
+    assert item_table_VE is not None, "hidden states are multiplied with a table"
+    for rows, hidden_RE in _rows(hidden_PE, item_table_VE.dtype):
+        yield rows.start, len(hidden_RE), _score_blocks(hidden_RE, item_table_VE[1:].detach(), bias_I)
 
 
 def _rows(hidden_PE: Tensor, dtype: torch.dtype) -> Iterator[tuple[slice, Tensor]]:
@@ -142,17 +174,18 @@ def _rank_plainly(
     return num_above_R, num_tied_R, loss_R
 
 
-def _top_of_rows(
-    hidden_RE: Tensor, table_IE: Tensor, bias_I: Tensor, k: int, hides: Sequence[Callable[[Tensor, int], None]]
+def _top_of_blocks(
+    blocks: Iterator[Tensor], best_RK: Tensor, k: int, hides: Sequence[Callable[[Tensor, int], None]]
 ) -> tuple[Tensor, Tensor]:
     """Give the best k of some rows, counting items from 0; `hides` change the scores of a block, counting from 1.
 
+    The scores begin as `best_RK`, (R, 0).
+
     Once k are found, what a block adds are its scores above the worst of them: few, which wait until they are many.
     """
-    best_RK = hidden_RE.new_empty(len(hidden_RE), 0, dtype=bias_I.dtype)
     item_RK, first = best_RK.long(), 0
     better: list[tuple[Tensor, Tensor, Tensor]] = []
-    for scores_RC in _score_blocks(hidden_RE, table_IE, bias_I):
+    for scores_RC in blocks:
         for hide in hides:
             hide(scores_RC, first + 1)
         if best_RK.shape[1] < k:

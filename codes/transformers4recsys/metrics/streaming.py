@@ -24,7 +24,7 @@ class StreamingMetrics:
         cutoffs: Sequence[int] = CUTOFFS,
     ):
         self.keys = tuple(f"{name}@{k}" for name in names for k in cutoffs)
-        self._cumulative_RM = cumulative_metrics(names, cutoffs, _exact(device))
+        self._cumulative_RM = cumulative_metrics(names, cutoffs, exact_device(device))
         self._sums_M = torch.zeros_like(self._cumulative_RM[0])
         self._count_1 = torch.zeros_like(self._sums_M[:1])
 
@@ -62,7 +62,7 @@ class StreamingMean:
     """Weighted mean of a number over all batches and processes, such as a loss or a share."""
 
     def __init__(self, device: torch.device | str = "cpu"):
-        self._sum = torch.zeros((), dtype=torch.float64, device=_exact(device))
+        self._sum = torch.zeros((), dtype=torch.float64, device=exact_device(device))
         self._weight = 0.0
 
     def update(self, values: Tensor, weight: float = 1.0) -> None:
@@ -81,7 +81,7 @@ def _numbers(values: Tensor) -> list[float]:
     return values.cpu().numpy().tolist()
 
 
-def _exact(device: torch.device | str) -> torch.device:
-    # Apple's GPUs have no float64.
+def exact_device(device: torch.device | str) -> torch.device:
+    """Give the device where sums are float64: Apple's GPUs have none."""
     device = torch.device(device)
     return torch.device("cpu") if device.type == "mps" else device

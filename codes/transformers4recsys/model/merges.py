@@ -60,7 +60,7 @@ class ElementwiseMerge(nn.Module):
         self.after = nn.LayerNorm(d_model, eps=layer_norm_eps)
 
     def forward(self, concatenated_NF: Tensor) -> Tensor:
-        columns = concatenated_NF.split(self.widths, dim=-1)
+        columns = torch.split(concatenated_NF, self.widths, dim=-1)
         values_CND = [of(column) for of, column in zip(self.values, columns, strict=True)]
         item_ND = values_CND.pop(self.item)
         return self.after(item_ND * (1 + sum(values_CND)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,8 @@ class NextItemModel(nn.Module):
     `item_counts` (V,) says how often each item stood in the training sessions so far: what was never
     seen, and what is popular. A training loop of one's own calls observe() before it trains on sessions.
     """
+
+    has_gradients: Literal[True] = True
 
     def __init__(
         self,
@@ -72,7 +75,7 @@ class NextItemModel(nn.Module):
         return self.scorer.vectors(rows_VE + content.output_rows(torch.arange(len(rows_VE), device=rows_VE.device)))
 
     @property
-    def item_bias(self) -> Tensor:
+    def bias(self) -> Tensor:
         """What is added to the score of each item, (V,); -inf for padding."""
         if self.features.content is None:
             return self.scorer.bias
@@ -80,6 +83,11 @@ class NextItemModel(nn.Module):
 
     def _with_unseen(self, rows_VE: Tensor) -> Tensor:
         return with_row_of_unseen(rows_VE, self.item_counts, has_unknown=self.features.unknown_share > 0)
+
+    @property
+    def reads_unknown(self) -> bool:
+        """Whether it was trained to read unknown items."""
+        return self.features.unknown_share > 0
 
     @property
     def is_rankable_V(self) -> Tensor:
@@ -214,7 +222,7 @@ class NextItemModel(nn.Module):
             place_P=number_BL[targets.is_target],
             hidden_PE=hidden_PE,
             table_VE=self.item_table,
-            bias_V=self.item_bias,
+            bias_V=self.bias,
         )
         encoder = self.encoder if task.encoder is None else task.encoder
         hidden_BLD = encoder(padded(self.features(other), padding_mask_BL), padding_mask_BL).hidden
@@ -226,4 +234,4 @@ class NextItemModel(nn.Module):
 
     def scores(self, hidden_PE: Tensor) -> Tensor:
         """Score every item, (P, V); padding scores -inf."""
-        return torch.nn.functional.linear(hidden_PE, self.item_table, self.item_bias).float()
+        return torch.nn.functional.linear(hidden_PE, self.item_table, self.bias).float()

@@ -83,7 +83,7 @@ class ReplacedItems(nn.Module):
     @staticmethod
     def _drawn_items(hidden_PE: Tensor, table_VE: Tensor, bias_V: Tensor) -> Iterator[Tensor]:
         """Sample one of all items but padding for each target, some targets at a time."""
-        for hidden_RE in hidden_PE.split(ROWS_AT_A_TIME):
+        for hidden_RE in torch.split(hidden_PE, ROWS_AT_A_TIME):
             yield _sampled(hidden_RE @ table_VE[1:].to(hidden_RE.dtype).T + bias_V[1:]) + 1
 
 

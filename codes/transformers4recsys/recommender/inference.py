@@ -12,8 +12,10 @@ from torch import Tensor
 
 from transformers4recsys.batch import Batch
 from transformers4recsys.data.parquet.ragged import RaggedTable, collate
-from transformers4recsys.model.next_item import NextItemModel
+from transformers4recsys.metrics.catalogue import all_scores
 from transformers4recsys.model.targets import TARGET_RULES
+from transformers4recsys.models import AnyModel
+from transformers4recsys.outputs import SparseScores
 from transformers4recsys.schema import Feature, Schema
 
 # Sessions that go through the model together.
@@ -40,7 +42,7 @@ class Inference:
 
     def __init__(
         self,
-        model: NextItemModel,
+        model: AnyModel,
         *,
         session_length_max: int,
         past_length_max: int,
@@ -55,20 +57,26 @@ class Inference:
         # From sessions with their placeholders to hidden states, (B, E); another engine can take the place of PyTorch.
         self.encode_batch: Callable[[Batch], Tensor] = self._by_torch
         with torch.no_grad(), self._precision():
-            table_VE = model.item_table.detach()
-            self.item_table = table_VE if dtype == torch.float32 else table_VE.to(dtype)
-            self.item_bias = model.item_bias.detach()
+            self.item_table = model.item_table
+            if self.item_table is not None:
+                self.item_table = self.item_table.detach().to(dtype)
+            self.item_bias = model.bias.detach()
 
-    def encode(self, sessions: Sessions) -> Iterator[Tensor]:
-        """Give the hidden states, (B, E), that score the item after each session, some sessions at a time."""
+    def encode(self, sessions: Sessions) -> Iterator[Tensor | SparseScores]:
+        """Give the hidden states, (B, E), that score the item after each session, some sessions at a time.
+
+        Of a baseline these are scores already.
+        """
         for start in range(0, len(sessions), SESSIONS_AT_A_TIME):
             rows = np.arange(start, min(start + SESSIONS_AT_A_TIME, len(sessions)))
             hidden_BE = self.encode_batch(self._batch(sessions, rows))
             assert len(hidden_BE) == len(rows), "each session has one next item"
             yield hidden_BE
 
-    def scores(self, hidden_BE: Tensor) -> Tensor:
+    def scores(self, hidden_BE: Tensor | SparseScores) -> Tensor:
         """Score every item, (B, V); padding scores -inf."""
+        if self.item_table is None or isinstance(hidden_BE, SparseScores):
+            return all_scores(hidden_BE, None, self.item_bias)
         products_BV = hidden_BE.to(self.item_table.dtype) @ self.item_table.T
         return products_BV.float() + self.item_bias.float()
 

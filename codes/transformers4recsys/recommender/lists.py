@@ -11,8 +11,10 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from transformers4recsys.errors import InputError
 from transformers4recsys.metrics.catalogue import top_items
 from transformers4recsys.metrics.marked_items import MarkedItems
+from transformers4recsys.outputs import SparseScores
 from transformers4recsys.recommender.approximate import ApproximateIndex
 from transformers4recsys.recommender.filters import Filters
 from transformers4recsys.recommender.item_ids import ItemIds
@@ -26,15 +28,17 @@ FEW_ROWS = 64
 class ListMaker:
     """Makes lists from products of hidden states (P, E) with the item table (V, E), plus the bias (V,).
 
-    With `index`, which `use_index` makes, lists without candidates hold the best of the items that it finds.
+    Sparse scores need no table. With `index`, which `use_index` makes, lists without candidates hold the best of the
+    items that it finds.
     """
 
-    def __init__(self, item_table_VE: Tensor, bias_V: Tensor, item_ids: ItemIds, item_counts_V: Tensor):
+    def __init__(self, item_table_VE: Tensor | None, bias_V: Tensor, item_ids: ItemIds, item_counts_V: Tensor):
         self.index: ApproximateIndex | None = None
         self._table_VE, self._item_ids, self._counts_V = item_table_VE, item_ids, item_counts_V
         # Spare ids stand for no item yet, so they are never recommended.
         is_item_V = torch.tensor(item_ids.has_raw_id, device=bias_V.device)
-        self._bias_V = bias_V.float().masked_fill(~is_item_V, -torch.inf)
+        bias_V = bias_V if item_table_VE is None else bias_V.float()
+        self._bias_V = bias_V.masked_fill(~is_item_V, -torch.inf)
 
     @cached_property
     def _popular(self) -> tuple[Tensor, Tensor]:
@@ -46,10 +50,14 @@ class ListMaker:
         )
 
     def of_hidden(
-        self, hidden_PE: Tensor, names: Sequence[Hashable], seen: Sequence[Sequence[int]], filters: Filters
+        self,
+        hidden_PE: Tensor | SparseScores,
+        names: Sequence[Hashable],
+        seen: Sequence[Sequence[int]],
+        filters: Filters,
     ) -> _Lists:
         """Give the lists of sessions that the model has encoded."""
-        if self.index is not None and filters.candidates is None:
+        if self.index is not None and filters.candidates is None and not isinstance(hidden_PE, SparseScores):
             lists = self._best_found(self.index, hidden_PE, filters.excluded(names, seen), filters.k)
         else:
             lists = self._best(hidden_PE, self._table_VE, self._bias_V, names, seen, filters)
@@ -57,6 +65,8 @@ class ListMaker:
 
     def use_index(self) -> ApproximateIndex:
         """Build an approximate index of the items, and make lists of what it finds from now on."""
+        if self._table_VE is None:
+            raise InputError("`index` approximate: a baseline has no item vectors to index; leave it out")
         self.index = ApproximateIndex(self._table_VE, self._bias_V)
         return self.index
 
@@ -67,8 +77,8 @@ class ListMaker:
 
     def _best(
         self,
-        hidden_PE: Tensor,
-        table_VE: Tensor,
+        hidden_PE: Tensor | SparseScores,
+        table_VE: Tensor | None,
         bias_V: Tensor,
         names: Sequence[Hashable],
         seen: Sequence[Sequence[int]],
@@ -79,7 +89,7 @@ class ListMaker:
         if filters.candidates is not None and filters.candidates.shared is not None:
             shared = [0, *filters.candidates.shared]
             ids_C = torch.tensor(shared, device=bias_V.device)
-            if len(ids_C) > MANY_CANDIDATES * len(bias_V):
+            if table_VE is None or len(ids_C) > MANY_CANDIDATES * len(bias_V):
                 bias_V = torch.full_like(bias_V, -torch.inf).index_copy(0, ids_C, bias_V[ids_C])
                 ids_C = None
         elif filters.candidates is not None:
@@ -89,7 +99,7 @@ class ListMaker:
             place_of = {item: place for place, item in enumerate(shared)}
             excluded_lists = [[place_of[item] for item in row if item in place_of] for row in excluded_lists]
         excluded = None if excluded_lists is None else MarkedItems.from_lists(excluded_lists, bias_V.device)
-        if ids_C is not None:
+        if ids_C is not None and table_VE is not None:
             table_VE, bias_V = table_VE[ids_C], bias_V[ids_C]
         k = min(filters.k, len(bias_V) - 1)
         item_PK, score_PK = top_items(hidden_PE, table_VE, bias_V, k, allowed=allowed, excluded=excluded)
@@ -99,6 +109,7 @@ class ListMaker:
         self, index: ApproximateIndex, hidden_PE: Tensor, excluded: list[Sequence[int]] | None, k: int
     ) -> _Lists:
         """Score what the index finds exactly; as many more are looked for as the longest exclusion may take away."""
+        assert self._table_VE is not None, "an index is of vectors"
         longest = max(map(len, excluded or []), default=0)
         parts: list[tuple[np.ndarray, np.ndarray]] = []
         for first in range(0, max(len(hidden_PE), 1), FEW_ROWS):

@@ -16,6 +16,7 @@ import pyarrow.csv
 import torch
 
 from transformers4recsys.errors import InputError
+from transformers4recsys.outputs import SparseScores
 from transformers4recsys.recommender.filters import Filters, ItemLists, RawIds
 from transformers4recsys.recommender.indexes import INDEXES
 from transformers4recsys.recommender.inference import Inference
@@ -123,7 +124,10 @@ class Recommender:
     @cached_property
     def item_vectors(self) -> np.ndarray:
         """The output vectors of all items, (V, D): the scores are `encode(...) @ item_vectors.T + item_bias`."""
-        return self._inference.model.item_table.detach().float().cpu().numpy()
+        table_VE = self._inference.model.item_table
+        if table_VE is None:
+            raise InputError(f"{self.encoder_name} is a baseline: it scores items without vectors of them")
+        return table_VE.detach().float().cpu().numpy()
 
     @cached_property
     def item_bias(self) -> np.ndarray:
@@ -230,14 +234,16 @@ class Recommender:
 
     def encode(self, sessions: Sequence[Sequence[Any]]) -> np.ndarray:
         """Give the vector of each session, (S, D), that meets `item_vectors`; NaN where it has no known item."""
+        width = self.item_vectors.shape[1]
         request = self.request(sessions)
-        return _in_places(request, self._inference.encode(request.sessions), width=self.item_vectors.shape[1])
+        hidden = (part for part in self._inference.encode(request.sessions) if not isinstance(part, SparseScores))
+        return _in_places(request, hidden, width=width)
 
     def request(self, sessions: Sequence[Sequence[Any]], names: Sequence[Any] | None = None) -> Request:
         """Look sessions of raw ids up; they are numbered where they have no `names`."""
         if isinstance(sessions, Table):
             raise InputError("`sessions`: give lists of raw item ids; tables of events are for `recommend`")
-        keeps_unknown = self._inference.model.features.unknown_share > 0
+        keeps_unknown = self._inference.model.reads_unknown
         request = of_lists(lists_of_ids(sessions, self._item_ids), self._item_inputs, keeps_unknown=keeps_unknown)
         if request.num_unknown:
             what = "read as unknown" if keeps_unknown else "left out"

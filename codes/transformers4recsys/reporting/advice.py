@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from transformers4recsys.model_types import BASELINE_NAMES
 from transformers4recsys.reporting.days import Numbers, average_over_days
 
 METRIC = "ndcg@20"
-# Groups of labels, not baselines.
-NO_BASELINES = ("seen", "cold")
+# Other names in front are of groups of labels.
+BASELINES = ("most_popular", *BASELINE_NAMES)
 
 # In order of how much each usually helps: a setting, whether it is to blame, and the value to try.
 Remedy = tuple[str, Callable[[Any, Mapping[str, Any]], bool], Callable[[Any], Any]]
@@ -30,7 +31,7 @@ def advice(days: Iterable[Numbers], settings: Mapping[str, Any]) -> str | None:
     all_days = list(days)
     means = average_over_days(all_days[len(all_days) // 2 :])
     own, found = means.get(f"eval_{METRIC}"), baselines_of(means)
-    if own is None or not found:
+    if own is None or not found or settings.get("model_type") in BASELINE_NAMES:
         return None
     best = max(found, key=lambda name: found[name])
     if own >= found[best]:
@@ -47,7 +48,7 @@ def baselines_of(means: Numbers) -> dict[str, float]:
     """Find the metric of each baseline that was measured beside the model."""
     prefix, suffix = "eval_", f"_{METRIC}"
     values = {name[len(prefix) : -len(suffix)]: value for name, value in means.items() if name.endswith(suffix)}
-    return {name: value for name, value in values.items() if name not in NO_BASELINES and value is not None}
+    return {name: value for name, value in values.items() if name in BASELINES and value is not None}
 
 
 def remedies(settings: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:

@@ -1,4 +1,4 @@
-"""The table at the end: metrics a day and their mean beside the most-popular baseline, and where the files are."""
+"""The tables at the end: metrics a day and their mean, baselines beside them, and where the files are."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 
+from transformers4recsys.model_types import BASELINE_NAMES
 from transformers4recsys.outputs import Report
 from transformers4recsys.reporting.advice import advice
 from transformers4recsys.reporting.days import Numbers, average_over_days
@@ -30,6 +31,8 @@ COLUMNS = {
     "eval_most_popular_ndcg@20": "popular\nndcg\n@20",
     "eval_most_popular_recall@20": "popular\nrecall\n@20",
 }
+# What the table of baselines compares.
+COMPARED = ("ndcg@10", "recall@10", "ndcg@20", "recall@20", "mrr@20")
 
 FILES = {
     "eval_results_avg_over_days.txt": "means over days",
@@ -65,6 +68,8 @@ class ResultTable(Sink):
 def summary(days: dict[str, Numbers], folder: Path, settings: Mapping[str, Any] = MappingProxyType({})) -> Group:
     """Lay out the table of evaluation days, where there are any, above the list of files."""
     parts = [results_table(days), *_notes(days, settings), ""] if days else []
+    if names := baselines_of(days):
+        parts += [baselines_table(days, names), ""]
     return Group(*parts, f"Files in [bold]{escape(str(folder))}[/bold]:", _files_table(folder))
 
 
@@ -87,6 +92,25 @@ def results_table(days: dict[str, Numbers]) -> Table:
         table.add_row(day, *_cells(numbers, names))
     table.add_section()
     table.add_row(f"mean of {means['num_days']}", *_cells(means, names), style="bold")
+    return table
+
+
+def baselines_of(days: dict[str, Numbers]) -> list[str]:
+    """Name the baselines beside the model, but for the most popular items, which stand in the columns of each day."""
+    given = {name for numbers in days.values() for name in numbers}
+    return [name for name in BASELINE_NAMES if f"eval_{name}_{COMPARED[0]}" in given]
+
+
+def baselines_table(days: dict[str, Numbers], baselines: Iterable[str]) -> Table:
+    """Make a row for the model and for each baseline: the means over days of the main metrics."""
+    means = average_over_days(days.values())
+    table = Table(title="Beside baselines, means over days", title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
+    table.add_column("", no_wrap=True)
+    for metric in COMPARED:
+        table.add_column(metric, justify="right", no_wrap=True)
+    rows = {"this model": "eval_", **{name: f"eval_{name}_" for name in ("most_popular", *baselines)}}
+    for name, prefix in rows.items():
+        table.add_row(name.replace("_", " "), *_cells(means, [f"{prefix}{metric}" for metric in COMPARED]))
     return table
 
 

@@ -72,6 +72,8 @@ def graph_of(recommender: Recommender, k: int) -> RecommendationGraph:
     """Make the graph of a run, in which spare ids are never recommended."""
     inference = recommender.inference
     model = inference.model.cpu()
+    if model.has_gradients is False:
+        raise InputError(f"{recommender.encoder_name} is a baseline, which has no graph: serve it from its run")
     has_raw_id_V = np.array([raw is not None for raw in recommender.item_ids.to_pylist()])
     return RecommendationGraph(model, k=min(k, int(has_raw_id_V.sum())), is_item_V=torch.from_numpy(has_raw_id_V))
 

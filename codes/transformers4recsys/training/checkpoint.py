@@ -21,7 +21,7 @@ from transformers4recsys.errors import InputError
 from transformers4recsys.model.content import DATA
 from transformers4recsys.model.growth import grown_weights, has_more_rows, with_zero_rows
 from transformers4recsys.model.negatives import NegativeStore
-from transformers4recsys.model.next_item import NextItemModel
+from transformers4recsys.models import AnyModel
 from transformers4recsys.run_files import MANIFEST, OLD_STATE, Content
 from transformers4recsys.training import sharding
 from transformers4recsys.training.inside_day import Position
@@ -54,6 +54,10 @@ def contents(trainer: RecSysTrainer, position: Position | None = None) -> dict[s
     optimizer = _inner(trainer.optimizer) if trainer.optimizer else None
     trainer.watch.check_model(model, optimizer, trainer.state.global_step)
     weights = {name: weight.contiguous() for name, weight in sharding.whole(model.state_dict()).items()}
+    beside: dict[str, Content] = {
+        of_baseline(name): partial(safetensors.torch.save_file, baseline.state_dict())
+        for name, baseline in trainer.beside.items()
+    }
     tensors, optimizer_state = _optimizer_state(optimizer, model) if optimizer else ({}, None)
     if position:
         tensors |= {f"random/{name}": numbers for name, numbers in _gathered(random_states()).items()}
@@ -69,11 +73,16 @@ def contents(trainer: RecSysTrainer, position: Position | None = None) -> dict[s
         "position": asdict(position) if position else None,
         "best": trainer.best.state() if position else None,
     }
-    return {
+    return beside | {
         WEIGHTS: partial(safetensors.torch.save_file, weights, metadata={"format": "pt"}),
         TENSORS: partial(safetensors.torch.save_file, {name: _apart(value) for name, value in tensors.items()}),
         STATE: f"{json.dumps(state, indent=2)}\n".encode(),
     }
+
+
+def of_baseline(name: str) -> str:
+    """Name the file that holds what a baseline beside the model has counted."""
+    return f"baselines/{name}.safetensors"
 
 
 def read_state(tensors: Mapping[str, Tensor], text: bytes, *, where: Path) -> TrainingState:
@@ -197,7 +206,7 @@ def restore_random_states(states: Mapping[str, Tensor]) -> None:
         torch.cuda.set_rng_state(states["cuda"].byte())
 
 
-def restore_random(state: TrainingState, model: NextItemModel) -> None:
+def restore_random(state: TrainingState, model: AnyModel) -> None:
     """Go on with the random numbers of this process, and the negatives drawn ahead, as they were at the position.
 
     With another number of processes than before, those that are new keep the seed of the day.

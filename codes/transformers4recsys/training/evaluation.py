@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
+from transformers4recsys.baselines.model import BaselineModel
 from transformers4recsys.batch import ALL_ITEMS, Batch
 from transformers4recsys.data.readers.protocol import Reader
 from transformers4recsys.errors import DivergedError, InputError
+from transformers4recsys.metrics.by_name import METRICS_BY_NAME, MetricsByName, RankedTargets
 from transformers4recsys.metrics.catalogue import rank_among_all, top_items
 from transformers4recsys.metrics.marked_items import EarlierItems, ranks_without
 from transformers4recsys.metrics.ranking import popularity_ranks
 from transformers4recsys.metrics.streaming import StreamingMean, StreamingMetrics
-from transformers4recsys.model.next_item import NextItemModel
+from transformers4recsys.models import AnyModel
 from transformers4recsys.outputs import ModelOutput, Predictions
 from transformers4recsys.settings import check, setting
 from transformers4recsys.terminal import progress_bar
 
 OnPredictions = Callable[[Predictions], None]
+# The baseline that is always there: it needs the counts of the items alone.
+MOST_POPULAR = "most_popular"
 OnAttentions = Callable[[Tensor, tuple[Tensor, ...]], None]
 
 
@@ -35,6 +41,7 @@ class Evaluation:
     exclude_seen_in_evaluation: bool = setting(
         False, "do not rank the items that stand in the session before the label; the label itself always is ranked"
     )
+    metrics: tuple[str, ...] = setting((), "further metrics by name, see docs/metrics.md", choices=METRICS_BY_NAME)
     report_cold: bool = setting(
         False, "metrics over the labels of earlier training sessions alone (seen_), and over all others (cold_)"
     )
@@ -45,7 +52,7 @@ class Evaluation:
     @torch.no_grad()
     def run(
         self,
-        model: NextItemModel,
+        model: AnyModel,
         reader: Reader,
         *,
         device: torch.device | None = None,
@@ -54,13 +61,15 @@ class Evaluation:
         max_batches: int | None = None,
         on_predictions: OnPredictions | None = None,
         on_attentions: OnAttentions | None = None,
+        beside: Mapping[str, BaselineModel] = MappingProxyType({}),
     ) -> dict[str, float | None]:
         """Give the means over all targets of the reader's batches, over all processes; None without any target.
 
         Beside the metrics: `loss`, the cross-entropy over the catalogue whatever the training loss is;
-        `unseen_label_share`; `num_targets`; and the metrics of the most popular items so far. With `report_cold` also
-        metrics over the seen labels alone, and over the unseen ones, which are no misses there. With
-        `exclude_seen_in_evaluation` also `repeated_label_share`, of the labels that stand in their session already.
+        `unseen_label_share`; `num_targets`; and, by their names in front, the metrics of the most popular items so far
+        and of the baselines `beside` the model, on the same targets. With `report_cold` also metrics over the seen
+        labels alone, and over the unseen ones, which are no misses there. With `exclude_seen_in_evaluation` also
+        `repeated_label_share`, of the labels that stand in their session already.
         Raise DivergedError where a score is not a finite number: it is no miss.
         """
         if not model.has_counted:
@@ -71,13 +80,13 @@ class Evaluation:
         device = device or model.item_counts.device
         was_training = model.training
         model.eval()
-        metrics, popular = StreamingMetrics(device), StreamingMetrics(device)
+        metrics, baselines = StreamingMetrics(device), _Baselines(model, beside, device)
+        by_name = MetricsByName(self.metrics, model.item_counts, device)
         loss, unseen, repeated = StreamingMean(device), StreamingMean(device), StreamingMean(device)
         seen, cold = StreamingMetrics(device), StreamingMetrics(device)
-        ranks_of_popularity, is_unseen_V = popularity_ranks(model.item_counts), model.item_counts == 0
-        is_miss_V = ~model.is_rankable_V
+        is_unseen_V, is_miss_V = model.item_counts == 0, ~model.is_rankable_V
         with autocast():
-            table_VE, bias_V = _for_products(model.item_table), model.item_bias
+            table_VE, bias_V = _for_products(model.item_table), model.bias
         num_batches = min(len(reader), max_batches if max_batches is not None else len(reader))
         with progress_bar(description, num_batches) as advance:
             for step, batch in enumerate(reader.batches(0)):
@@ -94,12 +103,15 @@ class Evaluation:
                 earlier = self._earlier(batch, output, model.schema.item_id.name)
                 ranks, loss_P = rank_among_all(output.hidden, table_VE, bias_V, output.labels, excluded=earlier)
                 is_unseen_P = is_unseen_V[output.labels]
-                metrics.update(ranks, is_miss_V[output.labels])
-                popular_ranks = ranks_of_popularity.of(output.labels)
+                is_miss_P = is_miss_V[output.labels]
+                metrics.update(ranks, is_miss_P)
+                baselines.update(batch, output, earlier, is_unseen_P)
+                by_name.update(
+                    RankedTargets(ranks, is_miss_P, output.labels, output.positions[:, 1]),
+                    partial(_best, model, output, table_VE, earlier),
+                )
                 if earlier is not None:
-                    popular_ranks = ranks_without(earlier, popular_ranks, model.item_counts, output.labels)
                     repeated.update(earlier.hold_label())
-                popular.update(popular_ranks, is_unseen_P)
                 loss.update(loss_P)
                 unseen.update(is_unseen_P)
                 if self.report_cold:
@@ -107,15 +119,15 @@ class Evaluation:
                     cold.update(ranks, is_counted_P=is_unseen_P)
                 if on_predictions is not None:
                     _require_numbers(loss_P.sum().item(), description)
-                    per_target = metrics.per_target(ranks, is_miss_V[output.labels])
-                    on_predictions(self._predictions(model, batch, output, (table_VE, bias_V), per_target, earlier))
+                    per_target = metrics.per_target(ranks, is_miss_P)
+                    on_predictions(self._predictions(model, batch, output, table_VE, per_target, earlier))
         model.train(was_training)
         numbers = metrics.result() | {"loss": loss.result(), "unseen_label_share": unseen.result()}
         _require_numbers(numbers["loss"], description)
         if self.exclude_seen_in_evaluation:
             numbers["repeated_label_share"] = repeated.result()
-        numbers["num_targets"] = metrics.num_targets()
-        groups = {"most_popular": popular} | ({"seen": seen, "cold": cold} if self.report_cold else {})
+        numbers |= {"num_targets": metrics.num_targets()} | by_name.result()
+        groups = baselines.metrics | ({"seen": seen, "cold": cold} if self.report_cold else {})
         return numbers | {
             f"{of}_{name}": value for of, group in groups.items() for name, value in group.result().items()
         }
@@ -132,17 +144,17 @@ class Evaluation:
 
     def _predictions(
         self,
-        model: NextItemModel,
+        model: AnyModel,
         batch: Batch,
         output: ModelOutput,
-        table_and_bias: tuple[Tensor, Tensor],
+        table_VE: Tensor | None,
         metrics: dict[str, Tensor],
         earlier: EarlierItems | None,
     ) -> Predictions:
         row_P, position_P = output.positions.unbind(1)
         items = batch.columns[model.schema.item_id.name]
         value_index_P = items.offsets[row_P] + position_P
-        item_ids_PK, scores_PK = top_items(output.hidden, *table_and_bias, self.predict_top_k, excluded=earlier)
+        item_ids_PK, scores_PK = _best(model, output, table_VE, earlier, self.predict_top_k)
         return Predictions(
             labels=output.labels,
             item_ids=item_ids_PK,
@@ -154,6 +166,13 @@ class Evaluation:
         )
 
 
+def _best(
+    model: AnyModel, output: ModelOutput, table_VE: Tensor | None, earlier: EarlierItems | None, k: int
+) -> tuple[Tensor, Tensor]:
+    """Give the ids and scores of the best k items for each target, (P, K) both."""
+    return top_items(output.hidden, table_VE, model.bias, k, excluded=earlier)
+
+
 def _require_numbers(loss: float | None, description: str) -> None:
     """Raise DivergedError where a score was NaN, or infinite: the loss over all scores is not finite then."""
     if loss is not None and not math.isfinite(loss):
@@ -163,7 +182,29 @@ def _require_numbers(loss: float | None, description: str) -> None:
         )
 
 
-def _for_products(table_VE: Tensor) -> Tensor:
+class _Baselines:
+    """Ranks the labels of each batch by baselines too; `metrics` by their names, the most popular items first."""
+
+    def __init__(self, model: AnyModel, beside: Mapping[str, BaselineModel], device: torch.device):
+        self._counts_V, self._popularity = model.item_counts, popularity_ranks(model.item_counts)
+        self._beside = {name: (baseline, baseline.bias) for name, baseline in beside.items()}
+        self.metrics = {name: StreamingMetrics(device) for name in (MOST_POPULAR, *beside)}
+
+    def update(self, batch: Batch, output: ModelOutput, earlier: EarlierItems | None, is_unseen_P: Tensor) -> None:
+        """Add the targets of a batch."""
+        ranks = self._popularity.of(output.labels)
+        if earlier is not None:
+            ranks = ranks_without(earlier, ranks, self._counts_V, output.labels)
+        self.metrics[MOST_POPULAR].update(ranks, is_unseen_P)
+        for name, (baseline, bias_V) in self._beside.items():
+            scores = baseline.scores_before(batch, output.positions)
+            ranks, _ = rank_among_all(scores, None, bias_V, output.labels, excluded=earlier)
+            self.metrics[name].update(ranks, is_unseen_P)
+
+
+def _for_products(table_VE: Tensor | None) -> Tensor | None:
     """Give the table in the precision that products have here, once for all batches."""
+    if table_VE is None:
+        return None
     device = table_VE.device.type
     return table_VE.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else table_VE

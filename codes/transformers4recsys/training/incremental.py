@@ -19,6 +19,7 @@ from transformers4recsys import distributed
 from transformers4recsys.data.moments import Moments
 from transformers4recsys.data.readers.protocol import Reader
 from transformers4recsys.day_format import TEST, VALID
+from transformers4recsys.models import AnyModel
 from transformers4recsys.outputs import Report
 from transformers4recsys.reporting.attention import AttentionFiles
 from transformers4recsys.reporting.reporter import Reporter
@@ -80,11 +81,14 @@ class DayReaders:
 
     That is how often it has each item, (V,), and mean and standard deviation of each numeric column.
 
-    Of the train split, `to_evaluate` need only give the first batches.
+    Of the train split, `to_evaluate` need only give the first batches. For baselines, `to_count` reads the train file
+    in its own order, all of it in every process, and `number_of` numbers the days.
     """
 
     to_train: Callable[[datetime], Reader]
     to_evaluate: Callable[[datetime, str], Reader]
+    to_count: Callable[[datetime], Reader]
+    number_of: Callable[[datetime], int]
     item_counts: Callable[[datetime], np.ndarray]
     moments: Callable[[datetime], Sequence[Moments]]
 
@@ -169,6 +173,9 @@ class Incremental:
         if not inside:
             self._fit_to(day)
         log.info("%s: training on %s", self.name_of(day), counted(reader.num_rows, "session"))
+        if not self._model.has_gradients:
+            self.trainer.state.log_history = []
+            return
         if not distributed.sum_over_ranks(torch.tensor(len(reader))):
             log.warning("%s: too few sessions for a batch; the model stays as it is", self.name_of(day))
             self.trainer.state.global_step, self.trainer.state.log_history = 0, []
@@ -221,7 +228,7 @@ class Incremental:
         if inside is None or inside.state.position is None:
             yield
             return
-        model = self.trainer.accelerator.unwrap_model(self.trainer.model)
+        model = self._model
         checkpoint.load_best(self.trainer, inside.state)
         with starting_at(
             self.trainer,
@@ -231,13 +238,23 @@ class Incremental:
         ):
             yield
 
+    @property
+    def _model(self) -> AnyModel:
+        return self.trainer.accelerator.unwrap_model(self.trainer.model)
+
     def _fit_to(self, day: datetime) -> None:
-        """Count the items of the day, and take the scale of numeric columns that have none yet."""
-        model = self.trainer.accelerator.unwrap_model(self.trainer.model)
-        if model.features.scale is not None:
+        """Count the items of the day, let baselines learn, and take the scale of numeric columns that have none yet."""
+        model = self._model
+        baselines = list(self.trainer.beside.values())
+        if model.has_gradients is False:
+            baselines.append(model)
+        elif model.features.scale is not None:
             moments = self.readers.moments(day)
             model.features.scale.fit([each.mean for each in moments], [each.std for each in moments])
         model.add_counts(torch.from_numpy(self.readers.item_counts(day)))
+        for batch in self.readers.to_count(day).batches(0) if baselines else ():
+            for baseline in baselines:
+                baseline.learn(batch, self.readers.number_of(day))
 
     def _evaluate(self, day: datetime, next_day: datetime) -> dict[str, float | None]:
         name = self.name_of(next_day)

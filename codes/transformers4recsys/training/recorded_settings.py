@@ -15,7 +15,7 @@ from transformers4recsys.training import checkpoint
 
 
 def sections_of(settings: Any, arguments: TrainingArguments, schema: Schema) -> dict[str, Any]:
-    """Give every setting of the sections data, model and training, the columns, and what was given."""
+    """Give every setting of the sections data, model, baselines and training, the columns, and what was given."""
     of_model = as_values(settings.model)
     if checkpoint.is_saved_run(of_model["model_name_or_path"]):
         # Its weights are part of this run, which needs the other one no more.
@@ -23,6 +23,7 @@ def sections_of(settings: Any, arguments: TrainingArguments, schema: Schema) -> 
     return {
         "data": _without_credentials(as_values(settings.data)),
         "model": _without_credentials(of_model),
+        "baselines": as_values(settings.baselines),
         "training": _without_credentials(as_values(settings.training) | arguments.to_sanitized_dict()),
         "features": schema.to_entries(),
         "given": _without_credentials(_given(settings)),

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.growth import GrowthSettings, groups_of
-from transformers4recsys.model.next_item import NextItemModel
+from transformers4recsys.models import AnyModel
 from transformers4recsys.run_files import MANIFEST, Content
 from transformers4recsys.run_folder import (
     CONFIG,
@@ -133,12 +133,20 @@ def load(trainer: RecSysTrainer, resumed: Resumed, growth: GrowthSettings, *, da
     """Put weights and the state of the optimizer into a trainer; tables grow where the vocabulary has grown."""
     model = trainer.accelerator.unwrap_model(trainer.model)
     load_grown(model, resumed.run, growth, data_path=data_path)
-    if not checkpoint.load_optimizer(trainer, resumed.state):
+    for name, baseline in trainer.beside.items():
+        file = checkpoint.of_baseline(name)
+        if file not in resumed.run.snapshot:
+            raise InputError(f"`baselines` {name}: {resumed.run.path} was run without it so far; leave it out")
+        baseline.load_state_dict(resumed.run.tensors(file))
+    if model.has_gradients and not checkpoint.load_optimizer(trainer, resumed.state):
         log.warning("`optim` is another one than before: its state starts anew")
 
 
-def load_grown(model: NextItemModel, run: RunFolder, growth: GrowthSettings, *, data_path: str) -> None:
+def load_grown(model: AnyModel, run: RunFolder, growth: GrowthSettings, *, data_path: str) -> None:
     """Put the weights of a run into a model; tables grow where the vocabulary has grown, as `growth` says."""
+    if not model.has_gradients:
+        model.load_state_dict(run.weights())
+        return
     before, num_items = run.schema.item_id.cardinality, model.schema.item_id.cardinality
     groups: list[Tensor] = []
     if num_items > before:

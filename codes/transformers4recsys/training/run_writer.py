@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from transformers4recsys import distributed
+from transformers4recsys.baselines import BASELINES
 from transformers4recsys.reporting.output_folder import CHECKPOINTS
 from transformers4recsys.run_files import MANIFEST, Content, publish
 from transformers4recsys.run_folder import PROGRESS, Progress, as_json
@@ -58,7 +59,8 @@ class RunWriter:
         self.progress = Progress(day, self.progress.num_steps + num_steps, days, best_of(days), awaits_evaluation)
         if distributed.is_main():
             num_steps = self.progress.num_steps
-            publish(self.folder, contents | self._rest(trainer, self.log_history, num_steps))
+            left_out = [checkpoint.of_baseline(name) for name in BASELINES if name not in trainer.beside]
+            publish(self.folder, contents | self._rest(trainer, self.log_history, num_steps), removed=left_out)
             for older in inside_checkpoints(self.folder):
                 _remove(older)
             shutil.rmtree(self.folder / CHECKPOINTS, ignore_errors=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -25,11 +26,12 @@ from transformers import (
 from transformers.training_args import OptimizerNames
 
 from transformers4recsys import distributed
+from transformers4recsys.baselines.model import BaselineModel
 from transformers4recsys.batch import Batch, Jagged
 from transformers4recsys.data.readers.protocol import Reader
 from transformers4recsys.errors import InputError, in_one_line
-from transformers4recsys.model.next_item import NextItemModel
 from transformers4recsys.model.targets import TargetRule
+from transformers4recsys.models import AnyModel
 from transformers4recsys.schema import Schema
 from transformers4recsys.settings import check, choose, setting
 from transformers4recsys.training import sharding
@@ -99,19 +101,23 @@ def dummy_batch(schema: Schema) -> Batch:
 
 
 class RecSysTrainer(Trainer):
-    """Trains on `train_reader` when told to; model and optimizer carry over from one `train()` to the next."""
+    """Trains on `train_reader` when told to; model and optimizer carry over from one `train()` to the next.
+
+    Baselines `beside` the model are measured with it.
+    """
 
     loss_is_scaled_for_ga = True
 
     def __init__(
         self,
-        model: NextItemModel,
+        model: AnyModel,
         args: TrainingArguments,
         *,
         schedule: Schedule,
         evaluation: Evaluation,
         callbacks: list[TrainerCallback],
         has_lazy_updates: bool = False,
+        beside: Mapping[str, BaselineModel] = MappingProxyType({}),
     ):
         optimizer = None
         if model.has_sparse_gradients:
@@ -126,7 +132,9 @@ class RecSysTrainer(Trainer):
         self.schedule, self.evaluation = schedule, evaluation
         self.watch = FiniteWatch(args.device, advice=_advice(args))
         self.schema, self.target_rule = model.schema, model.training_targets
-        _try_optimizer(self)
+        self.beside = beside
+        if model.has_gradients:
+            _try_optimizer(self)
         self.train_reader: Reader | None = None
         self.eval_reader: Reader | None = None
         self.best = BestWeights()
@@ -234,6 +242,7 @@ class RecSysTrainer(Trainer):
                 max_batches=max_batches,
                 on_predictions=on_predictions,
                 on_attentions=on_attentions,
+                beside=self.beside,
             )
         return {f"{split}_{name}": value for name, value in numbers.items()}
 

@@ -51,6 +51,11 @@ def test_larger_logs_have_larger_models():
     assert [large[name] for name in ("d_model", "n_layer", "loss_type")] == [128, 2, "sampled_softmax"]
 
 
+def test_large_logs_teach_what_all_columns_say(tmp_path):
+    values = yaml.safe_load(text_of(log_of(50_000), DAYS, tmp_path))
+    assert values["feature_config"] == str(tmp_path / "features.yaml")
+
+
 def test_a_split_stops_early_on_its_valid_file():
     counts = {"2000-01-01": {"sessions": 900, "events": 9_000}, "2000-01-02": {"valid_sessions": 9, "test_sessions": 9}}
     recipe = Recipe(item_column="item", time_column="time", user_column="user", split="leave_one_out")
@@ -68,6 +73,7 @@ def test_the_file_is_one_that_train_takes(left_out, tmp_path):
     values = yaml.safe_load(text)
     assert set(values) <= set(names_of(SETTINGS))
     settings = from_values(SETTINGS, values)
+    assert values["feature_config"] == str(tmp_path / "days: 1" / "features_item_id.yaml")
     assert settings.data.days.data_path == str(tmp_path / "days: 1")
     assert (settings.data.days.start_date, settings.data.days.end_date) == ("2026-01-01", "2026-01-09")
     assert settings.data.days.missing_days == ("skip" if left_out else "error")
@@ -79,7 +85,7 @@ def test_the_model_stays_as_it_was_when_the_log_grows(tmp_path):
     write(tmp_path / "output", log_of(200, days=9), DAYS, tmp_path / "output")
     write(tmp_path, log_of(50_000, days=90, length=12), DAYS, tmp_path / "output")
     before, after = (yaml.safe_load((folder / "train.yaml").read_text()) for folder in (tmp_path / "output", tmp_path))
-    for name in ("d_model", "n_layer", "model_type"):
+    for name in ("d_model", "n_layer", "model_type", "feature_config"):
         assert after[name] == before[name]
     assert (after["end_date"], after["per_device_train_batch_size"]) == ("2026-03-31", 256)
     (tmp_path / "output" / "train.yaml").write_text("a: [")

@@ -20,6 +20,7 @@ from transformers4recsys.model.encoders.reformer import reformer
 from transformers4recsys.model.encoders.settings import EncoderSettings
 from transformers4recsys.model.encoders.transformer_xl import transfoxl
 from transformers4recsys.model.encoders.xlnet import xlnet
+from transformers4recsys.model_types import BASELINE_NAMES
 from transformers4recsys.outputs import Encoded
 from transformers4recsys.settings import choose, setting
 
@@ -64,14 +65,23 @@ def encoder_of(name: str) -> Callable[[EncoderSettings], Encoder]:
     """Look an encoder up here, then among the architectures of the library; InputError if neither has it."""
     if name not in ENCODERS and name in transformers.CONFIG_MAPPING:
         return library_encoder(name)
-    return choose(ENCODERS, name, "model_type", also="or an architecture of the transformers library by its model_type")
+    also = (
+        f"the baselines {', '.join(BASELINE_NAMES)}, or an architecture of the transformers library by its model_type"
+    )
+    return choose(ENCODERS, name, "model_type", also=also)
 
 
 @dataclass(frozen=True)
 class EncoderChoice:
-    """Model: which encoder, and what it starts from"""
+    """Model: which encoder, or which baseline, and what it starts from"""
 
-    model_type: str = setting("gpt2", "encoder", choices=lambda: ENCODERS, has_more_choices=True, if_changed="refuse")
+    model_type: str = setting(
+        "gpt2",
+        "encoder, or a baseline",
+        choices=lambda: (*ENCODERS, *BASELINE_NAMES),
+        has_more_choices=True,
+        if_changed="refuse",
+    )
     model_name_or_path: str | None = setting(
         None, "start from saved weights: the output folder of a run, or a model of the transformers library"
     )
@@ -86,7 +96,8 @@ class EncoderChoice:
     )
 
     def __post_init__(self) -> None:
-        encoder_of(self.model_type)
+        if self.model_type not in BASELINE_NAMES:
+            encoder_of(self.model_type)
 
     @property
     def library_model(self) -> str | None:

@@ -64,8 +64,10 @@ class LossSettings:
     def unused(self) -> dict[str, str]:
         """Give the settings of other losses that were changed, each with the reason that they have no effect."""
         loss = OBJECTIVES[self.loss_type]
-        idle = [of for of in own_settings_of_losses() if of not in loss.settings or not loss.is_reading(of, self.own)]
-        return {name: f"`loss_type` {self.loss_type} does not use it" for of in idle for name in changed(self.own[of])}
+        others = [of for of in own_settings_of_losses() if of not in loss.settings or not loss.is_reading(of, self.own)]
+        return {
+            name: f"`loss_type` {self.loss_type} does not use it" for of in others for name in changed(self.own[of])
+        }
 
 
 def make_objective(settings: LossSettings, setup: LossSetup) -> WeightedSum:

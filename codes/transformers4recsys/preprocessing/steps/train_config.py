@@ -1,6 +1,6 @@
 """`train.yaml`: settings that suit the log, chosen from its counts by the rules below, each with its reason.
 
-docs/own_log.md lists the rules; they were chosen on real and made-up logs, as datasets/eshop2008/README.md reports.
+docs/own_log.md lists the rules, and what they were measured to give.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _of_days(counts: LogCounts, recipe: Recipe) -> Iterator[Choice]:
     yield "training_time_window_size", window, f"{typical:,} sessions a {unit}: each {unit} trains on the last {window}"
     yield "num_train_epochs", epochs, f"a {unit}"
     yield "per_device_train_batch_size", batch, f"makes about {steps:,} steps a {unit}"
-    yield "learning_rate", 0.001 if batch < 256 else 0.002, ""
+    yield "learning_rate", 0.002, ""
 
 
 def _of_split(counts: LogCounts, recipe: Recipe) -> Iterator[Choice]:
@@ -113,7 +113,7 @@ def text_of(counts: LogCounts, recipe: Recipe, output: Path, earlier: Mapping[st
     spans = times.day_number(last, recipe.time_unit, flag="") - times.day_number(first, recipe.time_unit, flag="") + 1
     of_data: list[Choice] = [
         ("data_path", str(output.resolve()), ""),
-        ("feature_config", str(output.resolve() / FEATURES_FILE), f"or {ITEM_FEATURES_FILE}: the item alone"),
+        _columns(counts, output.resolve(), earlier),
         ("start_date", first, ""),
         ("end_date", last, ""),
     ]
@@ -134,6 +134,17 @@ def text_of(counts: LogCounts, recipe: Recipe, output: Path, earlier: Mapping[st
     parts = [of_data, choices(counts, recipe, earlier), of_run]
     head = "# Written by `transformers4recsys preprocess`, from the counts of the log; copy it before you change it.\n"
     return head + "\n".join("".join(map(_line, part)) for part in parts)
+
+
+def _columns(counts: LogCounts, output: Path, earlier: Mapping[str, Any]) -> Choice:
+    """Choose the columns that the model reads, which stay as they were too."""
+    name = FEATURES_FILE if counts.num_events >= MANY_EVENTS else ITEM_FEATURES_FILE
+    name = Path(str(earlier.get("feature_config", name))).name
+    reasons = {
+        ITEM_FEATURES_FILE: f"a small log teaches more by the item alone; all columns: {FEATURES_FILE}",
+        FEATURES_FILE: f"all columns; the item alone: {ITEM_FEATURES_FILE}",
+    }
+    return "feature_config", str(output / name), reasons.get(name, "")
 
 
 def write(folder: Path, counts: LogCounts, recipe: Recipe, output: Path) -> None:
