@@ -102,8 +102,7 @@ class Evaluation:
                     on_attentions(output.inputs, output.attentions)
                 earlier = self._earlier(batch, output, model.schema.item_id.name)
                 ranks, loss_P = rank_among_all(output.hidden, table_VE, bias_V, output.labels, excluded=earlier)
-                is_unseen_P = is_unseen_V[output.labels]
-                is_miss_P = is_miss_V[output.labels]
+                is_unseen_P, is_miss_P = is_unseen_V[output.labels], is_miss_V[output.labels]
                 metrics.update(ranks, is_miss_P)
                 baselines.update(batch, output, earlier, is_unseen_P)
                 by_name.update(
