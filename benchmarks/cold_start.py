@@ -25,6 +25,7 @@ RUNS = {
     "none": {},
     "item_features": FEATURES,
     "item_features, unknown_share 0.3": FEATURES | {"unknown_share": 0.3},
+    "item_features, unknown_share 0.6": FEATURES | {"unknown_share": 0.6},
 }
 FLAGS = {
     **{"data_path": FOLDER / "days", "feature_config": FOLDER / "days" / "features.yaml"},
