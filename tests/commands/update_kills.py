@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parents[1] / "training"))
 from kills import FILE_OPERATIONS, KILLED, are_equal, outcome, run
 
-STEP = 7
+STEP = 23
 NO_KILL = ("file", 10**6)
 
 
