@@ -1,6 +1,6 @@
 """How well items without a click are recommended: a made-up shop in which many products are launched late.
 
-Run from the repository: `python benchmarks/cold_start.py`, about a quarter of an hour on one core. It writes logs, day
+Run from the repository: `python benchmarks/cold_start.py`, some minutes on one core. It writes logs, day
 files and runs to `cold_start/` in the current folder, and prints a row a set of flags: metrics over all labels and over
 seen ones, means over days; and those over labels never seen before, over all of them.
 """
