@@ -100,8 +100,14 @@ def run(values: Mapping[str, Any]) -> None:
 
 def train(settings: TrainSettings, sinks: Mapping[str, Callable[[Path], Sink]] = SINKS) -> None:
     """Check the input, build the program and run all days; `sinks` take the numbers of each."""
-    data, training = settings.data, settings.training
     _require(settings)
+    with StopRequest().listening() as stop:
+        _train(settings, sinks, stop)
+    wandb_runs.close_run()
+
+
+def _train(settings: TrainSettings, sinks: Mapping[str, Callable[[Path], Sink]], stop: StopRequest) -> None:
+    data, training = settings.data, settings.training
     # From here on one of the processes of the run, if there are several, talks and writes.
     arguments, notes = library_arguments(training.library)
     require_processes(arguments)
@@ -114,8 +120,7 @@ def train(settings: TrainSettings, sinks: Mapping[str, Callable[[Path], Sink]] =
         prefix = data.sessions.session_aware_features_prefix
         log.warning("%d columns %s... hold past sessions: ignored without `session_aware`", len(schema.ignored), prefix)
     with _output_of(arguments, training.output) as output:
-        _train_in(output, settings, schema, arguments, sinks)
-    wandb_runs.close_run()
+        _train_in(output, settings, schema, arguments, sinks, stop)
 
 
 def _train_in(
@@ -124,6 +129,7 @@ def _train_in(
     schema: Schema,
     arguments: TrainingArguments,
     sinks: Mapping[str, Callable[[Path], Sink]],
+    stop: StopRequest,
 ) -> None:
     training, output_dir = settings.training, _output_dir(arguments)
     days, checked = checked_days(settings.data, schema, training.protocol, does_train=arguments.do_train)
@@ -146,7 +152,7 @@ def _train_in(
     model = _model_of(settings, schema, arguments, start, items)
     described = _described(sections) | {"days_skipped": [days.unit.name(day) for day in days.missing]}
     sinks = _with_raw_values(sinks, settings, schema, days)
-    bar, stop = TrainingProgress(), StopRequest()
+    bar = TrainingProgress()
     first_step = resumed.run.progress.num_steps if resumed else 0
     loggers = _loggers_of(arguments, training.loggers, described, first_step=first_step)
     optional = optional_callbacks(training.protocol.validate_every, training.profile, output_dir)
@@ -175,7 +181,6 @@ def _train_in(
         on_day=output.keep if output else lambda: None,
     )
     run.run(days.present, resumed=resumed)
-    run.reporter.close()
     for logger in loggers:
         logger.close(trainer.args, trainer.state, trainer.control)
 
