@@ -85,3 +85,14 @@ def test_help_and_version_import_no_heavy_library():
 def test_the_package_runs_as_a_program():
     run = subprocess.run([sys.executable, "-m", "transformers4recsys"], cwd=CODES, capture_output=True, text=True)
     assert run.returncode == 0 and run.stdout.startswith("usage: transformers4recsys COMMAND")
+
+
+def test_ctrl_c_is_one_line_wherever_it_comes(monkeypatch, capsys):
+    def interrupted(values):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("transformers4recsys.commands.simulate.run", interrupted)
+    for rank, said in ((None, "stopped by SIGINT\n"), ("0", "stopped by SIGINT\n"), ("1", "")):
+        monkeypatch.setenv("RANK", rank) if rank else monkeypatch.delenv("RANK", raising=False)
+        assert cli.main(["simulate"]) == 130
+        assert capsys.readouterr().err == said

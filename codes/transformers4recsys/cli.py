@@ -21,7 +21,7 @@ HELP, VERSION = ("-h", "--help"), ("-V", "--version")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; return the exit code: 0, 2 for what the user has to mend, 1 where training failed."""
+    """Run one command; return the exit code: 0, 2 for what is to be mended, 1 for failed training, 130 after Ctrl-C."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in HELP:
         sys.stdout.write(overview())
@@ -45,6 +45,10 @@ def main(arguments: list[str] | None = None) -> int:
     except (InputError, DivergedError) as error:
         _say(f"error: {as_flags(str(error), names)}\n")
         return 1 if isinstance(error, DivergedError) else 2
+    except KeyboardInterrupt:
+        if os.environ.get("RANK", "0") == "0":
+            sys.stderr.write("stopped by SIGINT\n")
+        return 130
     return 0
 
 

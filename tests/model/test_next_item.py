@@ -219,3 +219,16 @@ def test_sessions_without_an_item_are_counted_too(schema, make_model):
     model = make_model(schema, "gru")
     model.observe([])
     assert model.has_counted and not model.item_counts.any()
+
+
+@pytest.mark.parametrize("name", MASKED_NAMES)
+def test_training_repeats_with_the_seed(name, schema, make_batch, make_model):
+    batch = make_batch([[3, 7, 9, 12], [4, 5], [6, 8, 9]])
+    runs = []
+    for seed in (1, 1, 2):
+        model = masked(make_model, schema, name, dropout=0.5).train()
+        torch.manual_seed(seed)
+        for _ in range(2):
+            model(batch).loss.backward()
+        runs.append(torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.grad is not None]))
+    assert torch.equal(runs[0], runs[1]) and not torch.equal(runs[0], runs[2])

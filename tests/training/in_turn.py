@@ -3,6 +3,7 @@
 Called with a JSON file: a list of command lines. Each rank appends to files in the run's output folder: the item ids
 of its training rows, an epoch after the other, to `rows_RANK.txt`; how many numbers of weights and of optimizer state
 it holds, a line a day, to `held_RANK.txt`; what torch drew from, to `seeds_RANK.txt`. A rank that idles notes no row.
+With `double` behind the file, all is computed in double precision.
 """
 
 import json
@@ -13,6 +14,7 @@ import torch
 from torch.distributed.tensor import DTensor
 
 from transformers4recsys import cli, distributed
+from transformers4recsys.batch import Jagged
 from transformers4recsys.training import trainer
 from transformers4recsys.training.run_writer import RunWriter
 
@@ -47,6 +49,17 @@ def note_and_save(writer: RunWriter, trainer, *others, **options):
     save_day(writer, trainer, *others, **options)
 
 
+def compute_in_double_precision() -> None:
+    torch.set_default_dtype(torch.float64)
+    move = Jagged.to
+
+    def moved(column: Jagged, *place, **options) -> Jagged:
+        values = column.values.double() if column.values.is_floating_point() else column.values
+        return move(Jagged(values, column.offsets, column.max_length), *place, **options)
+
+    Jagged.to = moved
+
+
 def run(commands: list[list[str]]) -> None:
     RunWriter.save_day = note_and_save
     for flags in commands:
@@ -55,4 +68,6 @@ def run(commands: list[list[str]]) -> None:
 
 
 if __name__ == "__main__":
+    if "double" in sys.argv[2:]:
+        compute_in_double_precision()
     run(json.loads(Path(sys.argv[1]).read_text()))

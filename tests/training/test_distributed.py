@@ -25,6 +25,8 @@ LAUNCHERS = {
     "torchrun": ["-m", "torch.distributed.run", "--nproc_per_node", "2"],
 }
 BIDIRECTIONAL = ("longformer", "bert", "albert", "electra", "roberta", "modernbert")
+# The others compute parts of themselves in single precision whatever the weights are.
+IN_DOUBLE_PRECISION = ("gpt2", "gru", "sasrec", "ligr", "transfoxl", "bert", "electra")
 LOSSES = (
     {"loss_type": "bpr_max", "negative_sampling": True},
     {"loss_type": "sampled_softmax", "num_sampled_negatives": 8},
@@ -85,9 +87,9 @@ def environment() -> dict[str, str]:
     return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(CODES)} | own
 
 
-def in_turn(launcher: list[str], commands: list[list[str]], folder: Path, timeout: int = 120) -> None:
+def in_turn(launcher: list[str], commands: list[list[str]], folder: Path, *precision: str, timeout: int = 120) -> None:
     (folder / "commands.json").write_text(json.dumps(commands))
-    done = start(*launcher, IN_TURN, folder / "commands.json", folder=folder, timeout=timeout)
+    done = start(*launcher, IN_TURN, folder / "commands.json", *precision, folder=folder, timeout=timeout)
     assert done.returncode == 0, done.stderr
 
 
@@ -232,6 +234,21 @@ def test_every_encoder_and_loss_ends_where_one_process_with_the_doubled_batch_do
         one, two = numbers(tmp_path / f"{name}_20"), numbers(tmp_path / f"{name}_10")
         # Negatives that are the other sessions of the batch are those of a process.
         assert name == "bpr_max" or two == pytest.approx(one, rel=1e-6, abs=1e-6), name
+
+
+@pytest.mark.slow
+def test_adam_too_ends_at_the_same_weights_when_rounding_is_taken_away(toy_days, tmp_path):
+    """Adam divides by the size of a gradient, so that one which is rounding alone moves a weight as any other does."""
+    names = IN_DOUBLE_PRECISION
+    masked = {"mlm": True, "train_on_last_item_seq_only": True}
+    for launcher, size in (([], 20), (LAUNCHERS["torchrun"], 10)):
+        flags = {name: {"model_type": name, **(masked if name in BIDIRECTIONAL else {})} for name in names}
+        commands = [line(toy_days, tmp_path / f"{name}_{size}", batch_size=size, **flags[name]) for name in names]
+        in_turn(launcher, commands, tmp_path, "double", timeout=300)
+    for name in names:
+        of_each = [safetensors.torch.load_file(tmp_path / f"{name}_{size}" / "model.safetensors") for size in (10, 20)]
+        assert of_each[0]["scorer.table"].dtype == torch.double
+        torch.testing.assert_close(of_each[0], of_each[1], rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """A run that was killed or stopped inside a day goes on with the same bits."""
 
+import contextlib
 import json
 import os
 import signal
@@ -12,7 +13,8 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 
-from transformers4recsys.training.inside_day import Position, StopRequest, move_schedule
+from transformers4recsys.training.inside_day import Position, StoppableReader, StopRequest, move_schedule
+from transformers4recsys.training.run_writer import RunWriter
 
 KILLS = Path(__file__).with_name("kills.py")
 CODES = Path(__file__).parents[2] / "codes"
@@ -147,3 +149,67 @@ def test_processes_agree_on_a_signal_that_one_of_them_got(monkeypatch):
     assert not control.should_save
     stop.on_step_end(args, SimpleNamespace(global_step=10), control)
     assert control.should_save and control.should_training_stop and stop.signal == 15
+
+
+def test_a_signal_ends_an_evaluation_and_the_day_goes_on_to_the_bit(run_train, monkeypatch, capsys):
+    flags = {"end_date": "2019-10-02", "per_device_eval_batch_size": 8}
+    whole = run_train("whole", **flags)
+    require_none, num_asked = StopRequest.require_none, []
+
+    def stop_in_the_third_batch(self):
+        num_asked.append(1)
+        if len(num_asked) == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        require_none(self)
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit) as stopped:
+        patch.setattr(StopRequest, "require_none", stop_in_the_third_batch)
+        run_train("parts", **flags)
+    assert stopped.value.code == 143 and len(num_asked) == 4
+    assert "stopped by SIGTERM after step 4 of 2019-10-01, which is saved; go on with" in capsys.readouterr().err
+    assert not (whole.with_name("parts") / "eval_results_dates.txt").exists()
+    parts = run_train("parts", resume_from_checkpoint="true", **flags)
+    for name in ("model.safetensors", "training_state.safetensors", "eval_train_results_dates.csv"):
+        assert (parts / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_a_signal_after_the_last_evaluation_is_not_forgotten(run_train, monkeypatch, capsys):
+    save_day = RunWriter.save_day
+
+    def signal_after(self, *arguments, **options):
+        save_day(self, *arguments, **options)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(RunWriter, "save_day", signal_after)
+    with pytest.raises(SystemExit) as stopped:
+        run_train("out", end_date="2019-10-02")
+    assert stopped.value.code == 130
+    assert "stopped by SIGINT when all days were finished\n" in capsys.readouterr().err
+    assert Path("out/eval_results_avg_over_days.txt").exists()
+
+
+def test_processes_ask_equally_often_whatever_they_have_to_evaluate(monkeypatch):
+    stop, asked = StopRequest(), []
+    monkeypatch.setattr(stop, "agreed", lambda: bool(asked.append(1)))
+    for num_batches in (3, 2):
+        reader = SimpleNamespace(num_steps=3, batches=lambda epoch, of_rank=num_batches: iter(range(of_rank)))
+        assert list(StoppableReader(reader, stop, torch.device("cpu")).batches(0)) == list(range(num_batches))
+        assert len(asked) == 3
+        asked.clear()
+    reader = SimpleNamespace(num_steps=21, batches=lambda epoch: iter(range(21)))
+    assert len(list(StoppableReader(reader, stop, torch.device("cuda")).batches(0))) == 21 and len(asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("number", "num_processes", "error"),
+    [(signal.SIGINT, 1, KeyboardInterrupt), (signal.SIGTERM, 1, SystemExit), (signal.SIGINT, 2, None)],
+)
+def test_before_the_days_one_process_ends_at_once_and_several_agree_first(number, num_processes, error, monkeypatch):
+    monkeypatch.setattr("transformers4recsys.distributed.world_size", lambda: num_processes)
+    monkeypatch.setattr("transformers4recsys.distributed.sum_over_ranks", lambda row: row)
+    with StopRequest().listening() as stop:
+        with pytest.raises(error) if error else contextlib.nullcontext():
+            os.kill(os.getpid(), number)
+        # What has swallowed the exception does not keep the run from ending.
+        assert stop.agreed() and stop.signal == number
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

@@ -48,6 +48,16 @@ class BaselineModel(nn.Module):
         self._has_counted = False
 
     @property
+    def reads_unknown(self) -> bool:
+        """Whether an unknown item means something to it."""
+        return False
+
+    @property
+    def is_rankable_V(self) -> Tensor:
+        """Whether each item was seen in training, (V,)."""
+        return self.item_counts > 0
+
+    @property
     def bias(self) -> Tensor:
         """What is added to each item's score, (V,) float64; -inf for padding."""
         bias_V = torch.from_numpy(self.baseline.bias(self.schema.item_id.cardinality)).to(self.item_counts.device)

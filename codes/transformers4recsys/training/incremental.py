@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,7 +27,7 @@ from transformers4recsys.terminal import counted
 from transformers4recsys.training import checkpoint
 from transformers4recsys.training.best_weights import BEST_METRICS, BestWeights
 from transformers4recsys.training.callbacks import TrainingProgress
-from transformers4recsys.training.inside_day import StopRequest, starting_at
+from transformers4recsys.training.inside_day import StoppableReader, StoppedError, StopRequest, starting_at
 from transformers4recsys.training.resume import Resumed
 from transformers4recsys.training.run_writer import RunWriter
 from transformers4recsys.training.trainer import RecSysTrainer, drop_none, format_metrics
@@ -115,12 +114,15 @@ class Incremental:
     told: list[str] = field(default_factory=list)
 
     def run(self, days: Sequence[datetime], *, resumed: Resumed | None = None) -> None:
-        """Go through each pair of neighbours in `days`, from where `resumed` stopped; SystemExit after a signal."""
+        """Go through each pair of neighbours in `days`, from where `resumed` stopped, and close the reporter.
+
+        SystemExit after a signal.
+        """
         if self.protocol.stops_early and self.protocol.validation_split == self.protocol.eval_split:
             log.warning("the files that choose the best weights are evaluated too; `eval_on_test_set` takes others")
         trains_on_last = self.does_train and self.protocol.train_on_last_day
         next_days = [*days[1:], None] if trains_on_last else days[1:]
-        with self.stop.listening():
+        with self.stop.running():
             for day, next_day in zip(days, next_days, strict=False):
                 progress = self.writer.progress
                 if day.isoformat() <= progress.last_day:
@@ -128,15 +130,22 @@ class Incremental:
                         self._evaluate_trained(day, next_day)
                     continue
                 if self.stop.agreed():
-                    self._end(f"before {self.name_of(day)}")
+                    is_begun = bool(resumed or self.writer.progress.last_day)
+                    self.stop.end(f"before {self.name_of(day)}", can_go_on=self.does_train and is_begun)
                 inside = resumed if resumed and resumed.inside_day == day.isoformat() else None
                 self._run_day(day, next_day, inside)
+            self.reporter.close()
+            if self.stop.agreed():
+                self.stop.end("when all days were finished", can_go_on=False)
 
     def _evaluate_trained(self, day: datetime, next_day: datetime) -> None:
         """Evaluate on its next day what an earlier call trained on the last day that it had."""
         if not self.does_evaluate:
             return
-        numbers = self._evaluate(day, next_day)
+        try:
+            numbers = self._evaluate(day, next_day)
+        except StoppedError:
+            self.stop.end(f"before {self.name_of(next_day)} was evaluated")
         if self.does_train:
             self.writer.save_evaluation(self.trainer, numbers)
         distributed.barrier()
@@ -145,21 +154,21 @@ class Incremental:
         self._seed(day)
         if self.does_train:
             self._train(day, next_day, inside)
-            if self.stop.agreed():
-                self._end(f"after step {self.trainer.state.global_step} of {self.name_of(day)}, which is saved")
-        numbers = self._evaluate(day, next_day) if self.does_evaluate and next_day else {}
+        try:
+            # Where the best weights took the place of those of the last step, that step cannot be saved any more.
+            if not self.trainer.best.weights or self.writer.has_saved(self.trainer, day.isoformat()):
+                self.stop.require_none()
+            numbers = self._evaluate(day, next_day) if self.does_evaluate and next_day else {}
+        except StoppedError:
+            step = self.trainer.state.global_step if self.does_train else 0
+            if not step:
+                self.stop.end(f"in the evaluation after {self.name_of(day)}", can_go_on=False)
+            self.writer.save_step(self.trainer, day.isoformat())
+            self.stop.end(f"after step {step} of {self.name_of(day)}, which is saved")
         if self.does_train:
             self.writer.save_day(self.trainer, day.isoformat(), numbers, awaits_evaluation=next_day is None)
         distributed.barrier()
         self.on_day()
-
-    def _end(self, when: str) -> None:
-        """End the program as the signal asks, with one line of explanation."""
-        number = self.stop.signal
-        assert number is not None
-        name = signal.Signals(number).name
-        log.warning("stopped by %s %s; go on with --resume_from_checkpoint true", name, when)
-        raise SystemExit(128 + number)
 
     def _seed(self, day: datetime) -> None:
         """Draw from here on what a run that is resumed with this day draws; torch's draws are a rank's own."""
@@ -262,14 +271,14 @@ class Incremental:
         reader = self.trainer.eval_reader or self.readers.to_evaluate(next_day, self.protocol.eval_split)
         self.trainer.eval_reader = None
         eval_numbers = self.trainer.measure(
-            reader,
+            _stoppable(reader, self.trainer, self.stop),
             split="eval",
             description=f"evaluate {name}",
             on_predictions=(lambda p: self.reporter.predictions(p, name)) if self.logs_predictions else None,
             on_attentions=partial(self.attention_files.write, name) if self.attention_files else None,
         )
         train_numbers = self.trainer.measure(
-            self.readers.to_evaluate(day, "train"),
+            _stoppable(self.readers.to_evaluate(day, "train"), self.trainer, self.stop),
             split="train",
             description=f"evaluate {self.name_of(day)} train",
             max_batches=self.protocol.eval_steps_on_train_set,
@@ -280,3 +289,7 @@ class Incremental:
         say = log.warning if eval_numbers["eval_recall@20"] is None else log.info
         say("%s: %s", name, format_metrics(eval_numbers, "eval"))
         return eval_numbers
+
+
+def _stoppable(reader: Reader, trainer: RecSysTrainer, stop: StopRequest) -> Reader:
+    return reader if trainer.best.weights else StoppableReader(reader, stop, trainer.args.device)

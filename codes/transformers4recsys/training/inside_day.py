@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import signal
 import sys
@@ -11,19 +12,21 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from transformers4recsys import distributed
+from transformers4recsys.batch import Batch
+from transformers4recsys.data.readers.protocol import Reader
 from transformers4recsys.training.trainer import RecSysTrainer
+
+log = logging.getLogger(__name__)
 
 # A launcher passes on a signal that has come from the terminal already.
 REPEATED_WITHIN_SECONDS = 2.0
-# To ask the other processes at each step would make GPUs wait for each other.
-STEPS_BETWEEN_QUESTIONS = {"cpu": 1}
 
 
 @dataclass(frozen=True)
@@ -131,35 +134,52 @@ def move_schedule(scheduler: LambdaLR, num_steps: int) -> None:
     scheduler._last_lr = rates
 
 
+def steps_between_questions(device: torch.device) -> int:
+    """Say how often the processes ask each other for a signal: at each step, GPUs would wait for each other."""
+    return 1 if device.type == "cpu" else 10
+
+
+class StoppedError(Exception):
+    """A signal asks the run to end; every process raises it at the same place."""
+
+
 class StopRequest(TrainerCallback):
     """Takes note of SIGTERM and SIGINT: the step is finished and saved, then train() returns; `signal` says which came.
 
-    A second Ctrl-C ends a single process at once.
+    Before and after the days, a single process ends at once; several ones agree first. So does a second Ctrl-C.
     """
 
     def __init__(self) -> None:
         self.signal: int | None = None
-        self._noted_at = 0.0
+        self._noted_at, self._is_running = 0.0, False
 
     @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
+    def listening(self) -> Iterator[StopRequest]:
         """Listen for the time of a block, where signals can be listened to."""
         if threading.current_thread() is not threading.main_thread():
-            yield
+            yield self
             return
         earlier = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
-            yield
+            yield self
         finally:
             for number, handler in earlier.items():
                 signal.signal(number, handler)
 
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Let signals wait for the end of a step for the time of a block; it asks for them by `agreed`."""
+        self._is_running = True
+        yield
+        self._is_running = False
+
     def _note(self, number: int, _: FrameType | None) -> None:
         is_again = self.signal is not None and time.monotonic() - self._noted_at > REPEATED_WITHIN_SECONDS
-        if is_again and distributed.world_size() == 1:
-            raise SystemExit(128 + number)
         if self.signal is None:
+            # An exception alone may get lost: libraries call Python in places that cannot raise.
             self.signal, self._noted_at = number, time.monotonic()
+        if distributed.world_size() == 1 and (is_again or not self._is_running):
+            raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
     def agreed(self) -> bool:
         """Say whether any process is to stop; all processes ask together, and all then know the signal."""
@@ -169,6 +189,49 @@ class StopRequest(TrainerCallback):
             self.signal = int(distributed.sum_over_ranks(numbers).max()) or None
         return self.signal is not None
 
+    def require_none(self) -> None:
+        """Raise StoppedError in all processes if any of them is to stop."""
+        if self.agreed():
+            raise StoppedError
+
+    def end(self, when: str, *, can_go_on: bool = True) -> NoReturn:
+        """End the program as the signal asks, with one line of explanation."""
+        assert self.signal is not None
+        advice = "; go on with --resume_from_checkpoint true" if can_go_on else ""
+        log.warning("stopped by %s %s%s", signal.Signals(self.signal).name, when, advice)
+        raise SystemExit(128 + self.signal)
+
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any) -> None:
-        if state.global_step % STEPS_BETWEEN_QUESTIONS.get(args.device.type, 10) == 0 and self.agreed():
+        if state.global_step % steps_between_questions(args.device) == 0 and self.agreed():
             control.should_save = control.should_training_stop = True
+
+
+class StoppableReader:
+    """Gives the batches of a reader to an evaluation; StoppedError in all processes when a signal has come.
+
+    Every process asks as often as the one with most batches has some, whether or not it has as many.
+    """
+
+    def __init__(self, reader: Reader, stop: StopRequest, device: torch.device):
+        self.reader, self.stop = reader, stop
+        self.steps_between_questions = steps_between_questions(device)
+
+    def __len__(self) -> int:
+        return len(self.reader)
+
+    @property
+    def num_rows(self) -> int:
+        return self.reader.num_rows
+
+    @property
+    def num_steps(self) -> int:
+        return self.reader.num_steps
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        batches = self.reader.batches(epoch)
+        for step in range(self.num_steps):
+            if step % self.steps_between_questions == 0:
+                self.stop.require_none()
+            batch = next(batches, None)
+            if batch is not None:
+                yield batch

@@ -67,7 +67,9 @@ def run_processes(number: int, arguments: Sequence[str]) -> int:
     os.environ["PYTHONPATH"] = os.pathsep.join([source, *filter(None, [os.environ.get("PYTHONPATH")])])
     os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // number, 1)))
     # The processes tell what went wrong, this one passes it on.
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith("torch.distributed.elastic"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -105,8 +107,10 @@ def failing_together() -> Iterator[None]:
         watch.start()
     try:
         yield
-        # Threads of the connection that outlive Python's end can abort a process whose run went well.
-        atexit.register(distributed.leave)
+        _leave_at_exit()
+    except (SystemExit, KeyboardInterrupt):
+        _leave_at_exit()
+        raise
     except Exception as error:
         if distributed.num_launched() == 1:
             raise
@@ -122,6 +126,11 @@ def failing_together() -> Iterator[None]:
         is_over.set()
         if watch.is_alive():
             watch.join()
+
+
+def _leave_at_exit() -> None:
+    # Threads of the connection that outlive Python's end can abort a process whose run went well.
+    atexit.register(distributed.leave)
 
 
 def _end_with_the_launcher(launcher: int, is_over: threading.Event) -> None:

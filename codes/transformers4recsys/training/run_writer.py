@@ -42,6 +42,7 @@ class RunWriter:
         self.folder, self.unchanging, self.progress = folder, dict(unchanging), progress
         self.log_history = list(log_history or [])
         self.num_checkpoints = num_checkpoints
+        self._last_saved: Position | None = None
 
     def save_day(
         self,
@@ -75,8 +76,11 @@ class RunWriter:
             publish(self.folder, self._rest(trainer, self.log_history, self.progress.num_steps))
 
     def save_step(self, trainer: RecSysTrainer, day: str) -> None:
-        """Save the state inside a day beside that of the last finished one."""
+        """Save the state inside a day beside that of the last finished one, unless that step is saved."""
         position = Position.of(trainer, day)
+        if position == self._last_saved:
+            return
+        self._last_saved = position
         contents = checkpoint.contents(trainer, position)
         if not distributed.is_main():
             return
@@ -86,6 +90,10 @@ class RunWriter:
         publish(self.folder / CHECKPOINTS / name, contents | self._rest(trainer, history, num_steps))
         for older in inside_checkpoints(self.folder)[: -self.num_checkpoints]:
             _remove(older)
+
+    def has_saved(self, trainer: RecSysTrainer, day: str) -> bool:
+        """Say whether the step where the trainer stands was saved."""
+        return self._last_saved is not None and Position.of(trainer, day) == self._last_saved
 
     def _whole_history(self, trainer: RecSysTrainer, day: str) -> list[dict[str, Any]]:
         """Add what was logged on the day, with steps that go on over the days."""

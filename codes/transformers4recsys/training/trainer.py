@@ -181,7 +181,7 @@ class RecSysTrainer(Trainer):
         if distributed.world_size() == 1 and len(samples) == 1:
             return samples, None
         counts = torch.stack([_count_targets(self.target_rule, self.schema, sample["batch"]) for sample in samples])
-        return samples, distributed.sum_over_ranks(counts.sum().float().to(device))
+        return samples, distributed.sum_over_ranks(counts.sum().to(device))
 
     def _prepare_input(self, data: Any) -> Any:
         # The one value of our inputs is a Batch, which moves itself.

@@ -1,5 +1,7 @@
 """Reformer on sessions of any length, the same twice."""
 
+import copy
+
 import pytest
 import torch
 
@@ -24,6 +26,26 @@ def test_evaluation_leaves_the_random_numbers_that_follow_alone():
     torch.manual_seed(3)
     encoder(torch.ones(1, 7, 16), torch.ones(1, 7, dtype=torch.bool))
     assert torch.rand(2).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("is_causal", [True, False])
+def test_training_repeats_with_the_seed_and_draws_anew_in_each_step(is_causal):
+    encoder = reformer(EncoderSettings(16, n_layer=2, n_head=2, dropout=0.5, is_causal=is_causal)).train()
+    copied = copy.deepcopy(encoder)
+
+    def gradients(model):
+        torch.manual_seed(3)
+        steps = []
+        for _ in range(2):
+            model.zero_grad()
+            model(torch.ones(2, 7, 16), torch.ones(2, 7, dtype=torch.bool)).hidden.square().sum().backward()
+            steps.append(model.model.encoder.layers[0].feed_forward.dense.dense.weight.grad.clone())
+        return steps
+
+    first, again, of_copy = gradients(encoder), gradients(encoder), gradients(copied)
+    assert not torch.equal(first[0], first[1])
+    for step, (repeated, of_the_copy) in zip(first, zip(again, of_copy, strict=True), strict=True):
+        assert torch.equal(step, repeated) and torch.equal(step, of_the_copy)
 
 
 def test_chunks_ahead_are_refused_for_next_items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import cast
 
 import torch
@@ -40,10 +41,15 @@ class Reformer(nn.Module):
         model.get_input_embeddings().requires_grad_(False)
         self.model, self.length, self.used_settings = model, length, used_settings
         self.join = nn.Linear(2 * d_model, d_model)
+        for layer in model.encoder.layers:
+            vars(layer)["_init_attention_seed"] = partial(_seed_attention, layer)
+            vars(layer)["_init_feed_forward_seed"] = partial(_seed_feed_forward, layer)
 
     def forward(self, inputs_BLD: Tensor, padding_mask_BL: Tensor) -> Encoded:
         length = padding_mask_BL.shape[1]
         missing = self.length - length
+        if self.training:
+            self._draw_seeds()
         for module in self.model.modules():
             if "hash_seed" in vars(module):
                 vars(module)["hash_seed"] = None if self.training else HASH_SEED
@@ -55,6 +61,16 @@ class Reformer(nn.Module):
                 attention_mask=nn.functional.pad(padding_mask_BL, (0, missing)),
             ).last_hidden_state
         return Encoded(self.join(hidden_BLD)[:, :length])
+
+    def _draw_seeds(self) -> None:
+        """Draw what each layer seeds its dropout with, in the forward pass and again in the backward one.
+
+        The library takes it from the entropy of the system: no run could be repeated.
+        """
+        layers = self.model.encoder.layers
+        for layer, seeds in zip(layers, torch.randint(2**62, (len(layers), 2)).numpy(), strict=True):
+            of_layer = vars(layer)
+            of_layer["attention_seed"], of_layer["feed_forward_seed"] = map(int, seeds)
 
 
 def reformer(settings: EncoderSettings) -> Reformer:
@@ -94,6 +110,14 @@ def reformer(settings: EncoderSettings) -> Reformer:
         forget_positions(model)
     used |= OWN_SETTINGS if settings.is_causal else OWN_SETTINGS | {"lsh_num_hashes"}
     return Reformer(model, d_model=settings.d_model, length=length, used_settings=used)
+
+
+def _seed_attention(layer: nn.Module) -> None:
+    torch.manual_seed(layer.attention_seed)  # pyright: ignore
+
+
+def _seed_feed_forward(layer: nn.Module) -> None:
+    torch.manual_seed(layer.feed_forward_seed)  # pyright: ignore
 
 
 def _for_both_kinds(name: str, value: int) -> dict[str, int]:
