@@ -77,6 +77,23 @@ def test_what_is_not_known_is_counted(recommender):
     assert counts["sessions"] == 2 and counts["sessions_without_known_item"] == 1
 
 
+def test_a_run_that_learned_what_unknown_is_reads_unknown_items_and_values(train_on_shop):
+    recommender = Recommender.load(train_on_shop(model_type="gru", unknown_share=0.5), device="cpu")
+    time = [pd.Timestamp("2024-01-08")] * 3
+    events = pd.DataFrame({"visit": ["a", "a", "b"], "sku": ["sku-1", "new", "new"], "time": time})
+    table = recommender.recommend(events.assign(brand=["A", "A", "?"], category="c1"), k=2, exclude_seen=True)
+    assert table.column("session").to_pylist() == ["a", "a", "b", "b"]
+    assert table.column("is_fallback").to_pylist() == [False] * 4
+    counts = {name.decode(): int(count) for name, count in table.schema.metadata.items()}
+    assert counts["unknown_items"] == 2 and counts["sessions_without_known_item"] == 0
+    other = recommender.recommend(events.assign(brand=["A", "A", "B"], category="c1"), k=2, exclude_seen=True)
+    scores = [each.column("score").to_pylist() for each in (table, other)]
+    assert scores[0][:2] == scores[1][:2] and scores[0][2:] != scores[1][2:]
+
+    lists = recommender.scores([["sku-1", "new"], ["sku-1"], ["new"], []])
+    assert not np.array_equal(lists[0], lists[1]) and np.isfinite(lists[2, 1:26]).all() and np.isnan(lists[3]).all()
+
+
 def test_missing_columns_of_an_item_come_from_the_item_table(recommender, shop):
     log = pq.read_table(shop / "log.parquet").to_pandas()
     items = pq.read_table(shop / "days" / "items.parquet").to_pandas().set_index("raw")

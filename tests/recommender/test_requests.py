@@ -15,6 +15,10 @@ def test_sessions_without_a_known_item_are_named_and_not_encoded():
     request = of_lists(lists, ItemInputs(schema, item_ids, None))
     assert request.names.to_pylist() == [0, 1, 2] and request.known.tolist() == [0, 2]
     assert request.num_unknown == 2 and request.seen() == [[3], [1, 2]]
+    # A model that knows what an unknown item is reads it.
+    request = of_lists([*lists, []], ItemInputs(schema, item_ids, None), keeps_unknown=True)
+    assert request.known.tolist() == [0, 1, 2] and request.num_unknown == 2
+    assert request.sessions.current.values["item"].tolist() == [3, 0, 0, 1, 2] and request.seen() == [[3], [], [1, 2]]
 
 
 @pytest.mark.parametrize("session", ["sku-7", 7])

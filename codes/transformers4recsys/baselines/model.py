@@ -20,6 +20,7 @@ STATE = "state."
 
 class _TargetRule(Protocol):
     hides_inputs: bool
+    task: str
 
     def select(self, item_ids_BL: Tensor, is_past_BL: Tensor, generator: torch.Generator | None = None) -> Targets: ...
 
@@ -45,6 +46,16 @@ class BaselineModel(nn.Module):
         self.item_counts: Tensor
         self.register_buffer("item_counts", torch.zeros(schema.item_id.cardinality, dtype=torch.long))
         self._has_counted = False
+
+    @property
+    def reads_unknown(self) -> bool:
+        """Whether an unknown item means something to it."""
+        return False
+
+    @property
+    def is_rankable_V(self) -> Tensor:
+        """Whether each item was seen in training, (V,)."""
+        return self.item_counts > 0
 
     @property
     def bias(self) -> Tensor:

@@ -22,6 +22,7 @@ from transformers4recsys.data.parquet.files import redact_credentials
 from transformers4recsys.data.texts import texts_of_day
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.build import ModelSettings, build_model, unused_encoder_settings
+from transformers4recsys.model.content import ItemData
 from transformers4recsys.model.features import with_table_widths
 from transformers4recsys.model.growth import GrowthSettings
 from transformers4recsys.models import AnyModel, build_baseline, is_baseline, unused_by_baselines
@@ -40,15 +41,15 @@ from transformers4recsys.terminal import show_log_lines
 from transformers4recsys.training import checkpoint
 from transformers4recsys.training.callbacks import (
     ContinuousLog,
-    Profile,
     ProfileSettings,
     TrainingProgress,
-    ValidateEvery,
+    optional_callbacks,
 )
 from transformers4recsys.training.day_files import DataSettings, checked_days, day_readers
 from transformers4recsys.training.evaluation import Evaluation
 from transformers4recsys.training.incremental import DayReaders, Incremental, Protocol
 from transformers4recsys.training.inside_day import StopRequest
+from transformers4recsys.training.item_content import read_item_data
 from transformers4recsys.training.launch import LaunchSettings
 from transformers4recsys.training.memory import keep_freed_memory
 from transformers4recsys.training.recorded_settings import sections_of
@@ -146,13 +147,16 @@ def _train_in(
     start = RunFolder.open(name) if name and checkpoint.is_saved_run(name) else None
     earlier = resumed.run if resumed else start
     of_run["schema"] = schema = with_table_widths(schema, earlier.schema if earlier else None)
-    model = _model_of(settings, schema, arguments, start)
+    # What an earlier run knew of items is kept.
+    items = read_item_data(settings.model.content, schema, data_path=of_run["data_path"], earlier=earlier)
+    model = _model_of(settings, schema, arguments, start, items)
     described = _described(sections) | {"days_skipped": [days.unit.name(day) for day in days.missing]}
     sinks = _with_raw_values(sinks, settings, schema, days)
     bar = TrainingProgress()
     first_step = resumed.run.progress.num_steps if resumed else 0
     loggers = _loggers_of(arguments, training.loggers, described, first_step=first_step)
-    callbacks = [bar, *loggers, *_optional_callbacks(training, output_dir), stop]
+    optional = optional_callbacks(training.protocol.validate_every, training.profile, output_dir)
+    callbacks = [bar, *loggers, *optional, stop]
     beside = _beside(settings, schema)
     trainer = _trainer_of(model, arguments, training, callbacks, beside)
     if resumed:
@@ -192,7 +196,11 @@ def unused_settings(settings: TrainSettings) -> list[str]:
 
 
 def _model_of(
-    settings: TrainSettings, schema: Schema, arguments: TrainingArguments, start: RunFolder | None
+    settings: TrainSettings,
+    schema: Schema,
+    arguments: TrainingArguments,
+    start: RunFolder | None,
+    item_data: ItemData | None,
 ) -> AnyModel:
     """Build the model: fresh weights drawn from `seed`, or those of the run to start from."""
     if is_baseline(settings.model):
@@ -210,6 +218,7 @@ def _model_of(
         seed=arguments.seed,
         label_smoothing=arguments.label_smoothing_factor,
         has_attentions=wants_attentions,
+        item_data=item_data,
     )
     for name in unused_encoder_settings(model.encoder, of_model, wants_attentions=wants_attentions):
         log.warning("`%s` has no effect here: the encoder %s does not use it", name, of_model.choice.name)
@@ -292,15 +301,6 @@ def _loggers_of(
     run_name = arguments.run_name or Path(arguments.output_dir or "").expanduser().resolve().name
     opened = open_loggers(names, group=settings.experiments_group, run_name=run_name, settings=described)
     return [ContinuousLog(callback, first_step=first_step) for callback in opened]
-
-
-def _optional_callbacks(training: TrainingSettings, output_dir: Path) -> list[TrainerCallback]:
-    callbacks: list[TrainerCallback] = []
-    if training.protocol.validate_every > 0:
-        callbacks.append(ValidateEvery(training.protocol.validate_every))
-    if training.profile.pyprof and distributed.is_main():
-        callbacks.append(Profile(output_dir / "profile", training.profile))
-    return callbacks
 
 
 def _trainer_of(

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from transformers4recsys.errors import InputError
+from transformers4recsys.model_types import BASELINE_NAMES
 from transformers4recsys.reporting.days import Numbers
 from transformers4recsys.reporting.predictions import path_of_day
 from transformers4recsys.reporting.result_files import read_days
@@ -93,8 +94,8 @@ class Run:
         """Name what is reported beside the run for the same metric: most_popular of most_popular_ndcg@20."""
         ending = f"_{metric}"
         names = [name.removesuffix(ending) for name in self.numbers if name.endswith(ending)]
-        # avg_precision@20 is a metric of its own.
-        return [name for name in names if name != "avg"]
+        # Other names in front are of parts of the targets, or metrics of their own, such as avg_precision@20.
+        return [name for name in names if name in ("most_popular", *BASELINE_NAMES)]
 
 
 def names_of(folders: Sequence[Path]) -> list[str]:

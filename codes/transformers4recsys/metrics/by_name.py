@@ -151,7 +151,8 @@ class _Serendipity:
         self._sums_Q += torch.stack([(own[key] * (1 - popular[key])).sum() for key in own]).to(self._sums_Q)
 
     def result(self) -> dict[str, float | None]:
-        count, sums = self._hits.num_targets(), sum_over_ranks(self._sums_Q).tolist()
+        count, sums_Q = self._hits.num_targets(), sum_over_ranks(self._sums_Q)
         return {
-            f"{SERENDIPITY}@{k}": total / count if count else None for k, total in zip(LIST_CUTOFFS, sums, strict=True)
+            f"{SERENDIPITY}@{k}": float(total) / count if count else None
+            for k, total in zip(LIST_CUTOFFS, sums_Q, strict=True)
         }

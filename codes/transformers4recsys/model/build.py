@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import torch
 
 from transformers4recsys.errors import InputError
+from transformers4recsys.model.content import ContentSettings, ItemContent, ItemData, require_data
 from transformers4recsys.model.encoders import Encoder, EncoderChoice
 from transformers4recsys.model.encoders.causality import is_causal
 from transformers4recsys.model.encoders.settings import EncoderSettings
-from transformers4recsys.model.features import FeatureEmbedder, FeatureSettings
+from transformers4recsys.model.features import FeatureEmbedder, FeatureSettings, table_width
 from transformers4recsys.model.next_item import NextItemModel
 from transformers4recsys.model.objectives import LossSettings, make_objective
 from transformers4recsys.model.objectives.inputs import LossSetup
@@ -34,6 +35,7 @@ class ModelSettings:
     choice: EncoderChoice = part(EncoderChoice)
     encoder: EncoderSettings = part(EncoderSettings)
     features: FeatureSettings = part(FeatureSettings)
+    content: ContentSettings = part(ContentSettings)
     scorer: ScorerSettings = part(ScorerSettings)
     targets: TargetSettings = part(TargetSettings)
     loss: LossSettings = part(LossSettings)
@@ -62,42 +64,39 @@ def build_model(
     seed: int = 0,
     label_smoothing: float = 0.0,
     has_attentions: bool = False,
+    item_data: ItemData | None = None,
 ) -> NextItemModel:
     """Build the model with fresh weights drawn from `seed`, or those of a library model.
 
     `max_length` is the longest sequence that it will see, past sessions included; `has_attentions`, whether it gives
-    attention weights in evaluation.
+    attention weights in evaluation; `item_data` what is known of the items, where the settings ask for their content.
     """
     torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
+    require_data(settings.content, item_data)
     d_model, make_encoder = settings.choice.width_and_encoder(settings.encoder.d_model)
     of_task = {"is_causal": settings.targets.task == "causal", "is_permuted": settings.targets.plm}
     sizes = replace(settings.encoder, d_model=d_model, max_length=max_length, has_attentions=has_attentions, **of_task)
-    features = FeatureEmbedder(
-        schema,
-        settings.features,
-        d_model=d_model,
-        item_width=d_model if settings.scorer.constrained_embeddings else None,
-        dropout=sizes.dropout,
-        layer_norm_eps=sizes.layer_norm_eps,
-        initializer_range=sizes.initializer_range,
-    )
+    features = _features_of(schema, settings, sizes)
     encoder = make_encoder(sizes)
     if sizes.is_causal:
         _require_causal(encoder, sizes, settings.choice.name)
-    table_width = features.item_table.embedding_dim if settings.scorer.is_tied else d_model
+    output_width = features.item_table.embedding_dim if settings.scorer.is_tied else d_model
     scorer = ItemScorer(
         d_model,
         settings.scorer,
         num_items=schema.item_id.cardinality,
-        table_width=table_width,
+        table_width=output_width,
         initializer_range=settings.features.item_std(sizes.initializer_range),
     )
+    if item_data:
+        features.content = _content_of(item_data, settings, features, output_width, sizes.initializer_range)
     setup = LossSetup(
-        width=table_width,
+        width=output_width,
         num_items=schema.item_id.cardinality,
         has_negative_column=schema.negatives_of(schema.item_id) is not None,
         label_smoothing=label_smoothing,
         seed=seed,
+        has_content=item_data is not None,
     )
     return NextItemModel(
         schema,
@@ -109,6 +108,34 @@ def build_model(
         evaluation_targets=settings.targets.evaluation_rule(),
         counts_from_end=sizes.positions_from_end,
         replaced_items=_replaced_items(settings.targets, make_encoder, sizes),
+    )
+
+
+def _features_of(schema: Schema, settings: ModelSettings, sizes: EncoderSettings) -> FeatureEmbedder:
+    return FeatureEmbedder(
+        schema,
+        settings.features,
+        d_model=sizes.d_model,
+        item_width=sizes.d_model if settings.scorer.constrained_embeddings else None,
+        dropout=sizes.dropout,
+        layer_norm_eps=sizes.layer_norm_eps,
+        initializer_range=sizes.initializer_range,
+    )
+
+
+def _content_of(
+    data: ItemData, settings: ModelSettings, features: FeatureEmbedder, output_width: int, initializer_range: float
+) -> ItemContent:
+    tables = {of.name: features.table_of(of) for of in features.categorical if of.name in data.codes}
+    own_widths = {name: table_width(int(data.codes[name].max()) + 1) for name in data.codes if name not in tables}
+    return ItemContent(
+        data,
+        tables,
+        own_widths,
+        input_width=None if settings.scorer.is_tied else features.item_table.embedding_dim,
+        output_width=output_width,
+        is_frozen=settings.content.freeze_item_vectors,
+        initializer_range=initializer_range,
     )
 
 

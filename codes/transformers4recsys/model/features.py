@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from transformers4recsys.batch import IS_PAST, Batch
 from transformers4recsys.errors import InputError
+from transformers4recsys.model.content import ItemContent, module_name
 from transformers4recsys.model.merges import MERGES
 from transformers4recsys.model.numeric import NumericScale, SoftOneHot
+from transformers4recsys.model.unknown import is_replaced
 from transformers4recsys.schema import Feature, Schema
 from transformers4recsys.settings import check, choose, setting
 
@@ -95,6 +97,13 @@ class FeatureSettings:
         at_least=0,
         below=1,
     )
+    unknown_share: float = setting(
+        0.0,
+        "share of rare values that training shows as unknown, so that a value which is new later means something",
+        at_least=0,
+        below=1,
+        if_changed="refuse",
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -121,7 +130,7 @@ class FeatureEmbedder(nn.Module):
     Only real positions are computed: N of them, not B x L. `item_width` overrides the width of the item's table, as
     scoring by that table needs. `dropout` and `initializer_range` hold where the settings say nothing. With
     `use_ohe_item_ids_inputs` the item is read as a one-hot vector through a linear layer to d_model, whose weights are
-    looked up; no other column shares them.
+    looked up; no other column shares them. `content` is what is known of items, where a model has it.
     """
 
     def __init__(
@@ -137,7 +146,7 @@ class FeatureEmbedder(nn.Module):
     ):
         super().__init__()
         self.categorical, self.numeric, self.item = schema.categorical, schema.numeric, schema.item_id
-        self.is_one_hot_item = settings.use_ohe_item_ids_inputs
+        self.is_one_hot_item, self.unknown_share = settings.use_ohe_item_ids_inputs, settings.unknown_share
         self.tables = nn.ModuleDict()
         if self.is_one_hot_item:
             self.tables[ONE_HOT_ITEM] = nn.Embedding(self.item.cardinality, d_model)
@@ -167,6 +176,18 @@ class FeatureEmbedder(nn.Module):
         self.without_past = [feature for feature in self.numeric if schema.past and not schema.past_of(feature)]
         self.dropout = nn.Dropout(dropout if settings.input_dropout is None else settings.input_dropout)
         self.d_model = d_model
+        self.content: ItemContent | None = None
+        if self.unknown_share:
+            self.counts = self._with_unknown_rows()
+
+    def _with_unknown_rows(self) -> nn.Module:
+        """Let row 0 of each table be trained, as it stands for what is not known; give counts of ids."""
+        counts = nn.Module()
+        for name, table in self.tables.items():
+            assert type(table) is nn.Embedding
+            table.padding_idx = None
+            counts.register_buffer(name, torch.zeros(table.num_embeddings, dtype=torch.long))
+        return counts
 
     def _soft_one_hot(self, settings: FeatureSettings, std: float) -> SoftOneHot | None:
         if not (self.numeric and settings.numeric_features_soft_one_hot):
@@ -195,7 +216,7 @@ class FeatureEmbedder(nn.Module):
         if self.is_one_hot_item and feature == self.item:
             return ONE_HOT_ITEM
         # A module may not be called `items`, nor have a dot in its name; a column may.
-        return f"table {feature.table}".replace("%", "%25").replace(".", "%2E")
+        return f"table {module_name(feature.table)}"
 
     @property
     def item_table(self) -> nn.Embedding:
@@ -203,7 +224,7 @@ class FeatureEmbedder(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Embed every real position of the batch, (N, d_model)."""
-        columns = [self.table_of(feature)(self._ids(batch, feature)) for feature in self.categorical]
+        columns = [self._embedded(feature, self._ids(batch, feature)) for feature in self.categorical]
         if self.scale is not None:
             numbers_NC = self._numbers(batch, self.scale)
             columns.append(self.soft_one_hot(numbers_NC) if self.soft_one_hot is not None else numbers_NC)
@@ -220,6 +241,20 @@ class FeatureEmbedder(nn.Module):
             return ids_N
         is_replaced_N = torch.rand(ids_N.shape, device=ids_N.device) < self.replaced_share
         return ids_N[torch.randint_like(ids_N, max(len(ids_N), 1))].where(is_replaced_N, ids_N)
+
+    def _embedded(self, feature: Feature, ids_N: Tensor) -> Tensor:
+        """Look up a categorical column, (N, width); the content of the item is added to its row."""
+        rows_NE = self.table_of(feature)(self._as_known(feature, ids_N))
+        return rows_NE + self.content.input_rows(ids_N) if self.content and feature == self.item else rows_NE
+
+    def _as_known(self, feature: Feature, ids_N: Tensor) -> Tensor:
+        """Show a share of the rare values as unknown in training, and count what was met."""
+        if not (self.unknown_share and self.training):
+            return ids_N
+        counts_V = self.counts.get_buffer(self._key(feature))
+        is_unknown_N = is_replaced(counts_V[ids_N], self.unknown_share)
+        counts_V.index_add_(0, ids_N, torch.ones_like(ids_N))
+        return ids_N.masked_fill(is_unknown_N, 0)
 
     def _numbers(self, batch: Batch, scale: NumericScale) -> Tensor:
         """Scale the numeric columns of every real position, (N, C)."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from transformers4recsys.batch import IS_PAST, Batch, with_past
+from transformers4recsys.model.content import with_row_of_unseen
 from transformers4recsys.model.encoders import Encoder
 from transformers4recsys.model.encoders.packing import padded
 from transformers4recsys.model.features import FeatureEmbedder
@@ -16,8 +17,9 @@ from transformers4recsys.model.negatives import of_positions
 from transformers4recsys.model.numeric import NumericMoments
 from transformers4recsys.model.objectives.inputs import LossInputs, Objective
 from transformers4recsys.model.replaced_items import ReplacedItems
-from transformers4recsys.model.scoring import ItemScorer
+from transformers4recsys.model.scoring import ItemScorer, without_padding
 from transformers4recsys.model.targets import TargetRule
+from transformers4recsys.model.unknown import is_replaced
 from transformers4recsys.outputs import ModelOutput, Targets
 from transformers4recsys.schema import Schema
 
@@ -61,21 +63,42 @@ class NextItemModel(nn.Module):
         self.item_counts: Tensor
         self.register_buffer("item_counts", torch.zeros(schema.item_id.cardinality, dtype=torch.long))
         self._has_counted = False
+        self._seen_ids_S, self._version = torch.empty(0, dtype=torch.long), -1
 
     @property
     def item_table(self) -> Tensor:
-        """The vectors that score items, (V, E)."""
-        return self.scorer.vectors(self.output_weights)
+        """The vectors that score items, (V, E); with content, what is known of each item is part of them."""
+        content = self.features.content
+        if content is None:
+            return self.scorer.vectors(self.output_weights)
+        rows_VE = self._with_unseen(self.output_weights)
+        return self.scorer.vectors(rows_VE + content.output_rows(torch.arange(len(rows_VE), device=rows_VE.device)))
+
+    @property
+    def bias(self) -> Tensor:
+        """What is added to the score of each item, (V,); -inf for padding."""
+        if self.features.content is None:
+            return self.scorer.bias
+        return without_padding(self._with_unseen(self.scorer.item_bias)[:, 0])
+
+    def _with_unseen(self, rows_VE: Tensor) -> Tensor:
+        return with_row_of_unseen(rows_VE, self.item_counts, has_unknown=self.features.unknown_share > 0)
+
+    @property
+    def reads_unknown(self) -> bool:
+        """Whether it was trained to read unknown items."""
+        return self.features.unknown_share > 0
+
+    @property
+    def is_rankable_V(self) -> Tensor:
+        """Whether each item has a score that means something: it was seen in training, or has content, (V,)."""
+        is_seen_V, content = self.item_counts > 0, self.features.content
+        return is_seen_V if content is None else is_seen_V | content.is_known_V
 
     @property
     def output_weights(self) -> Tensor:
         """What the vectors of items are made of, (V, E)."""
         return self.features.item_table.weight if self.scorer.table is None else self.scorer.table
-
-    @property
-    def bias(self) -> Tensor:
-        """What is added to each item's score, (V,); -inf for padding."""
-        return self.scorer.bias
 
     @property
     def has_sparse_gradients(self) -> bool:
@@ -110,6 +133,9 @@ class NextItemModel(nn.Module):
     def make_gradients_sparse(self) -> None:
         """Let them from now on. A table that is read by row and as a whole has whole gradients: nothing is gained."""
         self.features.item_table.sparse = True
+        content = self.features.content
+        if content and content.vectors and not self.objective.reads_all_items:
+            content.vectors.sparse = True
 
     def forward(self, batch: Batch) -> ModelOutput:
         """Encode a batch; with a loss in training, without one in evaluation, where scores are wanted."""
@@ -142,6 +168,11 @@ class NextItemModel(nn.Module):
 
     def _loss(self, batch: Batch, hidden_PE: Tensor, labels_P: Tensor, positions_P2: Tensor) -> Tensor:
         row_P, position_P = positions_P2.unbind(1)
+        content, unknown_share = self.features.content, self.features.unknown_share
+        rows_V = None
+        if content and unknown_share:
+            is_unknown_V = is_replaced(self.item_counts, unknown_share)
+            rows_V = torch.arange(len(is_unknown_V), device=is_unknown_V.device).masked_fill(is_unknown_V, 0)
         item, negative = self.schema.item_id, self.schema.negatives_of(self.schema.item_id)
         negatives_PK = None
         if negative:
@@ -157,9 +188,21 @@ class NextItemModel(nn.Module):
                 item_counts_V=self.item_counts,
                 negatives_PK=negatives_PK,
                 has_sparse_gradients=self.has_sparse_gradients,
+                content_rows=content.output_rows if content else None,
+                seen_ids_S=self._seen_ids() if content else None,
+                rows_V=rows_V,
                 to_vectors=self.scorer.vectors,
             )
         )
+
+    def _seen_ids(self) -> Tensor:
+        """Give padding and the items seen so far, (S,); they change once a day."""
+        version = self.item_counts._version
+        if version != self._version or self._seen_ids_S.device != self.item_counts.device:
+            is_seen_V = self.item_counts > 0
+            is_seen_V[0] = True
+            self._seen_ids_S, self._version = is_seen_V.nonzero()[:, 0], version
+        return self._seen_ids_S
 
     def _with_replaced(
         self,
@@ -179,7 +222,7 @@ class NextItemModel(nn.Module):
             place_P=number_BL[targets.is_target],
             hidden_PE=hidden_PE,
             table_VE=self.item_table,
-            bias_V=self.scorer.bias,
+            bias_V=self.bias,
         )
         encoder = self.encoder if task.encoder is None else task.encoder
         hidden_BLD = encoder(padded(self.features(other), padding_mask_BL), padding_mask_BL).hidden
@@ -191,4 +234,4 @@ class NextItemModel(nn.Module):
 
     def scores(self, hidden_PE: Tensor) -> Tensor:
         """Score every item, (P, V); padding scores -inf."""
-        return torch.nn.functional.linear(hidden_PE, self.item_table, self.scorer.bias).float()
+        return torch.nn.functional.linear(hidden_PE, self.item_table, self.bias).float()

@@ -38,7 +38,7 @@ OpenRaw = Callable[[Database, Recipe, Path], ir.Table]
 
 @dataclass(frozen=True)
 class EventSessions:
-    """The sessions of some events: `rows` have the lists of those with a known item, `unknown` the ids of the others.
+    """The sessions of some events: `rows` hold the lists that the model reads, `unknown` the ids of the others.
 
     `counts` say how many events were read, how many were left out, by reason, and how many values were unknown.
     """
@@ -66,6 +66,7 @@ class EventReader:
         manifest = Manifest(**dict(run.preprocessing))
         self._recipe = _without_split(Recipe(**manifest.settings))
         self._memory_limit, self._threads = memory_limit, threads
+        self._keeps_unknown = run.settings["model"].get("unknown_share", 0) > 0
         standard = {self._recipe.output_name(name): name for name in self._recipe.standard_names}
         columns = tuple(standard[feature.name] for feature in self.schema.features)
         self._steps = RunSteps(run, self._recipe, manifest, columns)
@@ -139,7 +140,8 @@ class EventReader:
         identified = vocabulary.with_ids(events, self._steps.vocabularies(database), has_unknown=True)
         identified = database.keep("events with ids", sessions.with_row(identified, starts))
         counts |= self._steps.count_unknown(database, identified)
-        rows = self._rows(database, identified.filter(identified[ITEM] > 0), starts, has_times=has_times)
+        known = identified if self._keeps_unknown else identified.filter(identified[ITEM] > 0)
+        rows = self._rows(database, known, starts, has_times=has_times)
         unknown = starts.anti_join(rows, "_row").order_by("_row").select("session_id")
         num_sessions = database.rows(starts.agg(count=starts.count()))[0]["count"]
         return EventSessions(database, rows, unknown, num_sessions, counts)

@@ -42,7 +42,8 @@ class Recommender:
     It recommends what evaluation ranks: the item after the whole given session, of which the last items count where
     it is longer than those that the model was trained on. Items without a training event are scored like all others
     (evaluation counts them as misses); padding and spare ids are never recommended. A raw id that the run does not
-    know is left out and counted, in the log and in the metadata of the table.
+    know is left out, or read as an unknown item by a run trained with `unknown_share`; it is counted, in the log and
+    in the metadata of the table.
     """
 
     def __init__(self, run: RunFolder, inference: Inference, item_ids: ItemIds):
@@ -242,9 +243,11 @@ class Recommender:
         """Look sessions of raw ids up; they are numbered where they have no `names`."""
         if isinstance(sessions, Table):
             raise InputError("`sessions`: give lists of raw item ids; tables of events are for `recommend`")
-        request = of_lists(lists_of_ids(sessions, self._item_ids), self._item_inputs)
+        keeps_unknown = self._inference.model.reads_unknown
+        request = of_lists(lists_of_ids(sessions, self._item_ids), self._item_inputs, keeps_unknown=keeps_unknown)
         if request.num_unknown:
-            log.warning("%d of the given items are not known to this run; they are left out", request.num_unknown)
+            what = "read as unknown" if keeps_unknown else "left out"
+            log.warning("%d of the given items are not known to this run; they are %s", request.num_unknown, what)
         return request if names is None else replace(request, names=pa.array(names))
 
     @cached_property

@@ -18,7 +18,10 @@ from transformers4recsys.recommender.item_inputs import ItemInputs
 
 @dataclass(frozen=True)
 class Request:
-    """S sessions by `names` (S,); `known` (K,) are the places of those with a known item, which `sessions` holds."""
+    """S sessions by `names` (S,); `known` (K,) are the places of those that the model reads, which `sessions` holds.
+
+    These have a known item; where the model knows what an unknown item is, any item.
+    """
 
     names: pa.Array
     known: np.ndarray
@@ -33,9 +36,9 @@ class Request:
         return cls(names, np.empty(0, dtype=np.int64), Sessions(nothing), item_column)
 
     def seen(self) -> list[list[int]]:
-        """List the items of each known session."""
+        """List the known items of each session that the model reads."""
         table = self.sessions.current
-        return [part.tolist() for part in np.split(table.values[self.item_column], table.offsets[1:-1])]
+        return [part[part > 0].tolist() for part in np.split(table.values[self.item_column], table.offsets[1:-1])]
 
 
 def lists_of_ids(sessions: Iterable[object], item_ids: ItemIds) -> list[list[int]]:
@@ -50,12 +53,12 @@ def lists_of_ids(sessions: Iterable[object], item_ids: ItemIds) -> list[list[int
     return lists
 
 
-def of_lists(lists: Sequence[Sequence[int]], inputs: ItemInputs) -> Request:
-    """Make the request of lists of ids; unknown items are left out."""
-    known_items = [[item for item in session if item] for session in lists]
+def of_lists(lists: Sequence[Sequence[int]], inputs: ItemInputs, *, keeps_unknown: bool = False) -> Request:
+    """Make the request of lists of ids; unknown items are left out, unless the model knows what they are."""
+    known_items = [[item for item in session if item or keeps_unknown] for session in lists]
     known = np.array([place for place, session in enumerate(known_items) if session], dtype=np.int64)
     lengths = np.array([len(session) for session in known_items if session], dtype=np.int64)
     items = np.array([item for session in known_items for item in session], dtype=np.int64)
     current = RaggedTable(np.concatenate([[0], lengths.cumsum()]), inputs.columns_of(items))
-    num_unknown = sum(map(len, lists)) - len(items)
+    num_unknown = sum(item == 0 for session in lists for item in session)
     return Request(pa.array(range(len(lists)), pa.int64()), known, Sessions(current), inputs.item_column, num_unknown)

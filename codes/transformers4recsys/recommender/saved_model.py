@@ -7,6 +7,7 @@ from dataclasses import replace
 from transformers4recsys.baselines import BaselineSettings
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.build import ModelSettings, build_model
+from transformers4recsys.model.content import ItemData
 from transformers4recsys.models import AnyModel, build_baseline, is_baseline
 from transformers4recsys.run_folder import RunFolder
 from transformers4recsys.schema import SessionSettings
@@ -25,9 +26,11 @@ def saved_model(run: RunFolder) -> AnyModel:
         # Its weights are in the folder; of a library model, only the architecture is needed.
         config_name = model.choice.config_name or model.choice.model_name_or_path
         model = replace(model, choice=replace(model.choice, model_name_or_path=None, config_name=config_name))
-    built = build_model(run.schema, model, max_length=sessions.max_length)
+    weights = run.weights()
+    data = ItemData.of_weights(weights)
+    built = build_model(run.schema, model, max_length=sessions.max_length, item_data=data)
     try:
-        built.load_state_dict(run.weights())
+        built.load_state_dict(weights)
     except RuntimeError as error:
         raise InputError(f"{run.path}: the weights do not fit the settings of the run: {error}") from error
     return built

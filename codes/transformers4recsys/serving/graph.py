@@ -57,7 +57,7 @@ class RecommendationGraph(nn.Module):
         self.session, self.k = SessionGraph(model), k
         self.item_table_VE: Tensor
         self.register_buffer("item_table_VE", model.item_table.detach())
-        bias_V = model.scorer.bias.detach()
+        bias_V = model.bias.detach()
         self.bias_V: Tensor
         self.register_buffer("bias_V", bias_V if is_item_V is None else bias_V.masked_fill(~is_item_V, -torch.inf))
 

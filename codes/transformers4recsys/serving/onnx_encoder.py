@@ -53,9 +53,14 @@ class OnnxEncoder:
 
     def __init__(self, recommender: Recommender, examples: dict[str, Tensor], *, threads: int):
         self._schema = recommender.inference.schema
+        model = recommender.inference.model
+        if model.has_gradients is False:
+            raise InputError(
+                f"{recommender.encoder_name} is a baseline, which has no graph; serve with `backend` torch"
+            )
         with TemporaryDirectory(prefix="transformers4recsys-") as folder:
             path = Path(folder) / "encoder.onnx"
-            graph = SessionGraph(recommender.inference.model)
+            graph = SessionGraph(model)
             export_hidden(graph, examples, path, name=recommender.encoder_name)
             self._session = open_session(path, threads=threads)
         self._read = {each.name for each in self._session.get_inputs()}

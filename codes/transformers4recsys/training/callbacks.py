@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from transformers4recsys import distributed
 from transformers4recsys.settings import setting
 from transformers4recsys.terminal import progress_bar
 
@@ -117,3 +118,11 @@ class Profile(TrainerCallback):
         self.folder.mkdir(parents=True, exist_ok=True)
         self.profiler.export_chrome_trace(str(self.folder / "trace.json"))
         self.profiler = None
+
+
+def optional_callbacks(validate_every: int, profile: ProfileSettings, output_dir: Path) -> list[TrainerCallback]:
+    """Make those that the settings ask for; the main process writes the profile."""
+    callbacks: list[TrainerCallback] = [ValidateEvery(validate_every)] if validate_every > 0 else []
+    if profile.pyprof and distributed.is_main():
+        callbacks.append(Profile(output_dir / "profile", profile))
+    return callbacks

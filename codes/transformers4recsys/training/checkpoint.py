@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from transformers4recsys import distributed
 from transformers4recsys.errors import InputError
+from transformers4recsys.model.content import DATA
 from transformers4recsys.model.growth import grown_weights, has_more_rows, with_zero_rows
 from transformers4recsys.model.negatives import NegativeStore
 from transformers4recsys.models import AnyModel
@@ -106,14 +107,18 @@ def load_weights(
     """Put whole weights into `model`; those of another loss stay out, any others that do not fit are an InputError.
 
     Tables of ids that have more rows in `model` grow, as `policy` and `groups` say (see `growth.grown_weights`).
+    What the model knows of items beside their clicks was read for it, and stays.
     """
     own = model.state_dict()
+    content = {name: value for name, value in own.items() if name.startswith(DATA)}
+    weights = {name: value for name, value in weights.items() if name not in content}
     larger = {name: own[name] for name in weights.keys() & own.keys() if has_more_rows(name, own[name], weights[name])}
     weights = grown_weights(weights, sharding.whole(larger), policy=policy, groups=groups) if larger else weights
     fitting = {
         name: value for name, value in weights.items() if not name.startswith(OF_LOSS) or _fits(value, own, name)
     }
-    fresh = {name: value for name, value in own.items() if name.startswith(OF_LOSS) and name not in fitting}
+    of_loss = {name: value for name, value in own.items() if name.startswith(OF_LOSS) and name not in fitting}
+    fresh = of_loss | content
     misfits = sorted((fitting.keys() | fresh.keys()) ^ own.keys())
     misfits += [name for name in sorted(fitting.keys() & own.keys()) if not _fits(fitting[name], own, name)]
     if misfits:

@@ -84,7 +84,7 @@ class Evaluation:
         by_name = MetricsByName(self.metrics, model.item_counts, device)
         loss, unseen, repeated = StreamingMean(device), StreamingMean(device), StreamingMean(device)
         seen, cold = StreamingMetrics(device), StreamingMetrics(device)
-        is_unseen_V = model.item_counts == 0
+        is_unseen_V, is_miss_V = model.item_counts == 0, ~model.is_rankable_V
         with autocast():
             table_VE, bias_V = _for_products(model.item_table), model.bias
         num_batches = min(len(reader), max_batches if max_batches is not None else len(reader))
@@ -102,11 +102,11 @@ class Evaluation:
                     on_attentions(output.inputs, output.attentions)
                 earlier = self._earlier(batch, output, model.schema.item_id.name)
                 ranks, loss_P = rank_among_all(output.hidden, table_VE, bias_V, output.labels, excluded=earlier)
-                is_unseen_P = is_unseen_V[output.labels]
-                metrics.update(ranks, is_unseen_P)
+                is_unseen_P, is_miss_P = is_unseen_V[output.labels], is_miss_V[output.labels]
+                metrics.update(ranks, is_miss_P)
                 baselines.update(batch, output, earlier, is_unseen_P)
                 by_name.update(
-                    RankedTargets(ranks, is_unseen_P, output.labels, output.positions[:, 1]),
+                    RankedTargets(ranks, is_miss_P, output.labels, output.positions[:, 1]),
                     partial(_best, model, output, table_VE, earlier),
                 )
                 if earlier is not None:
@@ -118,7 +118,7 @@ class Evaluation:
                     cold.update(ranks, is_counted_P=is_unseen_P)
                 if on_predictions is not None:
                     _require_numbers(loss_P.sum().item(), description)
-                    per_target = metrics.per_target(ranks, is_unseen_P)
+                    per_target = metrics.per_target(ranks, is_miss_P)
                     on_predictions(self._predictions(model, batch, output, table_VE, per_target, earlier))
         model.train(was_training)
         numbers = metrics.result() | {"loss": loss.result(), "unseen_label_share": unseen.result()}

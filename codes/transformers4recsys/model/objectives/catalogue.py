@@ -45,7 +45,7 @@ class CatalogObjective(nn.Module):
     def forward(self, inputs: LossInputs) -> Tensor:
         if not len(inputs.labels_P):
             return inputs.nothing()
-        return self.loss(inputs.hidden_PE, inputs.item_vectors_VE, inputs.bias_V, inputs.labels_P)
+        return self.loss(inputs.hidden_PE, *inputs.catalogue())
 
 
 def over_catalogue(function: CatalogLoss) -> Loss:

@@ -33,6 +33,7 @@ class LossSetup:
     width: int
     num_items: int
     has_negative_column: bool = False
+    has_content: bool = False
     label_smoothing: float = 0.0
     seed: int = 0
     weights: LossWeights = LossWeights()
@@ -66,6 +67,9 @@ class LossInputs:
     negatives_PK: Tensor | None = None  # ids of the negative column at each label, 0 where there is none
     has_sparse_gradients: bool = False  # of table and bias: of the rows that were read alone
     to_vectors: Callable[[Tensor], Tensor] = lambda weights: weights  # of rows of the table, those that are scored
+    content_rows: Callable[[Tensor], Tensor] | None = None  # what is added to the rows of items, by their ids
+    seen_ids_S: Tensor | None = None  # with content: the items of the catalogue so far, behind padding
+    rows_V: Tensor | None = None  # which row of table and bias stands for each item: its own one, or 0 for unknown
 
     @property
     def bias_V(self) -> Tensor:
@@ -74,16 +78,29 @@ class LossInputs:
 
     def items(self, ids: Tensor) -> Tensor:
         """Give the vectors of some items, (..., E)."""
-        return self.to_vectors(embedding(ids, self.item_table_VE, sparse=self.has_sparse_gradients))
+        rows = embedding(self._own_rows(ids), self.item_table_VE, sparse=self.has_sparse_gradients)
+        return self.to_vectors(rows if self.content_rows is None else rows + self.content_rows(ids))
 
-    @property
-    def item_vectors_VE(self) -> Tensor:
-        """The vectors of all items."""
-        return self.to_vectors(self.item_table_VE)
+    def catalogue(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Give vectors and biases of the items that compete, and the places of the labels among them, (P,).
+
+        Those are all; with content, those seen in training so far: what the content of items says is not to be learned
+        from items that nobody could click yet.
+        """
+        ids_S = self.seen_ids_S
+        if ids_S is None or self.content_rows is None:
+            return self.to_vectors(self.item_table_VE), self.bias_V, self.labels_P
+        rows_S = self._own_rows(ids_S)
+        table_SE = self.item_table_VE.index_select(0, rows_S) + self.content_rows(ids_S)
+        bias_S = without_padding(self.item_bias_V1[:, 0].index_select(0, rows_S))
+        return self.to_vectors(table_SE), bias_S, torch.searchsorted(ids_S, self.labels_P)
+
+    def _own_rows(self, ids: Tensor) -> Tensor:
+        return ids if self.rows_V is None else self.rows_V[ids]
 
     def biases(self, ids: Tensor) -> Tensor:
         """Read the biases of some items, none of them padding, in the shape of `ids`."""
-        return embedding(ids, self.item_bias_V1, sparse=self.has_sparse_gradients)[..., 0]
+        return embedding(self._own_rows(ids), self.item_bias_V1, sparse=self.has_sparse_gradients)[..., 0]
 
     def label_scores(self) -> Tensor:
         """Score the labels alone, (P,)."""

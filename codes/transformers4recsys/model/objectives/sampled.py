@@ -138,7 +138,8 @@ def _build(
     settings = setup.own[SampledSettings]
     objective = SampledObjective(
         function,
-        NegativeStore.of("all", setup.own[StoreSettings], seed=setup.seed),
+        # What the content of items says is learned from those that could be clicked.
+        NegativeStore.of("seen" if setup.has_content else "all", setup.own[StoreSettings], seed=setup.seed),
         num_negatives=settings.num_sampled_negatives,
         has_own=settings.sampled_negatives_per == "position",
         corrects_scores=corrects_scores,
