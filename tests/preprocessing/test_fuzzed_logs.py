@@ -118,7 +118,10 @@ def write(rows, folder, way):
 
 
 def plain_reading(rows):
-    """Give the raw items of each session, and the events dropped by reason."""
+    """Give the raw items of each session, and the events dropped by reason.
+
+    Events of one time go by their item, in the order in which items came up in the log, and then by raw id.
+    """
     dropped, visits = Counter(), defaultdict(list)
     for row in rows:
         lacking = [reason for name, reason in (("product", "no_item"), ("time", "no_time")) if row[name] is None]
@@ -127,9 +130,12 @@ def plain_reading(rows):
             dropped[lacking[0]] += 1
         else:
             visits[row["visit"]].append((row["time"], row["product"]))
-    sessions = {}
+    sessions, first_seen = {}, {}
+    for time, item in sorted(event for events in visits.values() for event in events):
+        first_seen.setdefault(item, time)
     for visit, events in visits.items():
-        items = [item for item, _ in groupby(item for _, item in sorted(events))]
+        in_order = sorted(events, key=lambda event: (event[0], first_seen[event[1]], event[1]))
+        items = [item for item, _ in groupby(item for _, item in in_order)]
         dropped["repeated_item"] += len(events) - len(items)
         if len(items) < 2:
             dropped["in_a_short_session"] += len(items)
