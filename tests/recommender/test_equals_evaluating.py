@@ -17,7 +17,7 @@ DAY = "2024-01-07"
 # Reads a session in both directions, so it learns masked items alone.
 MASKED_ONLY = {"bert", "albert", "electra", "roberta", "modernbert", "longformer"}
 # One of their operations has no counterpart in ONNX.
-NOT_EXPORTED = {"longformer", "mamba", "reformer", "rnn"}
+NOT_EXPORTED = {"longformer", "mamba", "reformer"}
 CONFIGS = {"all": {"session_aware": True}, "item": {"config": "features_item_id.yaml"}}
 FLAGS = {
     "causal": {},
