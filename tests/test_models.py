@@ -10,6 +10,7 @@ def test_a_baseline_predicts_what_a_model_of_the_same_settings_predicts(schema):
         ({}, CausalTargets()),
         ({"eval_on_last_item_seq_only": True}, CausalLastTarget()),
         ({"mlm": True}, CausalLastTarget()),
+        ({"rtd": True}, CausalLastTarget()),
     ):
         settings = from_values(ModelSettings, {"model_type": "rules", **values})
         assert build_baseline(schema, settings, BaselineSettings(), "rules").evaluation_targets == rule

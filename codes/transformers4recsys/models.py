@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from transformers4recsys.baselines import BASELINES, BaselineSettings
 from transformers4recsys.baselines.model import BaselineModel
 from transformers4recsys.model.build import ModelSettings
 from transformers4recsys.model.next_item import NextItemModel
+from transformers4recsys.model.targets import TargetSettings
 from transformers4recsys.schema import Schema
 from transformers4recsys.settings import changed
 
@@ -22,8 +21,8 @@ def is_baseline(model: ModelSettings) -> bool:
 def build_baseline(schema: Schema, model: ModelSettings, baselines: BaselineSettings, name: str) -> BaselineModel:
     """Make a baseline that has counted nothing yet; it predicts what a model of these settings predicts."""
     targets = model.targets
-    if targets.mlm:
-        targets = replace(targets, mlm=False, eval_on_last_item_seq_only=True)
+    if targets.task != "causal":
+        targets = TargetSettings(eval_on_last_item_seq_only=True)
     return BaselineModel(baselines.make(name), schema, targets.evaluation_rule())
 
 

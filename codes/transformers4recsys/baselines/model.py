@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers4recsys.baselines.protocol import Baseline
 from transformers4recsys.baselines.sessions import Sessions, prefixes
 from transformers4recsys.batch import Batch
+from transformers4recsys.counted_items import CountsItems
 from transformers4recsys.errors import InputError
 from transformers4recsys.outputs import ModelOutput, SparseScores, Targets
 from transformers4recsys.schema import Schema
@@ -27,7 +28,7 @@ class _TargetRule(Protocol):
     def count(self, lengths_B: Tensor) -> Tensor: ...
 
 
-class BaselineModel(nn.Module):
+class BaselineModel(CountsItems):
     """Predicts by a baseline, which counts on the CPU; its state is saved and loaded as weights are.
 
     `item_counts` (V,) says how often each item stood in the training sessions so far. Past sessions of a user are not
@@ -40,12 +41,9 @@ class BaselineModel(nn.Module):
     item_table = None
 
     def __init__(self, baseline: Baseline, schema: Schema, targets: _TargetRule):
-        super().__init__()
+        super().__init__(schema.item_id.cardinality)
         self.baseline, self.schema = baseline, schema
         self.training_targets = self.evaluation_targets = targets
-        self.item_counts: Tensor
-        self.register_buffer("item_counts", torch.zeros(schema.item_id.cardinality, dtype=torch.long))
-        self._has_counted = False
 
     @property
     def reads_unknown(self) -> bool:
@@ -63,16 +61,6 @@ class BaselineModel(nn.Module):
         bias_V = torch.from_numpy(self.baseline.bias(self.schema.item_id.cardinality)).to(self.item_counts.device)
         bias_V[0] = -torch.inf
         return bias_V
-
-    @property
-    def has_counted(self) -> bool:
-        """Whether training sessions were counted: until then every label is a miss."""
-        return self._has_counted or bool(self.item_counts.any())
-
-    def add_counts(self, counts_V: Tensor) -> None:
-        """Count items of training sessions, (V,), which may be none."""
-        self.item_counts += counts_V.to(self.item_counts.device)
-        self._has_counted = True
 
     def learn(self, batch: Batch, day: int) -> None:
         """Read some training sessions of a day, by its number."""

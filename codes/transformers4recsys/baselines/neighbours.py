@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from transformers4recsys.baselines.sessions import Sessions, offsets_of, ragged_places
+from transformers4recsys.baselines.sessions import Sessions, offsets_of, ragged_places, summed_by_key
 
 # Places of items in earlier sessions that are looked at together.
 PLACES_AT_A_TIME = 2**21
@@ -147,7 +147,7 @@ class SessionNeighbours:
         if self.definition.idf:
             idf_V = np.log(self._num_sessions / np.maximum(self._sessions_V, 1))
             value_X = value_X * (1 + self.definition.idf * idf_V[item_X])
-        key_Y, value_Y = _summed(key_X, value_X)
+        key_Y, value_Y = summed_by_key(key_X, value_X)
         row_Y = key_Y // max(len(self._sessions_V), 1)
         return key_Y - row_Y * len(self._sessions_V), value_Y, np.bincount(row_Y, minlength=len(sessions))
 
@@ -218,12 +218,3 @@ def _distinct(sessions: Sessions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Give the distinct items of sessions, their last places in the session, and how many a session has."""
     place_N, row_N = sessions.last_occurrences()
     return sessions.items[place_N], place_N - sessions.offsets[row_N], np.bincount(row_N, minlength=len(sessions))
-
-
-def _summed(key_X: np.ndarray, value_X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    if not len(key_X):
-        return key_X, value_X
-    order = np.argsort(key_X, kind="stable")
-    key_X = key_X[order]
-    first = np.flatnonzero(np.append(True, key_X[1:] != key_X[:-1]))
-    return key_X[first], np.add.reduceat(value_X[order], first)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from transformers4recsys.baselines.sessions import offsets_of, ragged_places
+from transformers4recsys.baselines.sessions import offsets_of, ragged_places, summed_by_key
 
 # A pair is one number, its first item in the upper half, so that sorted pairs are sorted by first, then second item.
 ITEM_BITS = 32
@@ -24,7 +24,7 @@ class PairWeights:
 
     def add(self, first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> None:
         """Add X pairs, (X,) each."""
-        self._waiting.append(_summed((first << ITEM_BITS) + second, weights))
+        self._waiting.append(summed_by_key((first << ITEM_BITS) + second, weights))
         if sum(len(pairs) for pairs, _ in self._waiting) > max(PAIRS_AT_A_TIME, len(self._pairs)):
             self._sum_up()
 
@@ -48,7 +48,7 @@ class PairWeights:
             return
         parts = [(self._pairs, self._weights), *self._waiting]
         pairs, weights = (np.concatenate(each) for each in zip(*parts, strict=True))
-        pairs, weights = _summed(pairs, weights)
+        pairs, weights = summed_by_key(pairs, weights)
         is_kept = heaviest(pairs >> ITEM_BITS, weights, self._max_per_item)
         self._pairs, self._weights, self._waiting = pairs[is_kept], weights[is_kept], []
 
@@ -62,13 +62,3 @@ def heaviest(group: np.ndarray, weights: np.ndarray, number: int) -> np.ndarray:
     is_kept = np.zeros(len(group), dtype=bool)
     is_kept[order[np.arange(len(order)) - starts < number]] = True
     return is_kept
-
-
-def _summed(pairs: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sum the weights of equal pairs, which come out ascending."""
-    if not len(pairs):
-        return pairs, weights
-    order = np.argsort(pairs, kind="stable")
-    pairs = pairs[order]
-    starts = np.flatnonzero(np.append(True, pairs[1:] != pairs[:-1]))
-    return pairs[starts], np.add.reduceat(weights[order], starts)

@@ -57,3 +57,13 @@ def offsets_of(lengths: np.ndarray) -> np.ndarray:
 def ragged_places(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Count from each start, so many each, one row behind the other."""
     return np.repeat(starts - offsets_of(lengths)[:-1], lengths) + np.arange(lengths.sum())
+
+
+def summed_by_key(keys: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sum the values of equal keys; the keys come out ascending."""
+    if not len(keys):
+        return keys, values
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
+    starts = np.flatnonzero(np.append(True, keys[1:] != keys[:-1]))
+    return keys[starts], np.add.reduceat(values[order], starts)

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import torch
 
 from transformers4recsys.errors import InputError
+from transformers4recsys.metrics.by_name import parts_of_clicks
 from transformers4recsys.model_types import BASELINE_NAMES
 from transformers4recsys.reporting.days import Numbers
 from transformers4recsys.reporting.predictions import path_of_day
@@ -43,11 +45,7 @@ class Items:
     @cached_property
     def thirds(self) -> np.ndarray:
         """Sort items into those that make up the first, second and last third of events, most popular first, (V,)."""
-        order = np.argsort(-self.counts, kind="stable")
-        before = np.cumsum(self.counts[order]) - self.counts[order]
-        thirds = np.empty(len(order), dtype=np.int64)
-        thirds[order] = np.minimum(3 * before // max(int(self.counts.sum()), 1), 2)
-        return thirds
+        return parts_of_clicks(torch.from_numpy(self.counts)).numpy()
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -29,11 +30,22 @@ class RankedTargets:
     num_before: Tensor
 
 
-# Which targets are counted, or by what weight: (targets, counts (V,)) -> (P,). Each gives the means a name of its own.
-Choice = Callable[[RankedTargets, Tensor], Tensor]
+class ItemClicks:
+    """How often each item was clicked in training, (V,), and in which part of the clicks it lies."""
+
+    def __init__(self, counts_V: Tensor):
+        self.counts_V = counts_V
+
+    @cached_property
+    def parts_V(self) -> Tensor:
+        return parts_of_clicks(self.counts_V)
 
 
-def _parts_of_clicks(counts_V: Tensor) -> Tensor:
+# Which targets are counted, or by what weight: (targets, clicks) -> (P,). Each gives the means a name of its own.
+Choice = Callable[[RankedTargets, ItemClicks], Tensor]
+
+
+def parts_of_clicks(counts_V: Tensor) -> Tensor:
     """Part the items, the most popular ones first, so that each part has a third of the clicks: 0, 1 or 2, (V,)."""
     order_V = counts_V.argsort(descending=True, stable=True)
     before_V = counts_V[order_V].cumsum(0) - counts_V[order_V]
@@ -43,16 +55,16 @@ def _parts_of_clicks(counts_V: Tensor) -> Tensor:
 
 
 SOME_TARGETS: Mapping[str, Mapping[str, Choice]] = {
-    "debiased": {"debiased": lambda targets, counts_V: 1 / counts_V[targets.labels].clamp(min=1)},
+    "debiased": {"debiased": lambda targets, clicks: 1 / clicks.counts_V[targets.labels].clamp(min=1)},
     "by_length": {
         "length_1": lambda targets, _: targets.num_before == 1,
         "length_2_to_4": lambda targets, _: (targets.num_before >= 2) & (targets.num_before <= 4),
         "length_5_up": lambda targets, _: targets.num_before >= 5,
     },
     "by_popularity": {
-        "head": lambda targets, counts_V: _parts_of_clicks(counts_V)[targets.labels] == 0,
-        "middle": lambda targets, counts_V: _parts_of_clicks(counts_V)[targets.labels] == 1,
-        "tail": lambda targets, counts_V: _parts_of_clicks(counts_V)[targets.labels] == 2,
+        "head": lambda targets, clicks: clicks.parts_V[targets.labels] == 0,
+        "middle": lambda targets, clicks: clicks.parts_V[targets.labels] == 1,
+        "tail": lambda targets, clicks: clicks.parts_V[targets.labels] == 2,
     },
 }
 
@@ -95,24 +107,26 @@ class MetricsByName:
     """Sums what `names` ask for over all targets; of lists it keeps how often each item stands in them, (Q, V)."""
 
     def __init__(self, names: Sequence[str], counts_V: Tensor, device: torch.device | str = "cpu"):
-        self._counts_V, self._names = counts_V, names
+        self._counts_V, self._clicks = counts_V, ItemClicks(counts_V)
         self._choices = {key: choice for name in names for key, choice in SOME_TARGETS.get(name, {}).items()}
         self._some = {
             key: StreamingMetrics(device, names=NAMES_OF_SOME, cutoffs=CUTOFFS_OF_SOME) for key in self._choices
         }
-        self._first = StreamingMetrics(device, names=("recall",), cutoffs=(1,))
-        self._serendipity = _Serendipity(counts_V, device)
+        first = StreamingMetrics(device, names=("recall",), cutoffs=(1,))
+        self._first = first if HIT_RATE_1 in names else None
+        self._serendipity = _Serendipity(counts_V, device) if SERENDIPITY in names else None
         self._of_lists = [name for name in names if name in OF_LISTS]
-        self._listed_QV = torch.zeros(len(LIST_CUTOFFS), len(counts_V), dtype=torch.long, device=counts_V.device)
+        num_lists = len(LIST_CUTOFFS) if self._of_lists else 0
+        self._listed_QV = torch.zeros(num_lists, len(counts_V), dtype=torch.long, device=counts_V.device)
 
     def update(self, targets: RankedTargets, best: Callable[[int], tuple[Tensor, Tensor]]) -> None:
         """Add P targets; `best(k)` makes their lists, (P, K), and scores, which is done where a metric needs them."""
         for key, choice in self._choices.items():
-            weight_P = choice(targets, self._counts_V)
+            weight_P = choice(targets, self._clicks)
             self._some[key].update(targets.ranks, targets.is_miss, is_counted_P=weight_P)
-        if HIT_RATE_1 in self._names:
+        if self._first:
             self._first.update(targets.ranks, targets.is_miss)
-        if SERENDIPITY in self._names:
+        if self._serendipity:
             self._serendipity.update(targets)
         if self._of_lists:
             items_PK, _ = best(min(max(LIST_CUTOFFS), len(self._counts_V) - 1))
@@ -123,9 +137,9 @@ class MetricsByName:
     def result(self) -> dict[str, float | None]:
         """Give the numbers over all processes by name, None where there is no target; all processes call it."""
         numbers = {f"{key}_{name}": value for key, of in self._some.items() for name, value in of.result().items()}
-        if HIT_RATE_1 in self._names:
+        if self._first:
             numbers |= self._first.result()
-        if SERENDIPITY in self._names:
+        if self._serendipity:
             numbers |= self._serendipity.result()
         if self._of_lists:
             listed_QV = sum_over_ranks(self._listed_QV)[:, 1:]

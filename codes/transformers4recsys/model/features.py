@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from operator import attrgetter
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +46,12 @@ def with_table_widths(schema: Schema, earlier: Schema | None = None) -> Schema:
 ONE_HOT_ITEM = "one-hot item"
 
 
+OF_SOFT_ONE_HOT: dict[str, Any] = {
+    "used_if": attrgetter("numeric_features_soft_one_hot"),
+    "unused_because": "`numeric_features_soft_one_hot` is off",
+}
+
+
 @dataclass(frozen=True)
 class FeatureSettings:
     """Features: from the columns of a position to one vector"""
@@ -79,16 +87,14 @@ class FeatureSettings:
         10,
         "vectors that are mixed, for each numeric column",
         at_least=2,
-        used_if=lambda own: own.numeric_features_soft_one_hot,
-        unused_because="`numeric_features_soft_one_hot` is off",
+        **OF_SOFT_ONE_HOT,
         if_changed="refuse",
     )
     numeric_features_project_to_embedding_dim: int = setting(
         16,
         "width of the mixture",
         at_least=1,
-        used_if=lambda own: own.numeric_features_soft_one_hot,
-        unused_because="`numeric_features_soft_one_hot` is off",
+        **OF_SOFT_ONE_HOT,
         if_changed="refuse",
     )
     stochastic_shared_embeddings_replacement_prob: float = setting(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from transformers4recsys.batch import IS_PAST, Batch, with_past
+from transformers4recsys.counted_items import CountsItems
 from transformers4recsys.model.content import with_row_of_unseen
 from transformers4recsys.model.encoders import Encoder
 from transformers4recsys.model.encoders.packing import padded
@@ -27,7 +28,7 @@ from transformers4recsys.schema import Schema
 MANY_ITEMS = 100_000
 
 
-class NextItemModel(nn.Module):
+class NextItemModel(CountsItems):
     """Learns to predict the next item of each session.
 
     `item_counts` (V,) says how often each item stood in the training sessions so far: what was never
@@ -49,7 +50,7 @@ class NextItemModel(nn.Module):
         counts_from_end: bool = False,
         replaced_items: ReplacedItems | None = None,
     ):
-        super().__init__()
+        super().__init__(schema.item_id.cardinality)
         self.schema, self.objective = schema, objective
         self.features, self.encoder, self.scorer = features, encoder, scorer
         self.training_targets, self.evaluation_targets = training_targets, evaluation_targets
@@ -60,9 +61,6 @@ class NextItemModel(nn.Module):
         # What a hidden position shows in place of its item and all its features.
         hides_inputs = training_targets.hides_inputs
         self.masked_item = nn.Parameter(torch.randn(features.d_model) * 0.01) if hides_inputs else None
-        self.item_counts: Tensor
-        self.register_buffer("item_counts", torch.zeros(schema.item_id.cardinality, dtype=torch.long))
-        self._has_counted = False
         self._seen_ids_S, self._version = torch.empty(0, dtype=torch.long), -1
 
     @property
@@ -104,16 +102,6 @@ class NextItemModel(nn.Module):
     def has_sparse_gradients(self) -> bool:
         """Whether gradients of item tables and bias, where they are read by row, hold the rows of a batch alone."""
         return self.features.item_table.sparse
-
-    @property
-    def has_counted(self) -> bool:
-        """Whether training sessions were counted: until then every label is a miss."""
-        return self._has_counted or bool(self.item_counts.any())
-
-    def add_counts(self, counts_V: Tensor) -> None:
-        """Count items of training sessions, (V,), which may be none."""
-        self.item_counts += counts_V.to(self.item_counts.device)
-        self._has_counted = True
 
     def observe(self, batches: Iterable[Batch]) -> None:
         """Read the sessions that will be trained on once, before that: count items, and scale numeric columns.
@@ -215,15 +203,16 @@ class NextItemModel(nn.Module):
     ) -> Tensor:
         """Add the loss of telling, at each position of the current session, items of the model's from real ones."""
         number_BL = padding_mask_BL.flatten().cumsum(0).view_as(padding_mask_BL) - 1
-        other, is_replaced_N = task.draw(
-            batch,
-            [feature.name for feature in self.schema.inputs],
-            item=self.schema.item_id.name,
-            place_P=number_BL[targets.is_target],
-            hidden_PE=hidden_PE,
-            table_VE=self.item_table,
-            bias_V=self.bias,
-        )
+        with torch.no_grad():
+            other, is_replaced_N = task.draw(
+                batch,
+                [feature.name for feature in self.schema.inputs],
+                item=self.schema.item_id.name,
+                place_P=number_BL[targets.is_target],
+                hidden_PE=hidden_PE,
+                table_VE=self.item_table,
+                bias_V=self.bias,
+            )
         encoder = self.encoder if task.encoder is None else task.encoder
         hidden_BLD = encoder(padded(self.features(other), padding_mask_BL), padding_mask_BL).hidden
         hidden_ND = hidden_BLD[padding_mask_BL]

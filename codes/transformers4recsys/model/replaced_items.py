@@ -28,7 +28,6 @@ class ReplacedItems(nn.Module):
         self.settings, self.encoder = settings, encoder
         self.head = nn.Sequential(nn.Linear(d_model, d_model), nn.GELU(), nn.Linear(d_model, 1))
 
-    @torch.no_grad()
     def draw(
         self,
         batch: Batch,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from operator import attrgetter
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -173,6 +174,11 @@ TARGET_RULES = {
 }
 
 
+def _of(task: str) -> dict[str, Any]:
+    """Say of a setting that it has an effect in one task alone."""
+    return {"used_if": attrgetter(task), "unused_because": f"`{task}` is off"}
+
+
 @dataclass(frozen=True)
 class TargetSettings:
     """Task: which items are predicted"""
@@ -192,15 +198,13 @@ class TargetSettings:
         "share of items that are predicted",
         at_least=0,
         below=1,
-        used_if=lambda own: own.plm,
-        unused_because="`plm` is off",
+        **_of("plm"),
     )
     plm_max_span_length: int = setting(
         5,
         "longest run of items that are predicted together",
         at_least=1,
-        used_if=lambda own: own.plm,
-        unused_because="`plm` is off",
+        **_of("plm"),
     )
     rtd: bool = setting(
         False, "learn masked items, and to tell items that a model put there from real ones", if_changed="refuse"
@@ -208,29 +212,25 @@ class TargetSettings:
     rtd_sample_from_batch: bool = setting(
         False,
         "draw replaced items from the batch, with all their columns; without it from all items",
-        used_if=lambda own: own.rtd,
-        unused_because="`rtd` is off",
+        **_of("rtd"),
     )
     rtd_tied_generator: bool = setting(
         False,
         "one encoder predicts masked items and tells replaced ones; without it there are two",
-        used_if=lambda own: own.rtd,
-        unused_because="`rtd` is off",
+        **_of("rtd"),
         if_changed="refuse",
     )
     rtd_generator_loss_weight: float = setting(
         1.0,
         "weight of the loss of masked items",
         at_least=0,
-        used_if=lambda own: own.rtd,
-        unused_because="`rtd` is off",
+        **_of("rtd"),
     )
     rtd_discriminator_loss_weight: float = setting(
         50.0,
         "weight of the loss of telling items apart",
         at_least=0,
-        used_if=lambda own: own.rtd,
-        unused_because="`rtd` is off",
+        **_of("rtd"),
     )
     train_on_last_item_seq_only: bool = setting(False, "the loss falls on the last item of each session alone")
     eval_on_last_item_seq_only: bool = setting(False, "metrics fall on the last item of each session alone")
