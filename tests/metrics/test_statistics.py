@@ -90,6 +90,8 @@ def test_effect_size_is_the_mean_in_deviations():
 def test_holm_by_hand():
     # Sorted .01 .02 .03 .5 times 4 3 2 1, never less than one before.
     assert holm([0.03, 0.01, 0.5, 0.02]) == pytest.approx([0.06, 0.04, 0.5, 0.06])
+    # 2 x .01, then 1 x .011, which may not be below the one before.
+    assert holm([0.011, 0.01]) == pytest.approx([0.02, 0.02])
     assert holm([]) == []
 
 
