@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -48,8 +49,8 @@ def recommend_on_spark(
     recommender, load = Recommender.load(run, model=model, device="cpu", dtype=dtype), (run, model, dtype)
     with TemporaryDirectory(prefix="transformers4recsys-") as folder:
         engine = Spark(Path(folder), master=master)
-        # Whether it is installed has been found out.
-        from pyspark.sql.pandas.types import from_arrow_schema  # pyright: ignore[reportMissingImports]
+        # Whether it is installed has been found out; where types are checked it need not be.
+        types: Any = import_module("pyspark.sql.pandas.types")
 
         try:
             frame: Any = engine.session.read.parquet(*map(_as_uri, files))
@@ -63,7 +64,7 @@ def recommend_on_spark(
             answer = _of_sessions if has_lists else _of_events
             found = next(answer(recommender, one, {**options, "k": 1}), recommender.recommend([]))
             schema = found.schema.remove_metadata()
-            lists = frame.mapInArrow(_on_worker(load, answer, options, schema), from_arrow_schema(schema))
+            lists = frame.mapInArrow(_on_worker(load, answer, options, schema), types.from_arrow_schema(schema))
             lists.write.mode("overwrite").parquet(_as_uri(output))
         finally:
             engine.close()
