@@ -59,7 +59,7 @@ def between_categories(codes_V: Tensor) -> Distances:
 def mean_distances(items_PK: Tensor, measure: Distances) -> Tensor:
     """Give the mean over pairs of known items of each list that holds two or more of them, (P,) or fewer, float64."""
     parts: list[Tensor] = []
-    for items_RK in items_PK.split(ROWS_AT_A_TIME):
+    for items_RK in torch.split(items_PK, ROWS_AT_A_TIME):
         sums_R, num_known_R = measure(items_RK)
         has_pairs_R = num_known_R > 1
         parts.append(sums_R[has_pairs_R].double() / _num_pairs(num_known_R[has_pairs_R]))

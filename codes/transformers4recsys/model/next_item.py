@@ -117,7 +117,7 @@ class NextItemModel(CountsItems):
             counts_V += np.bincount(values_N, minlength=len(counts_V))
             sessions_V += sessions_with_items(values_N, session_N, len(counts_V))
             moments.add([batch.columns[feature.name].values.cpu() for feature in self.features.numeric])
-        self.add_counts(torch.from_numpy(counts_V), torch.from_numpy(sessions_V))
+        self.add_counts(torch.tensor(counts_V), torch.tensor(sessions_V))
         if self.features.scale is not None and moments.count:
             self.features.scale.fit(moments.mean_C.numpy().tolist(), moments.std_C.numpy().tolist())
 

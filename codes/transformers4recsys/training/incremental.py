@@ -261,7 +261,8 @@ class Incremental:
         elif model.features.scale is not None:
             moments = self.readers.moments(day)
             model.features.scale.fit([each.mean for each in moments], [each.std for each in moments])
-        model.add_counts(*map(torch.from_numpy, self.readers.item_counts(day)))
+        item_counts, session_counts = self.readers.item_counts(day)
+        model.add_counts(torch.from_numpy(item_counts), torch.from_numpy(session_counts))
         for batch in self.readers.to_count(day).batches(0) if baselines else ():
             for baseline in baselines:
                 baseline.learn(batch, self.readers.number_of(day))
