@@ -158,8 +158,7 @@ def _train_in(
     optional = optional_callbacks(training.protocol.validate_every, training.profile, output_dir)
     callbacks = [bar, *loggers, *optional, stop]
     beside = _beside(settings, schema)
-    compared = read_compared_items(training.evaluation, schema, data_path=of_run["data_path"])
-    trainer = _trainer_of(model, arguments, training, callbacks, beside, compared)
+    trainer = _trainer_of(model, arguments, training, callbacks, beside, of_run["data_path"])
     if resumed:
         load(trainer, resumed, training.growth, data_path=settings.data.days.data_path or "")
     elif arguments.do_train and model.has_gradients:
@@ -310,7 +309,7 @@ def _trainer_of(
     training: TrainingSettings,
     callbacks: list[TrainerCallback],
     beside: Mapping[str, BaselineModel],
-    items: ItemData,
+    data_path: str,
 ) -> RecSysTrainer:
     if arguments.fsdp:
         shard(model, arguments.device)
@@ -322,7 +321,7 @@ def _trainer_of(
         callbacks=callbacks,
         has_lazy_updates=training.item_updates.sparse_item_updates,
         beside=beside,
-        items=items,
+        items=read_compared_items(training.evaluation, model.schema, data_path=data_path),
     )
 
 
