@@ -40,6 +40,12 @@ class SparseScores:
     values: Tensor  # (N,)
     offsets: Tensor  # (P+1,)
 
+    @classmethod
+    def of_none(cls, num_rows: int, device: torch.device | str = "cpu") -> SparseScores:
+        """Make rows in which every item scores its bias."""
+        nothing = torch.empty(0, dtype=torch.long, device=device)
+        return cls(nothing, nothing.double(), nothing.new_zeros(num_rows + 1))
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 

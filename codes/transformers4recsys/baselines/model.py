@@ -99,7 +99,8 @@ class BaselineModel(CountsItems):
             self.baseline.restore(state)
         except KeyError as error:
             raise InputError(f"the state of a {type(self.baseline).__name__} baseline lacks {error}") from error
-        counts = state_dict.get(f"{prefix}item_counts")
-        if counts is not None and len(counts) < len(self.item_counts):
-            state_dict[f"{prefix}item_counts"] = nn.functional.pad(counts, (0, len(self.item_counts) - len(counts)))
+        for name in (f"{prefix}item_counts", f"{prefix}session_counts"):
+            counts = state_dict.get(name)
+            if counts is not None and len(counts) < len(self.item_counts):
+                state_dict[name] = nn.functional.pad(counts, (0, len(self.item_counts) - len(counts)))
         super()._load_from_state_dict(state_dict, prefix, *others)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from transformers4recsys.batch import IS_PAST, Batch, moved, with_past
-from transformers4recsys.counted_items import CountsItems
+from transformers4recsys.counted_items import CountsItems, sessions_with_items
 from transformers4recsys.model.content import with_row_of_unseen
 from transformers4recsys.model.encoders import Encoder
 from transformers4recsys.model.encoders.packing import padded, real_places
@@ -108,13 +109,15 @@ class NextItemModel(CountsItems):
 
         Labels that were not counted are misses in evaluation, and pairwise losses draw negatives by these counts.
         """
-        counts_V = torch.zeros(len(self.item_counts), dtype=torch.long)
+        counts_V, sessions_V = np.zeros((2, len(self.item_counts)), np.int64)
         moments = NumericMoments(len(self.features.numeric))
         for batch in batches:
-            items = batch.columns[self.schema.item_id.name].values
-            counts_V += torch.bincount(items.cpu(), minlength=len(counts_V))
+            items = batch.columns[self.schema.item_id.name].to("cpu")
+            values_N, session_N = items.values.numpy(), np.repeat(np.arange(len(batch)), items.lengths.numpy())
+            counts_V += np.bincount(values_N, minlength=len(counts_V))
+            sessions_V += sessions_with_items(values_N, session_N, len(counts_V))
             moments.add([batch.columns[feature.name].values.cpu() for feature in self.features.numeric])
-        self.add_counts(counts_V)
+        self.add_counts(torch.tensor(counts_V), torch.tensor(sessions_V))
         if self.features.scale is not None and moments.count:
             self.features.scale.fit(moments.mean_C.numpy().tolist(), moments.std_C.numpy().tolist())
 

@@ -30,6 +30,7 @@ from transformers4recsys.baselines.model import BaselineModel
 from transformers4recsys.batch import Batch, Jagged
 from transformers4recsys.data.readers.protocol import Reader
 from transformers4recsys.errors import InputError, in_one_line
+from transformers4recsys.model.content import ItemData
 from transformers4recsys.model.targets import TargetRule
 from transformers4recsys.models import AnyModel
 from transformers4recsys.schema import Schema
@@ -103,7 +104,7 @@ def dummy_batch(schema: Schema) -> Batch:
 class RecSysTrainer(Trainer):
     """Trains on `train_reader` when told to; model and optimizer carry over from one `train()` to the next.
 
-    Baselines `beside` the model are measured with it.
+    Baselines `beside` the model are measured with it; what is known of `items` says how diverse lists are.
     """
 
     loss_is_scaled_for_ga = True
@@ -118,6 +119,7 @@ class RecSysTrainer(Trainer):
         callbacks: list[TrainerCallback],
         has_lazy_updates: bool = False,
         beside: Mapping[str, BaselineModel] = MappingProxyType({}),
+        items: ItemData | None = None,
     ):
         optimizer = None
         if model.has_sparse_gradients:
@@ -132,7 +134,7 @@ class RecSysTrainer(Trainer):
         self.schedule, self.evaluation = schedule, evaluation
         self.watch = FiniteWatch(args.device, advice=_advice(args))
         self.schema, self.target_rule = model.schema, model.training_targets
-        self.beside = beside
+        self.beside, self.items = beside, items
         if model.has_gradients:
             _try_optimizer(self)
         self.train_reader: Reader | None = None
@@ -243,6 +245,7 @@ class RecSysTrainer(Trainer):
                 on_predictions=on_predictions,
                 on_attentions=on_attentions,
                 beside=self.beside,
+                items=self.items,
             )
         return {f"{split}_{name}": value for name, value in numbers.items()}
 
