@@ -94,7 +94,11 @@ def _of_days(counts: LogCounts, recipe: Recipe) -> Iterator[Choice]:
     yield "num_train_epochs", epochs, f"a {unit}"
     yield "per_device_train_batch_size", batch, f"makes about {steps:,} steps a {unit}"
     yield "learning_rate", 0.002 if counts.num_events >= MANY_EVENTS else 0.004, ""
-    yield "learning_rate_schedule", "linear_with_warmup", f"falls to 0 within a {unit}: the last weights are steady ones"
+    yield (
+        "learning_rate_schedule",
+        "linear_with_warmup",
+        f"falls to 0 within a {unit}: the last weights are steady ones",
+    )
 
 
 def _epochs_of_a_day(rows: int, window: int, num_items: int) -> int:
