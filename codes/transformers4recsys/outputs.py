@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Targets:
-    """Which positions predict an item: `is_target` (B, L) bool, and `item_ids` (B, L), 0 elsewhere.
+    """Which positions predict an item, on the CPU: `is_target` (B, L) bool, and `item_ids` (B, L), 0 elsewhere.
 
     `order` (B, L), where targets are predicted one after the other: 1, 2, ... for targets, 0 for what all of them see.
     """
@@ -72,7 +72,7 @@ class ModelOutput:
     hidden: Tensor | SparseScores
     labels: Tensor  # (P,)
     positions: Tensor  # (P, 2): row in the batch, position of the label in its own session from 0
-    inputs: Tensor  # (B, L): the item ids the encoder read, 0 where padded
+    inputs: Tensor  # (B, L), on the CPU: the item ids the encoder read, 0 where padded
     attentions: tuple[Tensor, ...] | None = None
 
 

@@ -187,7 +187,7 @@ class RecSysTrainer(Trainer):
 
     def _prepare_input(self, data: Any) -> Any:
         # The one value of our inputs is a Batch, which moves itself.
-        return data.to(self.args.device, non_blocking=True) if type(data) is Batch else super()._prepare_input(data)
+        return data.to(self.args.device) if type(data) is Batch else super()._prepare_input(data)
 
     def _clip_grad_norm(self, model: torch.nn.Module) -> Any:
         # The library has no norm of sparse gradients.
