@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+import torch
 
 from transformers4recsys import cli
 from transformers4recsys.baselines import BASELINES, BaselineSettings
@@ -163,9 +164,9 @@ def compare(arguments: argparse.Namespace) -> None:
     for name in arguments.only:
         log, folder = LOGS[name], arguments.output / name
         days = day_files(log, arguments.logs / name / "events.parquet", folder)
-        asked = log.baselines | (MODELS if name in arguments.models else {})
+        asked = {**log.baselines, **(MODELS if name in arguments.models else {})}
         asked = {FIRST: asked[FIRST], **asked}
-        runs = {of: trained(folder / of.replace(" ", "_"), days, log.train | flags) for of, flags in asked.items()}
+        runs = {of: trained(folder / of.replace(" ", "_"), days, {**log.train, **flags}) for of, flags in asked.items()}
         runs |= {Path(path).name: Path(path) for of_log, path in added if of_log == name}
         sys.stdout.write(f"\n### {name}\n\n{table(runs, folder / 'report.html')}\n")
 
@@ -189,7 +190,8 @@ def speed(name: str, num_items: int, num_sessions: int, folder: Path) -> None:
     position_P = np.arange(len(row_P)) - asked.offsets[row_P] + 1
     start, num_scored = time.process_time(), 0
     for some in np.array_split(np.arange(len(row_P)), 8):
-        queries = prefixes(asked.items, asked.offsets, row_P[some], position_P[some])
+        places = (torch.tensor(each) for each in (asked.items, asked.offsets, row_P[some], position_P[some]))
+        queries = prefixes(*places)
         baseline.scores(queries)
         num_scored += len(queries)
     to_score = time.process_time() - start

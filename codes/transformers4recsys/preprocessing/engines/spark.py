@@ -62,13 +62,17 @@ def java_pattern(time_format: str) -> str:
     return "".join(chain.from_iterable(zip_longest(quoted, (known[part] for part in parts[1::2]), fillvalue="")))
 
 
+def _parse_time(text: ir.StringColumn, time_format: str) -> ir.TimestampColumn:
+    return try_to_timestamp(text, java_pattern(time_format))
+
+
 class Spark:
     """An `protocol.Database` on Spark; `folder` must be one that the driver and all workers see."""
 
     keeps_order = False
     # Few large jobs: Spark goes to the disk by itself where memory ends.
     events_at_a_time = 20_000_000
-    parse_time = staticmethod(lambda text, time_format: try_to_timestamp(text, java_pattern(time_format)))
+    parse_time = staticmethod(_parse_time)
 
     def __init__(self, folder: Path, *, master: str | None = None) -> None:
         """Start Spark on `master`, or where spark-submit says; an active session is taken as it is, and left so."""
