@@ -318,7 +318,7 @@ def _trainer_of(
         schedule=training.schedule,
         evaluation=training.evaluation,
         callbacks=callbacks,
-        has_lazy_updates=training.item_updates.sparse_item_updates,
+        item_updates=training.item_updates,
         beside=beside,
     )
 

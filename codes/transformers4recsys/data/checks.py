@@ -70,9 +70,7 @@ def check_file(file: str, schema: Schema, *, session_length_max: int | None = No
     for rows in read_slices(parquet, file, names, ROWS_AT_A_TIME, use_threads=True):
         num_sessions += _RowCheck(file, num_rows, schema).check(rows)
         num_rows += len(rows)
-        counts_V += np.bincount(
-            _items_of_sessions(rows.column(schema.item_id.name), session_length_max), minlength=len(counts_V)
-        )
+        np.add.at(counts_V, _items_of_sessions(rows.column(schema.item_id.name), session_length_max), 1)
         moments = [
             of_column + Moments.of(to_numpy(flattened(rows.column(feature.name))[0]))
             for of_column, feature in zip(moments, schema.numeric, strict=True)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from transformers4recsys.distributed import sum_over_ranks
-from transformers4recsys.metrics.ranking import Ranks, popularity_ranks
+from transformers4recsys.metrics.ranking import PopularityRanks, Ranks
 from transformers4recsys.metrics.streaming import StreamingMetrics, exact_device
 
 LIST_CUTOFFS = (10, 20)
@@ -131,8 +131,9 @@ class MetricsByName:
         if self._of_lists:
             items_PK, _ = best(min(max(LIST_CUTOFFS), len(self._counts_V) - 1))
             items_PK = items_PK.to(self._listed_QV.device)
-            for place, k in enumerate(LIST_CUTOFFS):
-                self._listed_QV[place] += torch.bincount(items_PK[:, :k].flatten(), minlength=len(self._counts_V))
+            for listed_V, k in zip(self._listed_QV, LIST_CUTOFFS, strict=True):
+                items_X = items_PK[:, :k].flatten()
+                listed_V.index_add_(0, items_X, torch.ones_like(items_X))
 
     def result(self) -> dict[str, float | None]:
         """Give the numbers over all processes by name, None where there is no target; all processes call it."""
@@ -155,7 +156,7 @@ class _Serendipity:
 
     def __init__(self, counts_V: Tensor, device: torch.device | str):
         self._hits = StreamingMetrics(device, names=("recall",), cutoffs=LIST_CUTOFFS)
-        self._popularity = popularity_ranks(counts_V)
+        self._popularity = PopularityRanks(counts_V)
         self._sums_Q = torch.zeros(len(LIST_CUTOFFS), dtype=torch.float64, device=exact_device(device))
 
     def update(self, targets: RankedTargets) -> None:

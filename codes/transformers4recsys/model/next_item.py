@@ -103,6 +103,20 @@ class NextItemModel(CountsItems):
         """Whether gradients of item tables and bias, where they are read by row, hold the rows of a batch alone."""
         return self.features.item_table.sparse
 
+    @property
+    def weights_by_row(self) -> dict[str, nn.Parameter]:
+        """The weights, by name, whose gradients hold the rows of a batch alone; empty where gradients are whole."""
+        if not self.has_sparse_gradients:
+            return {}
+        found: list[nn.Parameter | None] = [self.features.item_table.weight]
+        content = self.features.content
+        if content and content.vectors and content.vectors.sparse:
+            found.append(content.vectors.weight)
+        if not self.objective.reads_all_items:
+            found += [self.scorer.table, self.scorer.item_bias]
+        of_rows = {id(weight) for weight in found if weight is not None and weight.requires_grad}
+        return {name: weight for name, weight in self.named_parameters() if id(weight) in of_rows}
+
     def observe(self, batches: Iterable[Batch]) -> None:
         """Read the sessions that will be trained on once, before that: count items, and scale numeric columns.
 
@@ -112,7 +126,7 @@ class NextItemModel(CountsItems):
         moments = NumericMoments(len(self.features.numeric))
         for batch in batches:
             items = batch.columns[self.schema.item_id.name].values
-            counts_V += torch.bincount(items.cpu(), minlength=len(counts_V))
+            counts_V.index_add_(0, items.cpu(), torch.ones(len(items), dtype=torch.long))
             moments.add([batch.columns[feature.name].values.cpu() for feature in self.features.numeric])
         self.add_counts(counts_V)
         if self.features.scale is not None and moments.count:
