@@ -86,7 +86,7 @@ class TensorFile(Mapping[str, Tensor]):
         self._file.seek(entry.start)
         for first in range(0, num_numbers, NUMBERS_AT_A_TIME):
             part = block[: num_numbers - first]
-            memory = memoryview(part.view(torch.uint8).numpy())
+            memory = part.view(torch.uint8).numpy().data
             if self._file.readinto(memory) != len(memory):  # pyright: ignore[reportAttributeAccessIssue]
                 raise ValueError(f"it ends inside {name}")
             numbers[first : first + len(part)].copy_(part)

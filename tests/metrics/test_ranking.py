@@ -10,10 +10,10 @@ from transformers4recsys.metrics import ranking
 from transformers4recsys.metrics.ranking import (
     METRICS,
     UNRANKED,
+    PopularityRanks,
     Ranks,
     cumulative_metrics,
     expected_metrics,
-    PopularityRanks,
     rank_bounds,
 )
 

@@ -41,8 +41,8 @@ class GrowthSettings:
 def place_new_rows(table_V: Tensor, is_known_R: Tensor, *, policy: str = "mean", groups: Sequence[Tensor] = ()) -> None:
     """Move the rows of `table_V` behind the R saved ones, which are fresh ones of the model, to where they begin.
 
-    That is the mean of what each resembles, of the saved rows that `is_known_R`; counts of new items are 0. `groups` say
-    for each row, (V,), which rows share a value, -1 where it is not known; they are used by the policy `features`.
+    That is the mean of what each resembles, of the saved rows that `is_known_R`; counts of new items are 0. `groups`
+    say for each row, (V,), which rows share a value, -1 where it is not known; they are used by the policy `features`.
     """
     new_rows = table_V[len(is_known_R) :]
     if not table_V.is_floating_point():

@@ -108,7 +108,7 @@ class NextItemModel(CountsItems):
         """The weights, by name, whose gradients hold the rows of a batch alone; empty where gradients are whole."""
         if not self.has_sparse_gradients:
             return {}
-        found: list[nn.Parameter | None] = [self.features.item_table.weight]
+        found: list[Tensor | None] = [self.features.item_table.weight]
         content = self.features.content
         if content and content.vectors and content.vectors.sparse:
             found.append(content.vectors.weight)

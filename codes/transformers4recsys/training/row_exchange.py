@@ -31,19 +31,23 @@ def exchange_rows(weights: Iterable[nn.Parameter]) -> None:
     if distributed.world_size() == 1:
         return
     for weight in weights:
-        none = torch.sparse_coo_tensor(size=weight.shape, dtype=weight.dtype, device=weight.device)
-        own = none if weight.grad is None else weight.grad
+        own = _no_rows(weight) if weight.grad is None else weight.grad
         weight.grad = mean_of_rows(own.coalesce())
 
 
 def mean_of_rows(gradient: Tensor) -> Tensor:
-    """Average sparse gradients of one shape over all processes, in the order of these, so that all get the same bits."""
+    """Average sparse gradients of one shape over all processes, in their order, so that all get the same bits."""
     num_ranks = distributed.world_size()
     counts_R = torch.zeros(num_ranks, dtype=torch.long, device=gradient.device)
     counts_R[distributed.rank()] = gradient._nnz()
     counts = distributed.sum_over_ranks(counts_R).tolist()
     rows_N, values_NE = (_gathered(part, counts) for part in (gradient.indices()[0], gradient.values()))
     return torch.sparse_coo_tensor(rows_N[None], values_NE / num_ranks, gradient.shape).coalesce()
+
+
+def _no_rows(weight: Tensor) -> Tensor:
+    rows = torch.zeros(1, 0, dtype=torch.long, device=weight.device)
+    return torch.sparse_coo_tensor(rows, weight.new_zeros(0, *weight.shape[1:]), weight.shape)
 
 
 def _gathered(rows: Tensor, counts: list[int]) -> Tensor:

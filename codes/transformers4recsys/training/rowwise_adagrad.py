@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 
 class RowwiseAdagrad(torch.optim.AdamW):
-    """AdamW, but for weights with sparse gradients: of these a step moves the rows of the gradient, by row-wise Adagrad.
+    """AdamW, but for weights with sparse gradients: of these, row-wise Adagrad moves the rows that a step read.
 
-    A row's step is divided by the root of `sum`, (V, 1), which adds up the mean squares of its gradients (Mudigere 2022,
-    section 4.1.1), so a row that is not read stands still under dense gradients as well; weight decay, decoupled as in
-    AdamW, shrinks rows that are read. Rows move at `rate_ratio` times the learning rate.
+    A row's step is divided by the root of `sum`, (V, 1), which adds up the mean squares of its gradients (Mudigere
+    2022, row-wise sparse AdaGrad), so a row that is not read would stand still under whole gradients as well. Weight
+    decay, decoupled as in AdamW, shrinks rows that are read. Rows move at `rate_ratio` times the learning rate.
     """
 
     def __init__(self, weights: Iterable[nn.Parameter], *, rate_ratio: float, **settings: Any):

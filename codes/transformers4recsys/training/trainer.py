@@ -43,6 +43,7 @@ from transformers4recsys.training.sparse_adamw import clip_gradients
 from transformers4recsys.training.sparse_gradients import ItemUpdates
 
 log = logging.getLogger(__name__)
+MOVES_ALL_ITEMS = ItemUpdates()
 SCHEDULES = {
     "constant_with_warmup": lambda optimizer, warmup, _, __: get_constant_schedule_with_warmup(optimizer, warmup),
     "linear_with_warmup": lambda optimizer, warmup, steps, _: get_linear_schedule_with_warmup(optimizer, warmup, steps),
@@ -118,7 +119,7 @@ class RecSysTrainer(Trainer):
         schedule: Schedule,
         evaluation: Evaluation,
         callbacks: list[TrainerCallback],
-        item_updates: ItemUpdates = ItemUpdates(),
+        item_updates: ItemUpdates = MOVES_ALL_ITEMS,
         beside: Mapping[str, BaselineModel] = MappingProxyType({}),
     ):
         optimizer = None
