@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -36,12 +36,8 @@ class Jagged:
         """Items of each session, (B,)."""
         return self.offsets.diff()
 
-    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Jagged:
-        return Jagged(
-            self.values.to(device, non_blocking=non_blocking),
-            self.offsets.to(device, non_blocking=non_blocking),
-            self.max_length,
-        )
+    def to(self, device: torch.device | str) -> Jagged:
+        return Jagged(moved(self.values, device), moved(self.offsets, device), self.max_length)
 
     def is_not_padding(self, length: int) -> Tensor:
         """Say which of `length` padded positions hold a value, (B, length)."""
@@ -55,9 +51,13 @@ class Jagged:
 
 @dataclass(frozen=True)
 class Batch:
-    """Columns of B sessions by name; all columns of one session are equally long."""
+    """Columns of B sessions by name; all columns of one session are equally long.
+
+    `on_host` are the same columns on the CPU, where they were collated, once a batch has moved to another device.
+    """
 
     columns: Mapping[str, Jagged]
+    on_host: Batch | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())).offsets) - 1
@@ -66,12 +66,31 @@ class Batch:
     def max_length(self) -> int:
         return max(column.max_length for column in self.columns.values())
 
-    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
-        return Batch({name: column.to(device, non_blocking=non_blocking) for name, column in self.columns.items()})
+    @property
+    def device(self) -> torch.device:
+        return next(iter(self.columns.values())).values.device
+
+    @property
+    def host(self) -> Batch:
+        """The batch on the CPU: what follows from lengths and ids is worked out there, and keeps no device waiting."""
+        return self.on_host or self.to("cpu")
+
+    def to(self, device: torch.device | str) -> Batch:
+        if torch.device(device) == self.device:
+            return self
+        is_on_host = self.device.type == "cpu"
+        columns = {name: column.to(device) for name, column in self.columns.items()}
+        return Batch(columns, on_host=self if is_on_host else self.on_host)
 
     def padded(self, name: str, length: int) -> Tensor:
         """Column `name` as (B, length), 0 where a session is shorter."""
         return self.columns[name].padded(length)
+
+
+def moved(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """Give the tensor on a device; a copy from the CPU to a GPU, by way of pinned memory, keeps neither waiting."""
+    is_to_gpu = tensor.device.type == "cpu" and torch.device(device).type == "cuda"
+    return (tensor.pin_memory() if is_to_gpu else tensor).to(device, non_blocking=is_to_gpu)
 
 
 def concatenated(first: Jagged, second: Jagged) -> Jagged:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Targets:
-    """Which positions predict an item: `is_target` (B, L) bool, and `item_ids` (B, L), 0 elsewhere.
+    """Which positions predict an item, on the CPU: `is_target` (B, L) bool, and `item_ids` (B, L), 0 elsewhere.
 
     `order` (B, L), where targets are predicted one after the other: 1, 2, ... for targets, 0 for what all of them see.
     """
@@ -40,6 +40,12 @@ class SparseScores:
     values: Tensor  # (N,)
     offsets: Tensor  # (P+1,)
 
+    @classmethod
+    def of_none(cls, num_rows: int, device: torch.device | str = "cpu") -> SparseScores:
+        """Make rows in which every item scores its bias."""
+        nothing = torch.empty(0, dtype=torch.long, device=device)
+        return cls(nothing, nothing.double(), nothing.new_zeros(num_rows + 1))
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
@@ -66,7 +72,7 @@ class ModelOutput:
     hidden: Tensor | SparseScores
     labels: Tensor  # (P,)
     positions: Tensor  # (P, 2): row in the batch, position of the label in its own session from 0
-    inputs: Tensor  # (B, L): the item ids the encoder read, 0 where padded
+    inputs: Tensor  # (B, L), on the CPU: the item ids the encoder read, 0 where padded
     attentions: tuple[Tensor, ...] | None = None
 
 

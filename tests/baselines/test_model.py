@@ -48,7 +48,7 @@ def test_scores_come_from_what_stands_before(name, make, make_batch):
 @pytest.mark.parametrize("name", BASELINES)
 def test_state_goes_to_weights_and_back_also_into_a_larger_vocabulary(name, make, make_batch):
     model = make(name)
-    model.add_counts(torch.arange(12))
+    model.add_counts(torch.arange(12), torch.arange(12))
     model.learn(make_batch(SESSIONS[:2]), 1)
     model.learn(make_batch(SESSIONS[2:]), 3)
     batch = make_batch([[2, 3], [9, 2, 1]])

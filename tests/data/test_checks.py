@@ -70,10 +70,13 @@ def test_items_are_counted_in_the_part_of_a_session_that_is_kept(rows_at_a_time,
     schema = Schema.from_entries({"item": {"dtype": "categorical", "cardinality": 10, "is_label": True}})
     first, second = write("a.parquet", item=[[1, 9], [3], [4, 5, 6, 9]]), write("b.parquet", item=[[], [9, 9]])
     whole = check_files([first, second], schema).values()
-    assert count_items(whole, 10).tolist() == [0, 1, 0, 0, 1, 1, 1, 0, 0, 4]
+    assert [counts.tolist() for counts in count_items(whole, 10)] == [
+        [0, 1, 0, 0, 1, 1, 1, 0, 0, 4],
+        [3, 1, 0, 0, 1, 1, 1, 0, 0, 3],
+    ]
     ends = check_files([first, second], schema, session_length_max=2)
-    assert count_items(ends.values(), 10).tolist() == [0, 1, 0, 0, 0, 0, 1, 0, 0, 4]
-    assert count_items([ends[second]], 10).tolist() == [0] * 9 + [2]
+    assert count_items(ends.values(), 10)[0].tolist() == [0, 1, 0, 0, 0, 0, 1, 0, 0, 4]
+    assert [counts.tolist() for counts in count_items([ends[second]], 10)] == [[0] * 9 + [2], [1] + [0] * 8 + [1]]
 
 
 @pytest.mark.parametrize("rows_at_a_time", [1, 100])

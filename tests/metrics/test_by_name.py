@@ -1,5 +1,6 @@
 """Metrics by name against plain loops over lists, labels and items."""
 
+from itertools import combinations
 from math import log2
 
 import pytest
@@ -9,9 +10,11 @@ from transformers4recsys.metrics.by_name import (
     LIST_CUTOFFS,
     METRICS_BY_NAME,
     OF_LISTS,
+    KnownItems,
     MetricsByName,
     RankedTargets,
 )
+from transformers4recsys.metrics.diversity import IN_LISTS
 from transformers4recsys.metrics.ranking import Ranks, rank_bounds
 
 NUM_ITEMS, NUM_TARGETS = 40, 60
@@ -34,13 +37,22 @@ def case():
 def numbers(case):
     """All metrics by name, over three batches."""
     scores, labels, counts, num_before = case
-    metrics = MetricsByName(METRICS_BY_NAME, counts)
+    metrics = MetricsByName(METRICS_BY_NAME, known(counts))
     for rows in torch.arange(NUM_TARGETS).split(25):
         targets = RankedTargets(
             rank_bounds(scores[rows], labels[rows]), counts[labels[rows]] == 0, labels[rows], num_before[rows]
         )
         metrics.update(targets, lambda k, rows=rows: (best(scores[rows], k), scores))
     return metrics.result()
+
+
+def known(counts):
+    """Sessions with an item are fewer than its clicks; a third of the items are of no known kind, the rest of three."""
+    sessions = (counts + 1) // 2
+    sessions[0] = int(counts.sum()) // 3
+    kinds = torch.arange(len(counts)) % 4
+    kinds[::3] = 0
+    return KnownItems(counts, sessions, {"kind": kinds}, torch.nn.functional.one_hot(kinds, 4)[:, 1:].float() * 2)
 
 
 def best(scores, k):
@@ -66,9 +78,24 @@ def test_what_lists_hold(k, case, numbers):
     )
     bits = [-log2(max(clicks[item], 1) / sum(clicks)) for item in listed]
     assert numbers[f"surprisal@{k}"] == pytest.approx(sum(bits) / len(bits))
+    sessions = known(counts).session_counts_V.tolist()
+    bits = [-log2(max(sessions[item], 1) / sessions[0]) for item in listed]
+    assert numbers[f"novelty@{k}"] == pytest.approx(sum(bits) / len(bits))
     times = [listed.count(item) for item in range(1, NUM_ITEMS)]
     differences = sum(abs(one - other) for one in times for other in times)
     assert numbers[f"gini@{k}"] == pytest.approx(differences / (2 * len(times) * sum(times)))
+
+
+@pytest.mark.parametrize("k", LIST_CUTOFFS)
+def test_how_unlike_the_items_of_a_list_are(k, case, numbers):
+    scores, _, counts, _ = case
+    kinds, values = known(counts).categories["kind"].tolist(), []
+    for row in best(scores, k).tolist():
+        pairs = [(kinds[one], kinds[other]) for one, other in combinations(row, 2) if kinds[one] and kinds[other]]
+        values.append(sum(one != other for one, other in pairs) / len(pairs))
+    assert numbers[f"kind_diversity@{k}"] == pytest.approx(sum(values) / len(values))
+    # The vectors of one kind are alike, those of two are at right angles.
+    assert numbers[f"intra_list_diversity@{k}"] == pytest.approx(sum(values) / len(values))
 
 
 def test_hits(case, numbers):
@@ -114,7 +141,7 @@ def test_parts_of_targets(case, numbers):
 
 
 def test_no_target_gives_no_number():
-    metrics = MetricsByName(METRICS_BY_NAME, torch.tensor([0, 3, 1]))
+    metrics = MetricsByName(METRICS_BY_NAME, known(torch.tensor([0, 3, 1])))
     nothing = torch.zeros(0, dtype=torch.long)
     metrics.update(
         RankedTargets(Ranks(nothing, nothing), nothing.bool(), nothing, nothing),
@@ -128,7 +155,7 @@ def test_lists_are_made_only_where_a_metric_needs_them(case):
     targets = RankedTargets(rank_bounds(scores, labels), counts[labels] == 0, labels, num_before)
     asked = []
     for name in METRICS_BY_NAME:
-        metrics = MetricsByName([name], counts)
+        metrics = MetricsByName([name], known(counts))
         metrics.update(targets, lambda k: (asked.append(k), (best(scores, k), scores))[1])
-        assert bool(asked) == (name in OF_LISTS) and metrics.result()
+        assert bool(asked) == (name in (*OF_LISTS, *IN_LISTS)) and metrics.result()
         asked.clear()

@@ -64,6 +64,33 @@ def test_lists_are_those_of_all_scores(dense, sparse, block, monkeypatch):
         assert scores[row].tolist() == plain[items[row]].tolist()
 
 
+@pytest.mark.parametrize("k", [1, 2, 4, NUM_ITEMS - 1])
+def test_lists_are_those_of_a_full_sort_lower_ids_first(k):
+    generator = torch.Generator().manual_seed(1)
+    for num_items in (NUM_ITEMS, 60):
+        bias = torch.randint(0, 4, (num_items,), generator=generator).double()
+        values = torch.randint(-3, 4, (7, num_items), generator=generator).double()
+        values[torch.rand(7, num_items, generator=generator) < 0.8] = values[3] = 0
+        values[:, 0] = 0
+        rows, items = values.nonzero().unbind(1)
+        offsets = torch.cat([torch.zeros(1, dtype=torch.long), torch.bincount(rows, minlength=7).cumsum(0)])
+        left_out = [[item for item in range(1, 6) if (row + item) % 3 == 0] for row in range(7)]
+        scores = SparseScores(items, values[rows, items], offsets)
+        for excluded in (None, MarkedItems.from_lists(left_out)):
+            found, best = top_items(scores, None, bias, k, excluded=excluded)
+            for row in range(7):
+                plain = (bias + values[row]).tolist()
+                for item in left_out[row] if excluded else []:
+                    plain[item] = -float("inf")
+                order = sorted(range(1, num_items), key=lambda item, plain=plain: (-plain[item], item))[:k]
+                assert found[row].tolist() == order and best[row].tolist() == [plain[item] for item in order]
+
+
+def test_without_values_all_rows_are_the_biases_in_order():
+    items, scores = top_items(SparseScores.of_none(2), None, torch.tensor([9.0, 1, 3, 3]), 3)
+    assert items.tolist() == [[2, 3, 1]] * 2 and scores.tolist() == [[3, 3, 1]] * 2
+
+
 def test_some_rows(sparse):
     some = sparse[3:6]
     assert len(some) == 3 and torch.equal(

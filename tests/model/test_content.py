@@ -42,7 +42,7 @@ def model_of(schema, *, seen=True, **values):
             weight.mul_(4)
     counts = torch.ones(NUM_ITEMS, dtype=torch.long)
     counts[[0, *([] if seen else COLD)]] = 0
-    model.add_counts(counts)
+    model.add_counts(counts, counts)
     return model
 
 

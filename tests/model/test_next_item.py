@@ -210,6 +210,8 @@ def test_a_model_reads_training_sessions_once_before_it_trains_on_them(schema, m
     model.observe(batches)
     assert model.has_counted
     assert {item: count for item, count in enumerate(model.item_counts.tolist()) if count} == {3: 2, 4: 1, 7: 2, 28: 1}
+    sessions = {item: count for item, count in enumerate(model.session_counts.tolist()) if count}
+    assert sessions == {0: 3, 3: 1, 4: 1, 7: 2, 28: 1}
     prices = torch.tensor([300.0, 700, 300, 400, 2800, 700])
     assert model.features.scale.mean_C.item() == pytest.approx(prices.mean().item())
     assert model.features.scale.std_C.item() == pytest.approx(prices.std(correction=0).item(), rel=1e-5)

@@ -2,7 +2,9 @@
 
 import csv
 import json
+from collections import Counter
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -86,3 +88,42 @@ def test_metrics_by_name_stand_in_the_results_of_models_and_baselines(run_train)
     popular = days_of(folder)[0]
     # One list for all: ten of the thirty items.
     assert float(popular["eval_coverage@10"]) == pytest.approx(10 / 30)
+
+
+def test_baselines_beside_a_model_have_the_metrics_by_name_that_they_have_alone(run_train, capsys):
+    metrics = json.dumps(["coverage", "novelty", "debiased", "by_popularity", "hit_rate_1", "serendipity"])
+    alone = days_of(run_train("rules", **BASELINE | {"model_type": "rules"}, metrics=metrics))
+    beside = days_of(run_train("gru", baselines="rules", metrics=metrics))
+    for own, other in zip(alone, beside, strict=True):
+        names = [name for name in own if name.startswith("eval_") and f"eval_rules_{name[5:]}" in other]
+        assert {"eval_novelty@10", "eval_tail_mrr@20", "eval_recall@1", "eval_serendipity@20"} < set(names)
+        assert all(own[name] == other[f"eval_rules_{name[5:]}"] for name in names)
+        # One list for all again, of the items known best: as new to nobody as can be.
+        assert float(other["eval_most_popular_coverage@20"]) == pytest.approx(20 / 30)
+        assert float(other["eval_most_popular_novelty@10"]) < float(own["eval_novelty@10"])
+        assert float(other["eval_most_popular_serendipity@10"]) < 0.1
+
+
+@pytest.mark.parametrize(("metric", "flag"), [("category", "columns"), ("intra_list", "vectors")])
+def test_a_diversity_without_what_it_compares_is_refused(metric, flag, run_train, capsys):
+    run_train(exit_code=2, metrics=f"{metric}_diversity")
+    assert (
+        f"--metrics {metric}_diversity compares the items of a list: give --diversity_{flag}" in capsys.readouterr().err
+    )
+
+
+def test_categories_of_the_lists_are_those_of_the_item_table(run_train, toy_days, capsys):
+    (toy_days / "vocabulary").mkdir()
+    pq.write_table(pa.table({"raw": ["a", "b"], "id": [1, 2]}), toy_days / "vocabulary" / "kind.parquet")
+    ids = list(range(1, 31))
+    # Among the ten most popular items of the first day, which are one list for all, four are of the other kind.
+    rows = pq.read_table(toy_days / "session_start_date=2019-10-01-train.parquet")["item_id"].to_pylist()
+    counts = Counter(item for row in rows if len(row) > 1 for item in row)
+    popular = sorted(ids, key=lambda item: (-counts[item], item))[:10]
+    kinds = ["b" if item in popular[:4] else "a" for item in ids]
+    pq.write_table(pa.table({"raw": ids, "id": ids, "kind": kinds}), toy_days / "items.parquet")
+    run_train(exit_code=2, metrics="category_diversity", diversity_columns="kid")
+    assert "--diversity_columns 'kid' is unknown; did you mean kind" in capsys.readouterr().err
+    day = days_of(run_train(metrics="category_diversity", diversity_columns="kind", end_date="2019-10-02"))[0]
+    assert float(day["eval_most_popular_kind_diversity@10"]) == pytest.approx(4 * 6 / 45)
+    assert 0 < float(day["eval_kind_diversity@10"]) < 1

@@ -56,7 +56,7 @@ def test_the_files_of_a_run_are_tensors_and_json(run_train):
     moments = {name: value for name, value in state.items() if name.endswith("/exp_avg")}
     for name, moment in moments.items():
         assert moment.shape == weights[name.split("/")[1]].shape
-    buffers = {name for name in weights if name == "item_counts" or ".scale." in name}
+    buffers = {name for name in weights if name in ("item_counts", "session_counts") or ".scale." in name}
     assert len(moments) == len(weights.keys() - buffers)
 
 

@@ -94,7 +94,7 @@ def test_the_learning_rate_of_today_takes_effect_and_is_told(run_train, capsys):
     after = safetensors.torch.load_file(folder / "model.safetensors")
     # Nothing moves but the counts of the new day.
     moved = [name for name, weight in before.items() if not torch.equal(weight, after[name])]
-    assert moved == ["item_counts"]
+    assert moved == ["item_counts", "session_counts"]
 
 
 def test_a_rate_changed_inside_a_day_is_the_one_of_a_run_that_had_it(run_train, monkeypatch):

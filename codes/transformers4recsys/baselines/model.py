@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from transformers4recsys.baselines.protocol import Baseline
 from transformers4recsys.baselines.sessions import Sessions, prefixes
-from transformers4recsys.batch import Batch
+from transformers4recsys.batch import Batch, moved
 from transformers4recsys.counted_items import CountsItems
 from transformers4recsys.errors import InputError
 from transformers4recsys.outputs import ModelOutput, SparseScores, Targets
@@ -69,17 +69,19 @@ class BaselineModel(CountsItems):
 
     def forward(self, batch: Batch) -> ModelOutput:
         """Score what follows at each position that the evaluation asks for."""
-        items = batch.columns[self.schema.item_id.name]
+        items = batch.host.columns[self.schema.item_id.name]
         item_ids_BL = items.padded(items.max_length)
         targets = self.evaluation_targets.select(item_ids_BL, torch.zeros_like(item_ids_BL, dtype=torch.bool))
         row_P, position_P = targets.is_target.nonzero().unbind(1)
         positions_P2 = torch.stack([row_P, position_P + 1], dim=1)
-        labels_P = targets.item_ids[targets.is_target]
-        return ModelOutput(None, self.scores_before(batch, positions_P2), labels_P, positions_P2, item_ids_BL)
+        labels_P = moved(targets.item_ids[targets.is_target], batch.device)
+        return ModelOutput(
+            None, self.scores_before(batch, positions_P2), labels_P, moved(positions_P2, batch.device), item_ids_BL
+        )
 
     def scores_before(self, batch: Batch, positions_P2: Tensor) -> SparseScores:
         """Score the item at each position (row, position in the session) from the items before it."""
-        items = batch.columns[self.schema.item_id.name]
+        items = batch.host.columns[self.schema.item_id.name]
         row_P, position_P = positions_P2.unbind(1)
         found = self.baseline.scores(prefixes(items.values, items.offsets, row_P, position_P))
         return SparseScores(*(torch.from_numpy(np.ascontiguousarray(each)) for each in found))
@@ -97,7 +99,8 @@ class BaselineModel(CountsItems):
             self.baseline.restore(state)
         except KeyError as error:
             raise InputError(f"the state of a {type(self.baseline).__name__} baseline lacks {error}") from error
-        counts = state_dict.get(f"{prefix}item_counts")
-        if counts is not None and len(counts) < len(self.item_counts):
-            state_dict[f"{prefix}item_counts"] = nn.functional.pad(counts, (0, len(self.item_counts) - len(counts)))
+        for name in (f"{prefix}item_counts", f"{prefix}session_counts"):
+            counts = state_dict.get(name)
+            if counts is not None and len(counts) < len(self.item_counts):
+                state_dict[name] = nn.functional.pad(counts, (0, len(self.item_counts) - len(counts)))
         super()._load_from_state_dict(state_dict, prefix, *others)

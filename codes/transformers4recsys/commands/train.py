@@ -49,7 +49,7 @@ from transformers4recsys.training.day_files import DataSettings, checked_days, d
 from transformers4recsys.training.evaluation import Evaluation
 from transformers4recsys.training.incremental import DayReaders, Incremental, Protocol
 from transformers4recsys.training.inside_day import StopRequest
-from transformers4recsys.training.item_content import read_item_data
+from transformers4recsys.training.item_content import read_compared_items, read_item_data
 from transformers4recsys.training.launch import LaunchSettings
 from transformers4recsys.training.memory import keep_freed_memory
 from transformers4recsys.training.recorded_settings import sections_of
@@ -158,7 +158,7 @@ def _train_in(
     optional = optional_callbacks(training.protocol.validate_every, training.profile, output_dir)
     callbacks = [bar, *loggers, *optional, stop]
     beside = _beside(settings, schema)
-    trainer = _trainer_of(model, arguments, training, callbacks, beside)
+    trainer = _trainer_of(model, arguments, training, callbacks, beside, of_run["data_path"])
     if resumed:
         load(trainer, resumed, training.growth, data_path=settings.data.days.data_path or "")
     elif arguments.do_train and model.has_gradients:
@@ -309,6 +309,7 @@ def _trainer_of(
     training: TrainingSettings,
     callbacks: list[TrainerCallback],
     beside: Mapping[str, BaselineModel],
+    data_path: str,
 ) -> RecSysTrainer:
     if arguments.fsdp:
         shard(model, arguments.device)
@@ -320,6 +321,7 @@ def _trainer_of(
         callbacks=callbacks,
         item_updates=training.item_updates,
         beside=beside,
+        items=read_compared_items(training.evaluation, model.schema, data_path=data_path),
     )
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from transformers4recsys.counted_items import sessions_with_items
 from transformers4recsys.data.moments import Moments
 from transformers4recsys.data.parquet.columns import as_input, flattened, is_list, is_text, to_numpy, value_type
 from transformers4recsys.data.parquet.files import open_parquet
@@ -38,13 +39,15 @@ class CheckedFile:
     """What one reading of a file has found.
 
     Sessions are rows with two or more items: the others hold nothing to predict. Each of `item_ids` (I,) occurs
-    `item_counts` (I,) times in them, in the part of a session that is kept. `moments` are those of the numeric columns.
+    `item_counts` (I,) times in them, and in `session_counts` (I,) of them, in the part of a session that is kept.
+    `moments` are those of the numeric columns.
     """
 
     num_rows: int
     num_sessions: int
     item_ids: np.ndarray = field(compare=False)
     item_counts: np.ndarray = field(compare=False)
+    session_counts: np.ndarray = field(compare=False)
     moments: tuple[Moments, ...] = field(compare=False)
     footer: pq.FileMetaData = field(compare=False)
 
@@ -66,17 +69,20 @@ def check_file(file: str, schema: Schema, *, session_length_max: int | None = No
     names = [feature.name for feature in schema.columns]
     num_rows = num_sessions = 0
     moments = [Moments() for _ in schema.numeric]
-    counts_V = np.zeros(schema.item_id.cardinality, np.int64)
+    counts_V, sessions_V = np.zeros((2, schema.item_id.cardinality), np.int64)
     for rows in read_slices(parquet, file, names, ROWS_AT_A_TIME, use_threads=True):
         num_sessions += _RowCheck(file, num_rows, schema).check(rows)
         num_rows += len(rows)
-        np.add.at(counts_V, _items_of_sessions(rows.column(schema.item_id.name), session_length_max), 1)
+        items_N, session_N = _items_of_sessions(rows.column(schema.item_id.name), session_length_max)
+        np.add.at(counts_V, items_N, 1)
+        sessions_V += sessions_with_items(items_N, session_N, len(counts_V))
         moments = [
             of_column + Moments.of(to_numpy(flattened(rows.column(feature.name))[0]))
             for of_column, feature in zip(moments, schema.numeric, strict=True)
         ]
     item_ids = np.flatnonzero(counts_V)
-    return CheckedFile(num_rows, num_sessions, item_ids, counts_V[item_ids], tuple(moments), parquet.metadata)
+    counts = counts_V[item_ids], sessions_V[item_ids]
+    return CheckedFile(num_rows, num_sessions, item_ids, *counts, tuple(moments), parquet.metadata)
 
 
 def add_moments(files: Iterable[CheckedFile]) -> list[Moments]:
@@ -84,23 +90,29 @@ def add_moments(files: Iterable[CheckedFile]) -> list[Moments]:
     return [sum(of_column, Moments()) for of_column in zip(*(file.moments for file in files), strict=True)]
 
 
-def count_items(files: Iterable[CheckedFile], num_items: int) -> np.ndarray:
-    """Add up how often each item occurs in the sessions of some files, (num_items,)."""
-    counts_V = np.zeros(num_items, np.int64)
+def count_items(files: Iterable[CheckedFile], num_items: int) -> tuple[np.ndarray, np.ndarray]:
+    """Add up how often each item occurs in the sessions of some files, and in how many of them, (num_items,) each.
+
+    The second gives the number of all sessions to item 0, which is padding.
+    """
+    counts_V, sessions_V = np.zeros((2, num_items), np.int64)
     for file in files:
         counts_V[file.item_ids] += file.item_counts
-    return counts_V
+        sessions_V[file.item_ids] += file.session_counts
+        sessions_V[0] += file.num_sessions
+    return counts_V, sessions_V
 
 
-def _items_of_sessions(column: pa.Array, session_length_max: int | None) -> np.ndarray:
-    """Give the last items of all rows that hold two or more."""
+def _items_of_sessions(column: pa.Array, session_length_max: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Give the last items of all rows that hold two or more, and their rows, (N,) each."""
     values, offsets = flattened(column)
     assert offsets is not None, "the item id is a list"
     lengths = np.diff(offsets)
     is_kept: np.ndarray = np.repeat(lengths > 1, lengths)
     if session_length_max is not None:
         is_kept &= np.repeat(offsets[1:], lengths) - np.arange(len(is_kept)) <= session_length_max
-    return as_input(to_numpy(values), "categorical")[is_kept]
+    session_N = np.repeat(np.arange(len(lengths)), lengths)
+    return as_input(to_numpy(values), "categorical")[is_kept], session_N[is_kept]
 
 
 def check_types(columns: pa.Schema, schema: Schema, file: str) -> None:

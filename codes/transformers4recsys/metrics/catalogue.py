@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy, pad
 
 from transformers4recsys.metrics.marked_items import Marks, MarksOfRows
 from transformers4recsys.metrics.ranking import Ranks, rank_bounds
-from transformers4recsys.metrics.sparse_scores import rank_sparse, score_blocks_sparse
+from transformers4recsys.metrics.sparse_scores import rank_sparse, score_blocks_sparse, top_sparse
 from transformers4recsys.outputs import SparseScores
 
 # Scores at a time: 2 MiB stay in the caches of two CPU cores, 64 MiB fill a GPU.
@@ -73,6 +73,13 @@ def top_items(
     are `excluded`, or not among those `allowed` to it, come last, with a score of -inf.
     """
     parts: list[tuple[Tensor, Tensor]] = []
+    if isinstance(hidden_PE, SparseScores) and allowed is None:
+        by_bias_I = bias_V[1:].argsort(descending=True, stable=True) + 1
+        for first in range(0, max(len(hidden_PE), 1), ROWS_AT_A_TIME):
+            rows = hidden_PE[first : first + ROWS_AT_A_TIME]
+            marks = None if excluded is None else excluded.of_rows(first, len(rows))
+            parts.append(top_sparse(rows, bias_V, by_bias_I, k, marks))
+        return _joined(parts)
     for first, num_rows, blocks in _blocks_of_rows(hidden_PE, item_table_VE, bias_V):
         hides: list[Callable[[Tensor, int], None]] = []
         if allowed is not None:
@@ -80,8 +87,13 @@ def top_items(
         if excluded is not None:
             hides.append(excluded.of_rows(first, num_rows).exclude)
         parts.append(_top_of_blocks(blocks, bias_V.new_empty(num_rows, 0), k, hides))
-    item_ids, scores = (torch.cat(each) for each in zip(*parts, strict=True))
+    item_ids, scores = _joined(parts)
     return item_ids + 1, scores
+
+
+def _joined(parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    item_ids, scores = (torch.cat(each) for each in zip(*parts, strict=True))
+    return item_ids, scores
 
 
 def all_scores(hidden_PE: Tensor | SparseScores, item_table_VE: Tensor | None, bias_V: Tensor) -> Tensor:

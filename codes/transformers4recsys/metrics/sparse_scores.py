@@ -1,6 +1,7 @@
-"""Ranks of labels, and scores of all items in blocks, where each row scores few items and the others by their bias.
+"""Ranks of labels, best items and scores of all items, where each row scores few items and the others by their bias.
 
-Letters as everywhere, and `N` items of all rows, `R` rows at a time, `C` items of a block, `I` items but padding.
+Letters as everywhere, and `N` items of all rows, `M` of one row, `R` rows at a time, `C` items of a block, or shared
+by all rows, `X` candidates of a row, `I` items but padding.
 """
 
 from __future__ import annotations
@@ -58,3 +59,46 @@ def score_blocks_sparse(scores: SparseScores, bias_I: Tensor, size: int) -> Iter
         of_block_N = (place_N >= first) & (place_N < first + size)
         block_RC[row_N[of_block_N], place_N[of_block_N] - first] += scores.values[of_block_N]
         yield block_RC
+
+
+def top_sparse(
+    scores: SparseScores, bias_V: Tensor, by_bias_I: Tensor, k: int, excluded: MarksOfRows | None = None
+) -> tuple[Tensor, Tensor]:
+    """Give the ids and scores of the best k items but padding of each row, best first, lower ids first, (R, K) both.
+
+    `by_bias_I` are all items by falling bias. Beside a row's own items so many of them are looked at that no other one
+    can be among the k. Items of a row that are `excluded` come last, with a score of -inf.
+    """
+    device, num_rows = scores.items.device, len(scores)
+    bias_V, row_N = bias_V.to(device), scores.row_of
+    moved = [torch.bincount(row_N, minlength=num_rows)]
+    if excluded is not None:
+        moved.append(torch.bincount(excluded.rows.to(device), minlength=num_rows))
+    num_moved = int(torch.stack(moved).sum(0).max()) if num_rows else 0
+    shared_C = by_bias_I[: k + num_moved].to(device)
+    place_V = torch.full_like(bias_V, -1, dtype=torch.long)
+    place_V[shared_C] = torch.arange(len(shared_C), device=device)
+    own = _rows_of(scores, place_V[scores.items] < 0)
+    items_RX = torch.cat([shared_C.expand(num_rows, -1), own[0]], dim=1)
+    scores_RX = torch.cat([bias_V[shared_C].expand(num_rows, -1), own[1] + bias_V[own[0]]], dim=1)
+    scores_RX[:, len(shared_C) :][own[0] == 0] = -torch.inf
+    is_shared_N = place_V[scores.items] >= 0
+    scores_RX[row_N[is_shared_N], place_V[scores.items[is_shared_N]]] += scores.values[is_shared_N]
+    if excluded is not None:
+        number_Y = excluded.rows.to(device) * len(bias_V) + excluded.items.to(device)
+        number_RX = torch.arange(num_rows, device=device)[:, None] * len(bias_V) + items_RX
+        scores_RX[torch.isin(number_RX, number_Y)] = -torch.inf
+    items_RX, by_id_RX = items_RX.sort(dim=1, stable=True)
+    best_RX, order_RX = scores_RX.gather(1, by_id_RX).sort(dim=1, descending=True, stable=True)
+    return items_RX.gather(1, order_RX)[:, :k], best_RX[:, :k]
+
+
+def _rows_of(scores: SparseScores, is_chosen_N: Tensor) -> tuple[Tensor, Tensor]:
+    """Lay the chosen items and values of each row out, (R, M) both, 0 where a row has fewer."""
+    row_M, item_M, value_M = (each[is_chosen_N] for each in (scores.row_of, scores.items, scores.values))
+    counts_R = torch.bincount(row_M, minlength=len(scores))
+    place_M = torch.arange(len(row_M), device=row_M.device) - (counts_R.cumsum(0) - counts_R)[row_M]
+    width = int(counts_R.max()) if len(counts_R) else 0
+    items_RM, values_RM = item_M.new_zeros(len(scores), width), value_M.new_zeros(len(scores), width)
+    items_RM[row_M, place_M], values_RM[row_M, place_M] = item_M, value_M
+    return items_RM, values_RM

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from transformers4recsys.batch import IS_PAST, Batch
+from transformers4recsys.batch import IS_PAST, Batch, moved
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.content import ItemContent, module_name
 from transformers4recsys.model.merges import MERGES
@@ -269,5 +269,5 @@ class FeatureEmbedder(nn.Module):
         if self.without_past:
             has_value_C = torch.tensor([feature not in self.without_past for feature in self.numeric])
             is_past_N1 = batch.columns[IS_PAST].values[:, None]
-            scaled_NC = scaled_NC.where(has_value_C.to(scaled_NC.device) | ~is_past_N1, 0.0)
+            scaled_NC = scaled_NC.where(moved(has_value_C, scaled_NC.device) | ~is_past_N1, 0.0)
         return scaled_NC

@@ -17,7 +17,15 @@ from transformers4recsys.settings import check, setting
 
 ITEM_COUNTS = "item_counts"
 # Weights with a row for each id; whatever else differs in size is another model.
-TABLES = ("features.tables.", "features.counts.", "features.content.", "scorer.table", "scorer.item_bias", ITEM_COUNTS)
+TABLES = (
+    "features.tables.",
+    "features.counts.",
+    "features.content.",
+    "scorer.table",
+    "scorer.item_bias",
+    ITEM_COUNTS,
+    "session_counts",
+)
 # Rows of a table that are summed up together.
 ROWS_AT_A_TIME = 2**16
 POLICIES = ("mean", "features", "random")

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from transformers4recsys.batch import IS_PAST, Batch, with_past
-from transformers4recsys.counted_items import CountsItems
+from transformers4recsys.batch import IS_PAST, Batch, moved, with_past
+from transformers4recsys.counted_items import CountsItems, sessions_with_items
 from transformers4recsys.model.content import with_row_of_unseen
 from transformers4recsys.model.encoders import Encoder
-from transformers4recsys.model.encoders.packing import padded
+from transformers4recsys.model.encoders.packing import padded, real_places
 from transformers4recsys.model.features import FeatureEmbedder
 from transformers4recsys.model.negatives import of_positions
 from transformers4recsys.model.numeric import NumericMoments
@@ -122,13 +123,15 @@ class NextItemModel(CountsItems):
 
         Labels that were not counted are misses in evaluation, and pairwise losses draw negatives by these counts.
         """
-        counts_V = torch.zeros(len(self.item_counts), dtype=torch.long)
+        counts_V, sessions_V = np.zeros((2, len(self.item_counts)), np.int64)
         moments = NumericMoments(len(self.features.numeric))
         for batch in batches:
-            items = batch.columns[self.schema.item_id.name].values
-            counts_V.index_add_(0, items.cpu(), torch.ones(len(items), dtype=torch.long))
+            items = batch.columns[self.schema.item_id.name].to("cpu")
+            values_N, session_N = items.values.numpy(), np.repeat(np.arange(len(batch)), items.lengths.numpy())
+            np.add.at(counts_V, values_N, 1)
+            sessions_V += sessions_with_items(values_N, session_N, len(counts_V))
             moments.add([batch.columns[feature.name].values.cpu() for feature in self.features.numeric])
-        self.add_counts(counts_V)
+        self.add_counts(torch.tensor(counts_V), torch.tensor(sessions_V))
         if self.features.scale is not None and moments.count:
             self.features.scale.fit(moments.mean_C.numpy().tolist(), moments.std_C.numpy().tolist())
 
@@ -141,34 +144,38 @@ class NextItemModel(CountsItems):
 
     def forward(self, batch: Batch) -> ModelOutput:
         """Encode a batch; with a loss in training, without one in evaluation, where scores are wanted."""
-        as_read, own_lengths_B = batch, batch.columns[self.schema.item_id.name].lengths
-        if self.schema.past:
-            batch = with_past(batch, self.schema)
-        items = batch.columns[self.schema.item_id.name]
+        # What lengths, ids and draws say is worked out on the CPU, and sent on to a device that goes on meanwhile.
+        as_read, device = batch.host, batch.device
+        own_lengths_B = as_read.columns[self.schema.item_id.name].lengths
+        on_host = with_past(as_read, self.schema) if self.schema.past else as_read
+        batch = on_host.to(device) if self.schema.past else batch
+        items = on_host.columns[self.schema.item_id.name]
         length = items.max_length  # columns of negatives are longer
         padding_mask_BL = items.is_not_padding(length)
         inputs_ND = self.features(batch)
         inputs_BLD = padded(inputs_ND, padding_mask_BL)
-        is_past_BL = batch.padded(IS_PAST, length) if self.schema.past else torch.zeros_like(padding_mask_BL)
+        is_past_BL = on_host.padded(IS_PAST, length) if self.schema.past else torch.zeros_like(padding_mask_BL)
         rule = self.training_targets if self.training else self.evaluation_targets
         item_ids_BL = items.padded(length)
         targets = rule.select(item_ids_BL, is_past_BL)
         if self.masked_item is not None:
-            inputs_BLD = torch.where(targets.is_target[..., None], self.masked_item, inputs_BLD)
+            is_masked_BL1 = moved(targets.is_target[..., None], device)
+            inputs_BLD = torch.where(is_masked_BL1, self.masked_item, inputs_BLD)
         order = () if targets.order is None else (targets.order,)
         encoded = self.encoder(inputs_BLD, padding_mask_BL, *order)
 
-        hidden_PE = self.scorer.project(encoded.hidden[targets.is_target])
-        labels_P = targets.item_ids[targets.is_target]
+        place_P = real_places(targets.is_target, device)
+        hidden_PE = self.scorer.project(encoded.hidden.flatten(0, 1).index_select(0, place_P))
+        labels_P = moved(targets.item_ids[targets.is_target], device)
         row_P, position_P = targets.is_target.nonzero().unbind(1)
         label_position_P = position_P - (items.lengths - own_lengths_B)[row_P] + (not rule.hides_inputs)
         positions_P2 = torch.stack([row_P, label_position_P], dim=1)
         loss = self._loss(as_read, hidden_PE, labels_P, positions_P2) if self.training else None
         if loss is not None and self.replaced_items is not None:
             loss = self._with_replaced(self.replaced_items, loss, batch, padding_mask_BL, targets, hidden_PE)
-        return ModelOutput(loss, hidden_PE, labels_P, positions_P2, item_ids_BL, encoded.attentions)
+        return ModelOutput(loss, hidden_PE, labels_P, moved(positions_P2, device), item_ids_BL, encoded.attentions)
 
-    def _loss(self, batch: Batch, hidden_PE: Tensor, labels_P: Tensor, positions_P2: Tensor) -> Tensor:
+    def _loss(self, on_host: Batch, hidden_PE: Tensor, labels_P: Tensor, positions_P2: Tensor) -> Tensor:
         row_P, position_P = positions_P2.unbind(1)
         content, unknown_share = self.features.content, self.features.unknown_share
         rows_V = None
@@ -178,13 +185,14 @@ class NextItemModel(CountsItems):
         item, negative = self.schema.item_id, self.schema.negatives_of(self.schema.item_id)
         negatives_PK = None
         if negative:
-            lengths_B = batch.columns[item.name].lengths
-            negatives_PK = of_positions(batch.columns[negative.name], lengths_B, row_P, position_P)
+            lengths_B = on_host.columns[item.name].lengths
+            negatives_PK = of_positions(on_host.columns[negative.name], lengths_B, row_P, position_P)
+            negatives_PK = moved(negatives_PK, hidden_PE.device)
         return self.objective(
             LossInputs(
                 hidden_PE=hidden_PE,
                 labels_P=labels_P,
-                row_P=row_P,
+                row_P=moved(row_P, hidden_PE.device),
                 item_table_VE=self.output_weights,
                 item_bias_V1=self.scorer.item_bias,
                 item_counts_V=self.item_counts,
@@ -217,22 +225,23 @@ class NextItemModel(CountsItems):
     ) -> Tensor:
         """Add the loss of telling, at each position of the current session, items of the model's from real ones."""
         number_BL = padding_mask_BL.flatten().cumsum(0).view_as(padding_mask_BL) - 1
+        device = hidden_PE.device
         with torch.no_grad():
             other, is_replaced_N = task.draw(
                 batch,
                 [feature.name for feature in self.schema.inputs],
                 item=self.schema.item_id.name,
-                place_P=number_BL[targets.is_target],
+                place_P=moved(number_BL[targets.is_target], device),
                 hidden_PE=hidden_PE,
                 table_VE=self.item_table,
                 bias_V=self.bias,
             )
         encoder = self.encoder if task.encoder is None else task.encoder
         hidden_BLD = encoder(padded(self.features(other), padding_mask_BL), padding_mask_BL).hidden
-        hidden_ND = hidden_BLD[padding_mask_BL]
+        hidden_ND = hidden_BLD.flatten(0, 1).index_select(0, real_places(padding_mask_BL, device))
         if self.schema.past:
-            is_own_N = ~batch.columns[IS_PAST].values
-            hidden_ND, is_replaced_N = hidden_ND[is_own_N], is_replaced_N[is_own_N]
+            own_M = moved((~batch.host.columns[IS_PAST].values).nonzero()[:, 0], device)
+            hidden_ND, is_replaced_N = hidden_ND.index_select(0, own_M), is_replaced_N.index_select(0, own_M)
         return task.weighted(loss, task.loss(hidden_ND, is_replaced_N))
 
     def scores(self, hidden_PE: Tensor) -> Tensor:

@@ -18,6 +18,8 @@ from transformers4recsys.settings import check, setting
 class TargetRule(Protocol):
     """Chooses targets: `item_ids_BL` is 0 on padding; `is_past_BL` marks positions of earlier sessions.
 
+    All is on the CPU, where the number of targets is known at once.
+
     A rule that `hides_inputs` predicts each target at its own position, from a vector that stands for
     "masked"; the others predict it at the position before, which sees all there is up to there.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 
@@ -16,13 +16,15 @@ from transformers4recsys.baselines.model import BaselineModel
 from transformers4recsys.batch import ALL_ITEMS, Batch
 from transformers4recsys.data.readers.protocol import Reader
 from transformers4recsys.errors import DivergedError, InputError
-from transformers4recsys.metrics.by_name import METRICS_BY_NAME, MetricsByName, RankedTargets
+from transformers4recsys.metrics.by_name import METRICS_BY_NAME, KnownItems, MetricsByName, RankedTargets
 from transformers4recsys.metrics.catalogue import rank_among_all, top_items
+from transformers4recsys.metrics.diversity import CATEGORY_DIVERSITY, INTRA_LIST_DIVERSITY
 from transformers4recsys.metrics.marked_items import EarlierItems, ranks_without
 from transformers4recsys.metrics.ranking import PopularityRanks
 from transformers4recsys.metrics.streaming import StreamingMean, StreamingMetrics
+from transformers4recsys.model.content import ItemData
 from transformers4recsys.models import AnyModel
-from transformers4recsys.outputs import ModelOutput, Predictions
+from transformers4recsys.outputs import ModelOutput, Predictions, SparseScores
 from transformers4recsys.settings import check, setting
 from transformers4recsys.terminal import progress_bar
 
@@ -42,12 +44,30 @@ class Evaluation:
         False, "do not rank the items that stand in the session before the label; the label itself always is ranked"
     )
     metrics: tuple[str, ...] = setting((), "further metrics by name, see docs/metrics.md", choices=METRICS_BY_NAME)
+    diversity_columns: tuple[str, ...] = setting(
+        (),
+        "categorical columns of the item table, such as category brand, each with a number of its own",
+        used_if=lambda own: CATEGORY_DIVERSITY in own.metrics,
+        unused_because="`metrics` has no category_diversity",
+    )
+    diversity_vectors: str | None = setting(
+        None,
+        "parquet of raw item ids and lists of floats, whose cosines say how alike two items of a list are",
+        used_if=lambda own: INTRA_LIST_DIVERSITY in own.metrics,
+        unused_because="`metrics` has no intra_list_diversity",
+    )
     report_cold: bool = setting(
         False, "metrics over the labels of earlier training sessions alone (seen_), and over all others (cold_)"
     )
 
     def __post_init__(self) -> None:
         check(self)
+        for metric, name, given in (
+            (CATEGORY_DIVERSITY, "diversity_columns", self.diversity_columns),
+            (INTRA_LIST_DIVERSITY, "diversity_vectors", self.diversity_vectors),
+        ):
+            if metric in self.metrics and not given:
+                raise InputError(f"`metrics` {metric} compares the items of a list: give `{name}`, see docs/metrics.md")
 
     @torch.no_grad()
     def run(
@@ -62,12 +82,14 @@ class Evaluation:
         on_predictions: OnPredictions | None = None,
         on_attentions: OnAttentions | None = None,
         beside: Mapping[str, BaselineModel] = MappingProxyType({}),
+        items: ItemData | None = None,
     ) -> dict[str, float | None]:
         """Give the means over all targets of the reader's batches, over all processes; None without any target.
 
         Beside the metrics: `loss`, the cross-entropy over the catalogue whatever the training loss is;
         `unseen_label_share`; `num_targets`; and, by their names in front, the metrics of the most popular items so far
-        and of the baselines `beside` the model, on the same targets. With `report_cold` also metrics over the seen
+        and of the baselines `beside` the model, on the same targets. What is known of `items` says how diverse a list
+        is. With `report_cold` also metrics over the seen
         labels alone, and over the unseen ones, which are no misses there. With `exclude_seen_in_evaluation` also
         `repeated_label_share`, of the labels that stand in their session already.
         Raise DivergedError where a score is not a finite number: it is no miss.
@@ -80,8 +102,8 @@ class Evaluation:
         device = device or model.item_counts.device
         was_training = model.training
         model.eval()
-        metrics, baselines = StreamingMetrics(device), _Baselines(model, beside, device)
-        by_name = MetricsByName(self.metrics, model.item_counts, device)
+        by_name = partial(MetricsByName, self.metrics, _known(model, items or ItemData()), device)
+        own, baselines = _Metrics(device, by_name), _Baselines(model, beside, partial(_Metrics, device, by_name))
         loss, unseen, repeated = StreamingMean(device), StreamingMean(device), StreamingMean(device)
         seen, cold = StreamingMetrics(device), StreamingMetrics(device)
         is_unseen_V, is_miss_V = model.item_counts == 0, ~model.is_rankable_V
@@ -103,12 +125,9 @@ class Evaluation:
                 earlier = self._earlier(batch, output, model.schema.item_id.name)
                 ranks, loss_P = rank_among_all(output.hidden, table_VE, bias_V, output.labels, excluded=earlier)
                 is_unseen_P, is_miss_P = is_unseen_V[output.labels], is_miss_V[output.labels]
-                metrics.update(ranks, is_miss_P)
+                best = partial(top_items, output.hidden, table_VE, model.bias, excluded=earlier)
+                own.update(RankedTargets(ranks, is_miss_P, output.labels, output.positions[:, 1]), best)
                 baselines.update(batch, output, earlier, is_unseen_P)
-                by_name.update(
-                    RankedTargets(ranks, is_miss_P, output.labels, output.positions[:, 1]),
-                    partial(_best, model, output, table_VE, earlier),
-                )
                 if earlier is not None:
                     repeated.update(earlier.hold_label())
                 loss.update(loss_P)
@@ -118,14 +137,14 @@ class Evaluation:
                     cold.update(ranks, is_counted_P=is_unseen_P)
                 if on_predictions is not None:
                     _require_numbers(loss_P.sum().item(), description)
-                    per_target = metrics.per_target(ranks, is_miss_P)
-                    on_predictions(self._predictions(model, batch, output, table_VE, per_target, earlier))
+                    per_target = own.always.per_target(ranks, is_miss_P)
+                    on_predictions(self._predictions(model, batch, output, per_target, best(self.predict_top_k)))
         model.train(was_training)
-        numbers = metrics.result() | {"loss": loss.result(), "unseen_label_share": unseen.result()}
+        numbers = own.result() | {"loss": loss.result(), "unseen_label_share": unseen.result()}
         _require_numbers(numbers["loss"], description)
         if self.exclude_seen_in_evaluation:
             numbers["repeated_label_share"] = repeated.result()
-        numbers |= {"num_targets": metrics.num_targets()} | by_name.result()
+        numbers["num_targets"] = own.always.num_targets()
         groups = baselines.metrics | ({"seen": seen, "cold": cold} if self.report_cold else {})
         return numbers | {
             f"{of}_{name}": value for of, group in groups.items() for name, value in group.result().items()
@@ -146,14 +165,13 @@ class Evaluation:
         model: AnyModel,
         batch: Batch,
         output: ModelOutput,
-        table_VE: Tensor | None,
         metrics: dict[str, Tensor],
-        earlier: EarlierItems | None,
+        best: tuple[Tensor, Tensor],
     ) -> Predictions:
         row_P, position_P = output.positions.unbind(1)
         items = batch.columns[model.schema.item_id.name]
         value_index_P = items.offsets[row_P] + position_P
-        item_ids_PK, scores_PK = _best(model, output, table_VE, earlier, self.predict_top_k)
+        item_ids_PK, scores_PK = best
         return Predictions(
             labels=output.labels,
             item_ids=item_ids_PK,
@@ -165,11 +183,14 @@ class Evaluation:
         )
 
 
-def _best(
-    model: AnyModel, output: ModelOutput, table_VE: Tensor | None, earlier: EarlierItems | None, k: int
-) -> tuple[Tensor, Tensor]:
-    """Give the ids and scores of the best k items for each target, (P, K) both."""
-    return top_items(output.hidden, table_VE, model.bias, k, excluded=earlier)
+def _known(model: AnyModel, items: ItemData) -> KnownItems:
+    device = model.item_counts.device
+    return KnownItems(
+        model.item_counts,
+        model.session_counts,
+        {name: codes_V.to(device) for name, codes_V in items.codes.items()},
+        None if items.vectors is None else items.vectors.to(device),
+    )
 
 
 def _require_numbers(loss: float | None, description: str) -> None:
@@ -181,24 +202,50 @@ def _require_numbers(loss: float | None, description: str) -> None:
         )
 
 
+class _Metrics:
+    """The metrics that are `always` there, and those by name, of a model or a baseline."""
+
+    def __init__(self, device: torch.device, by_name: Callable[[], MetricsByName]):
+        self.always, self._by_name = StreamingMetrics(device), by_name()
+
+    def update(self, targets: RankedTargets, best: Callable[[int], tuple[Tensor, Tensor]]) -> None:
+        self.always.update(targets.ranks, targets.is_miss)
+        self._by_name.update(targets, best)
+
+    def result(self) -> dict[str, float | None]:
+        return self.always.result() | self._by_name.result()
+
+
 class _Baselines:
     """Ranks the labels of each batch by baselines too; `metrics` by their names, the most popular items first."""
 
-    def __init__(self, model: AnyModel, beside: Mapping[str, BaselineModel], device: torch.device):
+    def __init__(self, model: AnyModel, beside: Mapping[str, BaselineModel], make_metrics: Callable[[], _Metrics]):
         self._counts_V, self._popularity = model.item_counts, PopularityRanks(model.item_counts)
         self._beside = {name: (baseline, baseline.bias) for name, baseline in beside.items()}
-        self.metrics = {name: StreamingMetrics(device) for name in (MOST_POPULAR, *beside)}
+        self.metrics = {name: make_metrics() for name in (MOST_POPULAR, *beside)}
 
     def update(self, batch: Batch, output: ModelOutput, earlier: EarlierItems | None, is_unseen_P: Tensor) -> None:
         """Add the targets of a batch."""
         ranks = self._popularity.of(output.labels)
         if earlier is not None:
             ranks = ranks_without(earlier, ranks, self._counts_V, output.labels)
-        self.metrics[MOST_POPULAR].update(ranks, is_unseen_P)
+        targets = RankedTargets(ranks, is_unseen_P, output.labels, output.positions[:, 1])
+        self.metrics[MOST_POPULAR].update(
+            targets,
+            partial(
+                top_items,
+                SparseScores.of_none(len(output.labels), output.labels.device),
+                None,
+                self._counts_V.double(),
+                excluded=earlier,
+            ),
+        )
         for name, (baseline, bias_V) in self._beside.items():
             scores = baseline.scores_before(batch, output.positions)
             ranks, _ = rank_among_all(scores, None, bias_V, output.labels, excluded=earlier)
-            self.metrics[name].update(ranks, is_unseen_P)
+            self.metrics[name].update(
+                replace(targets, ranks=ranks), partial(top_items, scores, None, bias_V, excluded=earlier)
+            )
 
 
 def _for_products(table_VE: Tensor | None) -> Tensor | None:

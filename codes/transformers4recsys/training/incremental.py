@@ -78,7 +78,8 @@ class Protocol:
 class DayReaders:
     """How day files are opened, to train on a day or to evaluate a split, and what checking a day's train file told.
 
-    That is how often it has each item, (V,), and mean and standard deviation of each numeric column.
+    That is how often, and in how many sessions, it has each item, (V,) each, and mean and standard deviation of each
+    numeric column.
 
     Of the train split, `to_evaluate` need only give the first batches. For baselines, `to_count` reads the train file
     in its own order, all of it in every process, and `number_of` numbers the days.
@@ -88,7 +89,7 @@ class DayReaders:
     to_evaluate: Callable[[datetime, str], Reader]
     to_count: Callable[[datetime], Reader]
     number_of: Callable[[datetime], int]
-    item_counts: Callable[[datetime], np.ndarray]
+    item_counts: Callable[[datetime], tuple[np.ndarray, np.ndarray]]
     moments: Callable[[datetime], Sequence[Moments]]
 
 
@@ -260,7 +261,8 @@ class Incremental:
         elif model.features.scale is not None:
             moments = self.readers.moments(day)
             model.features.scale.fit([each.mean for each in moments], [each.std for each in moments])
-        model.add_counts(torch.from_numpy(self.readers.item_counts(day)))
+        item_counts, session_counts = self.readers.item_counts(day)
+        model.add_counts(torch.from_numpy(item_counts), torch.from_numpy(session_counts))
         for batch in self.readers.to_count(day).batches(0) if baselines else ():
             for baseline in baselines:
                 baseline.learn(batch, self.readers.number_of(day))

@@ -21,6 +21,7 @@ from transformers4recsys.run_folder import RunFolder
 from transformers4recsys.schema import Schema
 from transformers4recsys.settings import choose
 from transformers4recsys.terminal import counted
+from transformers4recsys.training.evaluation import Evaluation
 
 log = logging.getLogger(__name__)
 # Columns of the item table that name an item.
@@ -47,7 +48,7 @@ def read_item_data(
     numbers: dict[str, Tensor] = {}
     scales: dict[str, Tensor] = {}
     if settings.item_features:
-        table = _item_table(folder, num_items)
+        table = _item_table(folder, num_items, "item_features")
         columns = {name: table.column(name) for name in table.column_names if name not in KEYS}
         for name in settings.item_features:
             values, ids = choose(columns, name, "item_features").combine_chunks(), table.column("id").to_numpy()
@@ -65,28 +66,45 @@ def read_item_data(
     return ItemData(codes, numbers, scales, vectors)
 
 
-def read_vectors(path: str, vocabulary: Path, num_items: int) -> Tensor:
+def read_compared_items(settings: Evaluation, schema: Schema, *, data_path: str) -> ItemData:
+    """Read the categories and vectors by which an evaluation compares the items of a list."""
+    num_items, folder = schema.item_id.cardinality, Path(data_path).expanduser()
+    codes: dict[str, Tensor] = {}
+    if settings.diversity_columns:
+        table = _item_table(folder, num_items, "diversity_columns")
+        known = {name: table.column(name) for name in table.column_names if (folder / vocabulary_file(name)).exists()}
+        for name in settings.diversity_columns:
+            values = choose(known, name, "diversity_columns").combine_chunks()
+            ids = _ids_of(values, folder / vocabulary_file(name), num_items)
+            codes[name] = _by_id(ids, table.column("id").to_numpy(), num_items)
+    path, vocabulary = settings.diversity_vectors, folder / vocabulary_file(schema.item_id.name)
+    vectors = read_vectors(path, vocabulary, num_items, setting="diversity_vectors") if path else None
+    return ItemData(codes, vectors=vectors)
+
+
+def read_vectors(path: str, vocabulary: Path, num_items: int, *, setting: str = "item_vectors") -> Tensor:
     """Read raw ids and lists of floats, one width for all; give them by item id, (V, W), 0 where there is none.
 
-    Each is scaled to a mean square of 1. Raise InputError that names the row of what cannot be used.
+    Each is scaled to a mean square of 1. Raise InputError that names the `setting` and row of what cannot be used.
     """
-    table = _read(Path(path).expanduser(), "item_vectors")
+    where = f"`{setting}` {path}"
+    table = _read(Path(path).expanduser(), setting)
     lists = [of.name for of in table.schema if is_list(of.type) and pa.types.is_floating(value_type(of.type))]
     if len(lists) != 1 or table.num_columns != 2:
         raise InputError(
-            f"`item_vectors` {path}: expected two columns, raw item ids and lists of floats; found "
+            f"{where}: expected two columns, raw item ids and lists of floats; found "
             f"{', '.join(f'{field.name} ({field.type})' for field in table.schema)}"
         )
     [id_name] = [name for name in table.column_names if name not in lists]
     raw, column = table.column(id_name).combine_chunks(), table.column(lists[0]).combine_chunks()
-    vectors_NW = _checked_vectors(column, path, lists[0])
+    vectors_NW = _checked_vectors(column, where, lists[0])
     bad = {
         "ids are text or whole numbers, never floats": pa.types.is_floating(raw.type),
         "an id is missing": raw.null_count > 0,
         "an id occurs twice": len(raw.unique()) < len(raw),
     }
     for what in (what for what, is_so in bad.items() if is_so):
-        raise InputError(f"`item_vectors` {path}, column {id_name}: {what}; give one vector for each item")
+        raise InputError(f"{where}, column {id_name}: {what}; give one vector for each item")
     ids_N = _ids_of(raw, vocabulary, num_items)
     is_known_N = (ids_N > 0) & (ids_N < num_items)
     size_N1 = np.sqrt(np.square(vectors_NW, dtype=np.float64).mean(axis=1, keepdims=True))
@@ -99,22 +117,22 @@ def read_vectors(path: str, vocabulary: Path, num_items: int) -> Tensor:
         counted(int((~vectors_VW.any(axis=1)).sum()) - 1, "item"),
     )
     if not is_known_N.any():
-        raise InputError(f"`item_vectors` {path}: no id of column {id_name} is the raw id of an item of this run")
+        raise InputError(f"{where}: no id of column {id_name} is the raw id of an item of this run")
     return torch.from_numpy(vectors_VW)
 
 
-def _checked_vectors(column: pa.Array, path: str, name: str) -> np.ndarray:
+def _checked_vectors(column: pa.Array, where: str, name: str) -> np.ndarray:
     """Give the lists as rows, (N, W); InputError where one is missing, of another width, or not of finite numbers."""
 
     def refuse(is_bad_N: Any, what: str) -> None:
         if is_bad_N.any():
             raise InputError(
-                f"`item_vectors` {path}: column {name}, row {int(is_bad_N.argmax())} (from 0): {what}; give each item "
+                f"{where}: column {name}, row {int(is_bad_N.argmax())} (from 0): {what}; give each item "
                 "a list of as many finite numbers, or leave it out"
             )
 
     if not len(column):
-        raise InputError(f"`item_vectors` {path} has no rows")
+        raise InputError(f"{where} has no rows")
     refuse(column.is_null().to_numpy(zero_copy_only=False), "the list is missing")
     values, offsets = flattened(column.cast(pa.large_list(column.type.value_type)))
     assert offsets is not None, "a list"
@@ -141,9 +159,9 @@ def _behind(before: Tensor | None, found: Tensor, path: str) -> Tensor:
     return vectors_VW
 
 
-def _item_table(folder: Path, num_items: int) -> pa.Table:
+def _item_table(folder: Path, num_items: int, setting: str) -> pa.Table:
     if not (folder / ITEMS_FILE).exists():
-        raise InputError(f"`item_features`: {folder} has no {ITEMS_FILE}, which `preprocess` writes; preprocess again")
+        raise InputError(f"`{setting}`: {folder} has no {ITEMS_FILE}, which `preprocess` writes; preprocess again")
     table = _read(folder / ITEMS_FILE, "data_path")
     # The vocabulary can have grown since the feature config was written.
     return table.filter(pc.less(table.column("id"), num_items))

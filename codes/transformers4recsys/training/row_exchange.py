@@ -12,6 +12,9 @@ from transformers4recsys import distributed
 from transformers4recsys.model.content import DATA
 from transformers4recsys.model.next_item import NextItemModel
 
+# What every process has counted alike before a day is trained on.
+COUNTS = ("item_counts", "session_counts")
+
 
 def leave_to_exchange(model: NextItemModel) -> None:
     """Let DistributedDataParallel pass over what is of the size of the catalogue and need not be added up whole.
@@ -19,7 +22,7 @@ def leave_to_exchange(model: NextItemModel) -> None:
     Those are weights with sparse gradients, which `exchange_rows` adds up; and what all processes have counted or read
     alike, which it would send from the first to the others before each step.
     """
-    alike = [name for name, _ in model.named_buffers() if name == "item_counts" or name.startswith(DATA)]
+    alike = [name for name, _ in model.named_buffers() if name in COUNTS or name.startswith(DATA)]
     DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, [*model.weights_by_row, *alike])
 
 

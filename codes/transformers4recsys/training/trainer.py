@@ -30,6 +30,7 @@ from transformers4recsys.baselines.model import BaselineModel
 from transformers4recsys.batch import Batch, Jagged
 from transformers4recsys.data.readers.protocol import Reader
 from transformers4recsys.errors import InputError, in_one_line
+from transformers4recsys.model.content import ItemData
 from transformers4recsys.model.targets import TargetRule
 from transformers4recsys.models import AnyModel
 from transformers4recsys.schema import Schema
@@ -106,7 +107,7 @@ def dummy_batch(schema: Schema) -> Batch:
 class RecSysTrainer(Trainer):
     """Trains on `train_reader` when told to; model and optimizer carry over from one `train()` to the next.
 
-    Baselines `beside` the model are measured with it.
+    Baselines `beside` the model are measured with it; what is known of `items` says how diverse lists are.
     """
 
     loss_is_scaled_for_ga = True
@@ -121,6 +122,7 @@ class RecSysTrainer(Trainer):
         callbacks: list[TrainerCallback],
         item_updates: ItemUpdates = MOVES_ALL_ITEMS,
         beside: Mapping[str, BaselineModel] = MappingProxyType({}),
+        items: ItemData | None = None,
     ):
         optimizer = None
         if model.has_sparse_gradients:
@@ -134,7 +136,7 @@ class RecSysTrainer(Trainer):
         self.schedule, self.evaluation = schedule, evaluation
         self.watch = FiniteWatch(args.device, advice=_advice(args))
         self.schema, self.target_rule = model.schema, model.training_targets
-        self.beside = beside
+        self.beside, self.items = beside, items
         if model.has_gradients:
             _try_optimizer(self)
         self.train_reader: Reader | None = None
@@ -187,7 +189,7 @@ class RecSysTrainer(Trainer):
 
     def _prepare_input(self, data: Any) -> Any:
         # The one value of our inputs is a Batch, which moves itself.
-        return data.to(self.args.device, non_blocking=True) if type(data) is Batch else super()._prepare_input(data)
+        return data.to(self.args.device) if type(data) is Batch else super()._prepare_input(data)
 
     def _clip_grad_norm(self, model: torch.nn.Module) -> Any:
         # The library has no norm of sparse gradients.
@@ -246,6 +248,7 @@ class RecSysTrainer(Trainer):
                 on_predictions=on_predictions,
                 on_attentions=on_attentions,
                 beside=self.beside,
+                items=self.items,
             )
         return {f"{split}_{name}": value for name, value in numbers.items()}
 

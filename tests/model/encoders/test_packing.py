@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from transformers4recsys.model.encoders import ENCODERS
-from transformers4recsys.model.encoders.huggingface import by_block_mask, by_positions
+from transformers4recsys.model.encoders.huggingface import by_block_mask, by_causal_mask, by_positions
 from transformers4recsys.model.encoders.packing import best_fit, pack
 from transformers4recsys.model.encoders.settings import EncoderSettings
 
@@ -38,4 +38,15 @@ def test_restarting_positions_alone_do_not_part_sessions_that_see_both_ways(leng
     for name in ("bert", "modernbert"):
         settings = EncoderSettings(16, n_layer=2, n_head=2, max_length=length, initializer_range=1e-3)
         assert ENCODERS[name](settings).run_packed is by_block_mask
-    assert ENCODERS["gpt2"](settings).run_packed is by_positions
+    assert ENCODERS["gpt2"](settings).run_packed is by_causal_mask
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama", "qwen3"])
+def test_a_mask_gives_the_bits_of_restarting_positions_in_training_too(name):
+    encoder = ENCODERS[name](EncoderSettings(16, n_layer=2, n_head=2, max_length=6, dropout=0.1))
+    inputs, hidden = torch.randn(6, 6, 16), []
+    for call in (by_causal_mask, by_positions):
+        encoder.run_packed = call
+        torch.manual_seed(0)
+        hidden.append(encoder(inputs, IS_REAL).hidden)
+    assert torch.equal(*hidden)

@@ -28,8 +28,9 @@ from transformers4recsys.settings import choose, setting
 class Encoder(Protocol):
     """Reads a session; position l of the answer may depend on positions 0..l alone in the causal task.
 
-    `padding_mask_BL` is True where there is an item. `used_settings` names the settings that it has a use for, but
-    for its width and length. In the permuted task it is also given the order of the targets, (B, L).
+    `padding_mask_BL` is True where there is an item; it is on the CPU, so that whoever counts with it keeps no device
+    waiting: `moved` brings it to that of the inputs. `used_settings` names the settings that it has a use for, but
+    for its width and length. In the permuted task it is also given the order of the targets, (B, L), on the CPU.
     """
 
     used_settings: frozenset[str]

@@ -10,6 +10,7 @@ import torch
 import transformers
 from torch import Tensor, nn
 
+from transformers4recsys.batch import moved
 from transformers4recsys.errors import InputError, in_one_line
 from transformers4recsys.model.encoders.causality import is_causal
 from transformers4recsys.model.encoders.packing import Packing, pack
@@ -45,15 +46,23 @@ AXIAL_POSITION_WEIGHTS = "position_embeddings.weights."
 Call: TypeAlias = "Callable[[transformers.PreTrainedModel, Tensor, Packing], Tensor]"
 
 
+def by_causal_mask(model: transformers.PreTrainedModel, rows_RSD: Tensor, packing: Packing) -> Tensor:
+    """A mask for each pair of places, which the library's causal models take as it is."""
+    return _masked(model, rows_RSD, packing, packing.sees_earlier())
+
+
 def by_positions(model: transformers.PreTrainedModel, rows_RSD: Tensor, packing: Packing) -> Tensor:
-    """Restarting positions: the library's causal models take them for a new sequence."""
+    """Restarting positions: the library's causal models take them for a new sequence, after a look that waits."""
     return model(inputs_embeds=rows_RSD, position_ids=packing.position_ids()).last_hidden_state
 
 
 def by_block_mask(model: transformers.PreTrainedModel, rows_RSD: Tensor, packing: Packing) -> Tensor:
     """A mask for each pair of places, which the library's bidirectional models take as it is."""
-    mask_RSS = packing.same_session()
-    output = model(inputs_embeds=rows_RSD, attention_mask=mask_RSS, position_ids=packing.position_ids())
+    return _masked(model, rows_RSD, packing, packing.same_session())
+
+
+def _masked(model: transformers.PreTrainedModel, rows_RSD: Tensor, packing: Packing, may_see_R1SS: Tensor) -> Tensor:
+    output = model(inputs_embeds=rows_RSD, attention_mask=may_see_R1SS, position_ids=packing.position_ids())
     return output.last_hidden_state
 
 
@@ -82,10 +91,13 @@ class HuggingFaceEncoder(nn.Module):
         # A graph for export has no loop over sessions, and one of XLNet's operations needs a mask of floats there.
         is_exporting = torch.compiler.is_exporting()
         if self.run_packed and not wants_attentions and not is_exporting:
-            packing = pack(padding_mask_BL)
+            packing = pack(padding_mask_BL, device=inputs_BLD.device)
             rows_RSD = self.run_packed(self.model, packing.packed(inputs_BLD), packing)
             return Encoded(packing.unpacked(rows_RSD))
-        mask_BL = padding_mask_BL.to(inputs_BLD.dtype if is_exporting else torch.long) if self.needs_mask else None
+        mask_BL = None
+        if self.needs_mask:
+            dtype = inputs_BLD.dtype if is_exporting else torch.long
+            mask_BL = moved(padding_mask_BL.to(dtype), inputs_BLD.device)
         output = self.model(inputs_embeds=inputs_BLD, attention_mask=mask_BL, output_attentions=wants_attentions)
         return Encoded(output.last_hidden_state, output.attentions if wants_attentions else None)
 
@@ -188,7 +200,7 @@ def detect_packing(
     if "position_ids" not in inspect.signature(model.forward).parameters:
         return None
     padded = HuggingFaceEncoder(model, needs_mask=needs_mask)
-    for call in (by_positions, by_block_mask):
+    for call in (by_block_mask,) if needs_mask else (by_causal_mask, by_positions):
         try:
             if keeps_sessions_apart(HuggingFaceEncoder(model, run_packed=call), padded, shape_1LD):
                 return call

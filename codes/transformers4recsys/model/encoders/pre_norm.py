@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention, silu
 
+from transformers4recsys.batch import moved
 from transformers4recsys.errors import InputError
-from transformers4recsys.model.encoders.packing import Packing, pack
+from transformers4recsys.model.encoders.packing import pack
 from transformers4recsys.model.encoders.settings import EncoderSettings, activations
 from transformers4recsys.outputs import Encoded
 from transformers4recsys.settings import choose
@@ -126,14 +127,14 @@ class PreNormTransformer(nn.Module):
     def forward(self, inputs_BLD: Tensor, padding_mask_BL: Tensor) -> Encoded:
         wants_attentions = self.has_attentions and not self.training
         if self.is_packed and not wants_attentions and not torch.compiler.is_exporting():
-            packing = pack(padding_mask_BL)
+            packing = pack(padding_mask_BL, device=inputs_BLD.device)
             position_RS = packing.numbers(self._positions(padding_mask_BL))
-            hidden_RSD, _ = self._encode(packing.packed(inputs_BLD), position_RS, _sees_earlier(packing))
+            hidden_RSD, _ = self._encode(packing.packed(inputs_BLD), position_RS, packing.sees_earlier())
             return Encoded(packing.unpacked(hidden_RSD))
         length = inputs_BLD.shape[1]
         place_L = torch.arange(length, device=inputs_BLD.device)
         may_see_LL = place_L[:, None] >= place_L
-        position_BL = self._positions(padding_mask_BL)
+        position_BL = moved(self._positions(padding_mask_BL), inputs_BLD.device)
         hidden_BLD, weights = self._encode(inputs_BLD, position_BL, may_see_LL, wants_attentions=wants_attentions)
         return Encoded(hidden_BLD, weights if wants_attentions else None)
 
@@ -176,12 +177,6 @@ def _check(settings: EncoderSettings) -> None:
     if settings.d_model % settings.n_head:
         raise InputError(f"`d_model` {settings.d_model} must be a multiple of `n_head` {settings.n_head}")
     choose(activations(), settings.hidden_act, "hidden_act")
-
-
-def _sees_earlier(packing: Packing) -> Tensor:
-    """Say which places see which: those of the same session that are not later, (R, 1, S, S)."""
-    place_S = torch.arange(packing.row_length, device=packing.place_N.device)
-    return packing.same_session() & (place_S[:, None] >= place_S)
 
 
 def _initialise(module: nn.Module, std: float) -> None:

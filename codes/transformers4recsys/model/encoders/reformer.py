@@ -11,6 +11,7 @@ import torch
 import transformers
 from torch import Tensor, nn
 
+from transformers4recsys.batch import moved
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.encoders.huggingface import configuration, forget_positions
 from transformers4recsys.model.encoders.settings import EncoderSettings
@@ -58,7 +59,7 @@ class Reformer(nn.Module):
         with nullcontext() if self.training else cast("AbstractContextManager[None]", keeping):
             hidden_BLD = self.model(
                 inputs_embeds=nn.functional.pad(inputs_BLD, (0, 0, 0, missing)),
-                attention_mask=nn.functional.pad(padding_mask_BL, (0, missing)),
+                attention_mask=nn.functional.pad(moved(padding_mask_BL, inputs_BLD.device), (0, missing)),
             ).last_hidden_state
         return Encoded(self.join(hidden_BLD)[:, :length])
 

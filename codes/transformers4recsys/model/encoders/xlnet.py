@@ -8,6 +8,7 @@ import torch
 import transformers
 from torch import Tensor, nn
 
+from transformers4recsys.batch import moved
 from transformers4recsys.model.encoders.huggingface import HuggingFaceEncoder, library_encoder
 from transformers4recsys.model.encoders.settings import EncoderSettings
 from transformers4recsys.outputs import Encoded
@@ -30,6 +31,7 @@ class TwoStreamXLNet(nn.Module):
     def forward(self, inputs_BLD: Tensor, padding_mask_BL: Tensor, order_BL: Tensor | None = None) -> Encoded:
         num_rows, length = padding_mask_BL.shape
         order_BL = torch.zeros_like(padding_mask_BL, dtype=torch.long) if order_BL is None else order_BL
+        padding_mask_BL, order_BL = moved(padding_mask_BL, inputs_BLD.device), moved(order_BL, inputs_BLD.device)
         # From a row's position to a column's: hidden is a target that does not come before it.
         is_hidden_BLL = (order_BL[:, None, :] > 0) & (order_BL[:, :, None] <= order_BL[:, None, :])
         every_position_BLL = torch.eye(length, dtype=inputs_BLD.dtype, device=inputs_BLD.device)
