@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
@@ -88,6 +89,36 @@ def make_model() -> Callable[..., NextItemModel]:
         return model.eval()
 
     return make
+
+
+class Killed(BaseException):
+    """Stands for a signal that ends a process at once."""
+
+
+@pytest.fixture
+def killed_after(monkeypatch: pytest.MonkeyPatch) -> Callable[..., bool]:
+    """Do some work that dies before it calls these functions of `os` more than `number` times; say whether it did."""
+
+    def dying(call: Callable[..., Any], left: Iterator[int]) -> Callable[..., Any]:
+        def limited(*arguments: Any, **options: Any) -> Any:
+            if next(left, None) is None:
+                raise Killed
+            return call(*arguments, **options)
+
+        return limited
+
+    def run(number: int, names: Sequence[str], work: Callable[[], object]) -> bool:
+        left = iter(range(number))
+        with monkeypatch.context() as patch:
+            for name in names:
+                patch.setattr(os, name, dying(getattr(os, name), left))
+            try:
+                work()
+            except Killed:
+                return True
+        return False
+
+    return run
 
 
 @pytest.fixture

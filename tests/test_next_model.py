@@ -1,6 +1,5 @@
 """The next model of a run is put in place as a whole, whenever it is stopped."""
 
-import os
 import shutil
 from itertools import count
 
@@ -11,19 +10,6 @@ from transformers4recsys.next_model import DAYS, RUN, WORKING, WRITTEN, link_run
 from transformers4recsys.run_folder import DAYS_OF_RUN, MODELS, RunFolder
 
 FILE_OPERATIONS = ("replace", "unlink", "rmdir", "mkdir", "fsync", "link")
-
-
-class Killed(BaseException):
-    pass
-
-
-def dying_before(call, left):
-    def limited(*arguments, **options):
-        if next(left, None) is None:
-            raise Killed
-        return call(*arguments, **options)
-
-    return limited
 
 
 def contents_of(folder):
@@ -50,19 +36,15 @@ def begin(runs, folder):
 
 
 @pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.slow)])
-def test_a_kill_at_any_file_leaves_the_model_before_or_the_next_one(step, runs, tmp_path, monkeypatch):
+def test_a_kill_at_any_file_leaves_the_model_before_or_the_next_one(step, runs, tmp_path, killed_after):
     old, new = (contents_of(run) for run in runs)
     outcomes = []
     for number in count(step=step):
         folder = tmp_path / "runs" / str(number)
-        before, left, was_killed = begin(runs, folder), iter(range(number)), False
-        with monkeypatch.context() as patch:
-            for name in FILE_OPERATIONS:
-                patch.setattr(os, name, dying_before(getattr(os, name), left))
-            try:
-                put_in_place(RunFolder.open(folder), 1)
-            except Killed:
-                was_killed = True
+        before = begin(runs, folder)
+        was_killed = killed_after(
+            number, FILE_OPERATIONS, lambda folder=folder: put_in_place(RunFolder.open(folder), 1)
+        )
         read = RunFolder.open(folder).snapshot.read("model.safetensors")
         assert read in (old["model.safetensors"], new["model.safetensors"])
         settle(folder)

@@ -296,3 +296,30 @@ def kill_updates(shop, which):
 @pytest.mark.slow
 def test_killed_at_any_file_and_started_again_it_ends_the_same(shop):
     assert kill_updates(shop, "all") == []
+
+
+def test_events_without_a_user_go_through_all_of_it_and_have_no_history(tmp_path, monkeypatch):
+    """Whole-number users with gaps, a day on which nobody is known, and one that pandas has turned into floats."""
+    monkeypatch.chdir(tmp_path)
+    logs = [write_log(tmp_path / "logs" / f"{day}.parquet", f"2024-01-0{day}", named(0, 12)) for day in range(1, 6)]
+    for path, keeps in zip(logs, (5, 5, 5, 0, 5), strict=True):
+        table = pq.read_table(path)
+        users = [user if user < keeps else None for user in table["user"].to_pylist()]
+        pq.write_table(table.set_column(3, "user", pa.array(users, pa.int64())), path)
+    trained(tmp_path, logs[:3], start_date="2024-01-01", end_date="2024-01-03", session_aware=True)
+    recommended = tmp_path / "recommended.parquet"
+    command("recommend", run=tmp_path / "run", input=logs[3], output=recommended, k=2)
+    assert len(set(pq.read_table(recommended)["session"].to_pylist())) == 30
+    for log in logs[3:]:
+        command("update", run=tmp_path / "run", input=log)
+    assert RunFolder.open(tmp_path / "run").day_name == "2024-01-05"
+    for day in range(1, 6):
+        days = tmp_path / "days" if day <= 3 else tmp_path / "run" / "updates" / "days"
+        rows = pq.read_table(days / f"session_start_date=2024-01-0{day}-train.parquet").to_pylist()
+        has_history = {row["user_id"]: bool(row["bef_item_id"]) for row in rows}
+        assert set(has_history) == ({0, 1, 2, 3, 4, None} if day != 4 else {None}) and not has_history[None]
+        assert day == 1 or all(has for user, has in has_history.items() if user is not None)
+    # As text they would be other users: 3.0 is not 3.
+    table = pq.read_table(logs[4])
+    pq.write_table(table.set_column(3, "user", table["user"].cast(pa.float64())), tmp_path / "floats.parquet")
+    command("recommend", exit_code=2, run=tmp_path / "run", input=tmp_path / "floats.parquet", output=recommended)

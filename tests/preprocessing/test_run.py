@@ -133,7 +133,7 @@ def test_the_feature_config_fits_the_files(whole):
                 assert all(type(value) is str for value in values)
             if feature.dtype == "categorical":
                 assert all(0 < value < feature.cardinality for row in values for value in row)
-        assert {feature.name for feature in schema.columns} == set(table.column_names) - {"session_start"}
+        assert {feature.name for feature in schema.columns} == set(table.column_names) - {"session_start", "user_id"}
 
 
 def test_a_killed_call_leaves_no_half_written_day(tmp_path, whole, monkeypatch, shop, write_events):

@@ -14,7 +14,7 @@ MIDNIGHT = 1_570_060_800_000
 def read(database, table, values, kind=None, **settings):
     made = table({"time": kind} if kind else None, time=values)
     settings = {"time_format": None, "epoch_unit": None} | settings
-    column = times.milliseconds(made["time"], where="`time_column` time", **settings)
+    column = times.milliseconds(made["time"], where="`time_column` time", parse=database.parse_time, **settings)
     return [row["time"] for row in database.rows(made.select(time=column))]
 
 
@@ -31,7 +31,9 @@ def test_text_of_the_known_shops(database, table):
 
 
 def test_text_in_a_format_of_its_own(database, table):
-    assert read(database, table, ["03/10/2019 00:00:05"], time_format="%d/%m/%Y %H:%M:%S") == [MIDNIGHT + 5000]
+    # Letters between the parts stand for themselves.
+    time_format, texts = "%d/%m/%YT%H:%M:%S o'clock", ["03/10/2019T00:00:05 o'clock", "03/10/2019", "nonsense", None]
+    assert read(database, table, texts, time_format=time_format) == [MIDNIGHT + 5000, None, None, None]
 
 
 @pytest.mark.parametrize(

@@ -153,6 +153,20 @@ def test_text_files_give_the_same_as_parquet(ending, recommender, shop, tmp_path
     assert pa.concat_tables([table.replace_schema_metadata(None) for table in tables]).equals(expected)
 
 
+def test_a_broken_line_and_a_time_that_is_none_are_told_in_words_of_ours(recommender, shop, tmp_path):
+    rows = ["visit,user,sku,time", "a,u1,sku-1,2024-01-08T10:00:00", "a,u1,sku-2", "b,u1,sku-2,2024-01-08T10:00:00"]
+    path, reader = tmp_path / "log.csv", recommender.event_reader()
+    path.write_text("\n".join(rows) + "\n")
+    with pytest.raises(InputError, match=r"log.csv, line 3: 3 values where 4 columns are expected .*; mend the line"):
+        with reader.opened_files("csv", [str(path)]) as found:
+            list(reader.requests(found))
+    path.write_text("\n".join([*rows[:2], "a,u1,sku-2,nonsense", rows[3]]) + "\n")
+    with reader.opened_files("csv", [str(path)]) as found:
+        assert {name: count for name, count in found.counts.items() if name.startswith("dropped")} == {
+            "dropped_no_time": 1
+        }
+
+
 def test_events_without_a_needed_column_are_refused(recommender):
     with pytest.raises(InputError, match="no column 'sku', the `item_column` of the run; there are visit"):
         recommender.recommend(pd.DataFrame({"visit": ["a"]}))

@@ -50,5 +50,15 @@ def test_what_is_right_already_is_not_named():
     assert remedies(tied) == [] and advice([day(0.1, rules=0.2)], tied).endswith("rules 0.2000.")
 
 
+def test_a_rate_that_does_not_fall_is_named_before_more_epochs():
+    of_many_days = GOOD | {"per_device_train_batch_size": 64, "training_time_window_size": 30}
+    constant = of_many_days | {"learning_rate_schedule": "constant_with_warmup"}
+    assert remedies(constant)[:2] == [
+        ("learning_rate_schedule", "linear_with_warmup", "constant_with_warmup"),
+        ("num_train_epochs", "6", 3.0),
+    ]
+    assert remedies(constant | {"learning_rate_schedule": "linear_with_warmup"})[0][0] == "num_train_epochs"
+
+
 def test_remedies_are_settings_of_the_train_command():
     assert {name for name, _, _ in REMEDIES} <= set(names_of(SETTINGS))

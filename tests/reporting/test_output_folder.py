@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -88,21 +89,6 @@ def test_a_new_run_that_was_stopped_stays_if_it_can_be_gone_on_with(tmp_path):
     assert all(b"earlier" not in content for content in contents(tmp_path).values())
 
 
-class Killed(BaseException):
-    pass
-
-
-def dying_before(call, left):
-    """Call as long as there is something left, then die."""
-
-    def limited(*arguments, **options):
-        if next(left, None) is None:
-            raise Killed
-        return call(*arguments, **options)
-
-    return limited
-
-
 def start_new_run(folder: Path, *, finishes_a_day: bool) -> None:
     output = OutputFolder(folder, io.StringIO())
     output.start()
@@ -113,20 +99,13 @@ def start_new_run(folder: Path, *, finishes_a_day: bool) -> None:
 
 
 @pytest.mark.parametrize("finishes_a_day", [False, True])
-def test_a_kill_at_any_file_leaves_the_earlier_run_or_the_new_one(finishes_a_day, tmp_path, monkeypatch):
+def test_a_kill_at_any_file_leaves_the_earlier_run_or_the_new_one(finishes_a_day, tmp_path, killed_after):
     number, outcomes = 0, []
     while True:
         folder = tmp_path / str(number)
         write_run(folder, "earlier")
-        earlier, left, was_killed = contents(folder), iter(range(number)), False
-
-        with monkeypatch.context() as patch:
-            for name in ("replace", "unlink", "rmdir", "mkdir", "fsync"):
-                patch.setattr(os, name, dying_before(getattr(os, name), left))
-            try:
-                start_new_run(folder, finishes_a_day=finishes_a_day)
-            except Killed:
-                was_killed = True
+        earlier, work = contents(folder), partial(start_new_run, folder, finishes_a_day=finishes_a_day)
+        was_killed = killed_after(number, ("replace", "unlink", "rmdir", "mkdir", "fsync"), work)
         if not was_killed:
             break
         if finishes_a_day:
@@ -145,6 +124,7 @@ def test_a_second_run_is_told_who_writes(tmp_path):
         holder = json.loads((tmp_path / LOCK).read_text())
         assert holder["pid"] == os.getpid() and holder["host"]
         code = f"""
+from functools import partial
 from pathlib import Path
 from transformers4recsys.reporting.output_folder import claimed
 with claimed(Path({str(tmp_path)!r})):

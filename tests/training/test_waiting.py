@@ -56,6 +56,22 @@ def test_a_step_needs_no_answer_of_the_device(trained, make_batch, monkeypatch):
     assert loss.device.type == "meta"
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.gpu
+def test_a_step_does_not_wait_for_a_gpu(trained, make_batch):
+    model, host = trained.to("cuda"), make_batch(SESSIONS)
+    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    for mode in ("default", "error"):  # the first step sets up the libraries
+        torch.cuda.set_sync_debug_mode(mode)
+        try:
+            model(host.to("cuda")).loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+
 def test_encoding_for_evaluation_needs_no_answer_of_the_device(model, make_batch):
     with torch.no_grad():
         output = model.eval().to("meta")(make_batch(SESSIONS).to("meta"))

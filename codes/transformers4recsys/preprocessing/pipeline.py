@@ -269,7 +269,8 @@ class Pipeline:
             database.write({self.folder / CATEGORY_PRICES_FILE: category_prices.until(prices, last_day)})
         self.manifest.grow({name: words.largest_id for name, words in found.vocabularies.items()}, recipe.spare_ids)
         ids = {"session_id": "long" if found.starts[SESSION_ID].type().is_integer() else "text"}
-        if recipe.user_column and found.events[USER].type().is_integer():
+        # Where sessions have ids of their own, those of users may be missing, which `train` does not read.
+        if recipe.user_column and not recipe.session_column and found.events[USER].type().is_integer():
             ids["user_id"] = "long"
         schema = feature_config.schema_of(recipe, self.manifest.cardinalities, list(self._numbers), ids)
         feature_config.write(schema, self.folder)

@@ -20,6 +20,9 @@ from transformers4recsys.preprocessing.raw_files import to_local
 from transformers4recsys.preprocessing.recipe import Recipe
 
 log = logging.getLogger(__name__)
+MEND_OR_ASK = (
+    "mend the line, check `separator`, `quote` and `column_names`, or leave broken lines out by `bad_lines` skip"
+)
 
 
 @dataclass(frozen=True)
@@ -66,15 +69,14 @@ class RawLog:
             tables = [table.select(*kept) for table in tables]
         return reduce(lambda one, other: one.union(other), tables)
 
-    def explained(self, error: Unreadable) -> InputError:
-        """Name the first broken line, as plain reading finds it; else give the error as it is."""
+    def explained(self, error: Unreadable, cure: str = MEND_OR_ASK) -> InputError:
+        """Name the first broken line, as plain reading finds it, and the cure; else give the error as it is."""
         for file in self.files if self.kind != "parquet" else ():
             broken = text_files.first_broken(file.path, file.dialect)
             if broken:
                 how = f" (read with {file.dialect.described()})" if file.dialect else ""
                 return InputError(
-                    f"{file.name}, line {broken.line}: {broken.fault}{how}: {text_files.shown(broken.text)}; mend the "
-                    "line, check `separator`, `quote` and `column_names`, or leave broken lines out by `bad_lines` skip"
+                    f"{file.name}, line {broken.line}: {broken.fault}{how}: {text_files.shown(broken.text)}; {cure}"
                 )
         text = str(error)
         for file in self.files:

@@ -19,7 +19,7 @@ from transformers4recsys.day_format import HISTORY_PREFIX
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import raw_log
 from transformers4recsys.preprocessing.engines.duckdb import DuckDB
-from transformers4recsys.preprocessing.engines.protocol import Database
+from transformers4recsys.preprocessing.engines.protocol import Database, Unreadable
 from transformers4recsys.preprocessing.manifest import Manifest
 from transformers4recsys.preprocessing.recipe import ITEM, Recipe
 from transformers4recsys.preprocessing.steps import day_files, sessions, vocabulary
@@ -33,6 +33,7 @@ from transformers4recsys.run_folder import RunFolder
 SESSIONS_AT_A_TIME = 4_096
 # Orders events that neither times nor an order column of their own do.
 PLACE = "place in the file"
+MEND = "mend the line, or leave it out: events are read as the log was that the run was trained on"
 OpenRaw = Callable[[Database, Recipe, Path], ir.Table]
 
 
@@ -83,15 +84,28 @@ class EventReader:
 
     def opened_files(self, kind: str, files: Sequence[str]) -> AbstractContextManager[EventSessions]:
         """Read the events of files of one kind: parquet, csv, or json (lines)."""
-        return self.opened(lambda database, recipe, folder: raw_log.opened(kind, files, recipe, folder).table(database))
+        logs: list[raw_log.RawLog] = []
+
+        def open_raw(database: Database, recipe: Recipe, folder: Path) -> ir.Table:
+            logs.append(raw_log.opened(kind, files, recipe, folder))
+            return logs[0].table(database)
+
+        return self.opened(open_raw, explained=lambda error: logs[0].explained(error, MEND) if logs else error)
 
     @contextmanager
-    def opened(self, open_raw: OpenRaw) -> Generator[EventSessions]:
-        """Read the events that `open_raw` finds; what is given back can be used until the end of the block."""
+    def opened(
+        self, open_raw: OpenRaw, explained: Callable[[Unreadable], InputError] = lambda error: error
+    ) -> Generator[EventSessions]:
+        """Read the events that `open_raw` finds; what is given back can be used until the end of the block.
+
+        `explained` says what is wrong with a file in words of its own.
+        """
         with TemporaryDirectory(prefix="transformers4recsys-") as folder:
             database = DuckDB(Path(folder), memory_limit=self._memory_limit, threads=self._threads)
             try:
                 yield self._sessions(database, open_raw(database, self._recipe, Path(folder) / "raw"))
+            except Unreadable as error:
+                raise explained(error) from error
             finally:
                 database.close()
 
@@ -126,7 +140,7 @@ class EventReader:
             recipe = replace(recipe, order_column=PLACE)
             raw = database.keep("raw events in order", raw.mutate(**{PLACE: ibis.row_number()}))
         raw = with_item_columns(raw, recipe, self._run.item_table)
-        table = raw_events.standard_columns(raw, recipe)
+        table = raw_events.standard_columns(raw, recipe, parse_time=database.parse_time)
         table = self._steps.with_types_of_vocabulary(table)
         table = raw_events.with_reason(table, recipe, written_before=None, first_day=None, last_day=None)
         table = database.keep("raw events", table)

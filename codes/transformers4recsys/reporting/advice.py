@@ -20,6 +20,7 @@ REMEDIES: tuple[Remedy, ...] = (
     ("tf_out_activation", lambda name, _: name == "relu", lambda _: "none"),
     ("per_device_train_batch_size", lambda size, _: size > 64, lambda size: max(size // 4, 32)),
     ("training_time_window_size", lambda window, _: window < 10, lambda window: max(7, 3 * window)),
+    ("learning_rate_schedule", lambda name, _: name == "constant_with_warmup", lambda _: "linear_with_warmup"),
     ("num_train_epochs", lambda epochs, _: epochs < 10, lambda epochs: f"{max(2 * epochs, 2):g}"),
     ("learning_rate", lambda rate, _: rate < 0.003, lambda rate: f"{2 * rate:g}"),
     ("dropout", lambda share, _: share < 0.4, lambda share: f"{share + 0.1:.1f}"),

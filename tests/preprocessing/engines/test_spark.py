@@ -235,6 +235,30 @@ def test_what_spark_submit_says_stays(tmp_path):
     assert ended.stdout.strip() == "['local[1]', '3', 'false']"
 
 
+def test_times_of_another_format_are_named(tmp_path, recipe):
+    log = tmp_path / "log.csv"
+    log.write_text("visit,product,time\na,x,10/03/2024 10:00:00\na,y,10/03/2024 10:01:00\n")
+    with pytest.raises(InputError, match="row 1: column time holds '10/03/2024 10:00:00', which is not a time"):
+        preprocess(LogSettings(log, tmp_path / "days"), recipe(time_format="%Y/%m/%d"), DatabaseChoice(engine="spark"))
+
+
+@pytest.mark.parametrize(
+    ("time_format", "pattern"),
+    [
+        ("%d/%m/%Y %H:%M:%S", "dd/MM/yyyy HH:mm:ss"),
+        ("%Y-%m-%dT%H:%M:%S.%f%z", "yyyy-MM-dd'T'HH:mm:ss.SSSSSSZ"),
+        ("%-d %b %y, %I o'clock %p", "d MMM yy, hh 'o''clock' a"),
+    ],
+)
+def test_formats_are_patterns_of_java(time_format, pattern):
+    assert spark_engine.java_pattern(time_format) == pattern
+
+
+def test_a_format_that_spark_does_not_read_is_named():
+    with pytest.raises(InputError, match="`engine` spark does not read %c, %U; it reads .*%H"):
+        spark_engine.java_pattern("%c %U %H")
+
+
 def test_without_pyspark_the_message_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyspark.sql", None)
     with pytest.raises(InputError, match=r"pyspark is not installed; pip install 'transformers4recsys\[spark\]'"):

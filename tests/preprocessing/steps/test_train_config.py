@@ -26,16 +26,19 @@ def chosen(counts, recipe=DAYS):
 @pytest.mark.parametrize(
     ("sessions", "days", "window", "epochs", "batch"),
     [
-        # About 5,000 sessions a window, at most 30 days; at least 100 steps.
-        (190, 91, 27, 1, 32),
-        (100, 91, 30, 2, 32),
-        (1_500, 12, 4, 1, 32),
-        (7_000, 12, 1, 1, 64),
+        # About 5,000 sessions a window, at most 30 days, each session seen about 30 times.
+        (190, 91, 27, 1, 64),
+        (148, 91, 30, 1, 64),
+        # At least 60 steps of 64: 3,000 sessions twice.
+        (100, 91, 30, 2, 64),
+        # At most 600: 6,000 sessions 6 times, not 30 / 4.
+        (1_500, 12, 4, 6, 64),
+        (7_000, 12, 1, 5, 64),
         (20_000, 12, 1, 1, 128),
         (1_000_000, 12, 1, 1, 512),
-        # Few days, few sessions: a session is seen more often.
-        (300, 4, 3, 4, 32),
-        (1, 2, 1, 10, 32),
+        # Few days, few sessions: a session is seen more often, at most 10 times a day.
+        (300, 4, 3, 10, 64),
+        (1, 2, 1, 10, 64),
     ],
 )
 def test_a_window_makes_enough_steps(sessions, days, window, epochs, batch):
@@ -43,12 +46,22 @@ def test_a_window_makes_enough_steps(sessions, days, window, epochs, batch):
     names = ("training_time_window_size", "num_train_epochs", "per_device_train_batch_size")
     assert [found[name] for name in names] == [window, epochs, batch]
     assert found["constrained_embeddings"] is True
+    assert found["learning_rate_schedule"] == "linear_with_warmup"
+
+
+@pytest.mark.parametrize(("sessions", "epochs"), [(7_000, 1), (100, 2)])
+def test_many_items_have_one_epoch_where_it_makes_enough_steps(sessions, epochs):
+    assert chosen(log_of(sessions, items=10_001))["num_train_epochs"] == epochs
 
 
 def test_larger_logs_have_larger_models():
     small, large = chosen(log_of(1_000)), chosen(log_of(50_000, length=12, items=60_000))
     assert [small[name] for name in ("d_model", "n_layer")] == [64, 1] and "loss_type" not in small
     assert [large[name] for name in ("d_model", "n_layer", "loss_type")] == [128, 2, "sampled_softmax"]
+
+
+def test_the_learning_rate_of_a_large_model_is_half_that_of_a_small_one():
+    assert [chosen(log_of(sessions))["learning_rate"] for sessions in (1_000, 50_000)] == [0.004, 0.002]
 
 
 def test_large_logs_teach_what_all_columns_say(tmp_path):

@@ -41,12 +41,16 @@ def try_strptime(text: str, time_format: str) -> dt.timestamp:  # type: ignore[e
     """Read text as a time of a format, with null where it is none, by the database's own function."""
 
 
+def _parse_time(text: ir.StringColumn, time_format: str) -> ir.TimestampColumn:
+    return try_strptime(text, time_format)
+
+
 class DuckDB:
     """An `protocol.Database` on DuckDB."""
 
     keeps_order = True
     events_at_a_time = 2_000_000
-    parse_time = staticmethod(lambda text, time_format: try_strptime(text, time_format))
+    parse_time = staticmethod(_parse_time)
 
     def __init__(self, folder: Path, *, memory_limit: str = "3GB", threads: int = 0) -> None:
         """Open a database in `folder`, which also takes what does not fit in memory; threads 0: one a core."""

@@ -29,8 +29,8 @@ class Database(Protocol):
     events_at_a_time: int
 
     @property
-    def parse_time(self) -> ParseTime | None:
-        """Reads text as a time of a format, null where it is none; None where the database has no such function."""
+    def parse_time(self) -> ParseTime:
+        """Reads text as a time of a format, null where it is none."""
         ...
 
     def read(

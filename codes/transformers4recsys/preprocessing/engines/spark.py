@@ -7,12 +7,14 @@ import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import reduce
-from itertools import count
+from itertools import chain, count, zip_longest
 from pathlib import Path
 from typing import Any
 
 import ibis
+from ibis.expr import datatypes as dt
 from ibis.expr import types as ir
+from sqlglot.dialects import Spark as SparkDialect
 
 from transformers4recsys.day_format import TRAIN
 from transformers4recsys.errors import InputError
@@ -41,13 +43,36 @@ OF_INPUT = {
 }
 
 
+@ibis.udf.scalar.builtin
+def try_to_timestamp(text: str, pattern: str) -> dt.timestamp:  # type: ignore[empty-body]
+    """Read text as a time of a pattern of Java, with null where it is none, by the database's own function."""
+
+
+def java_pattern(time_format: str) -> str:
+    """Write a format of Python, such as %d/%m/%Y, as a pattern of Java, dd/MM/yyyy; InputError where it has none."""
+    known = dict(SparkDialect.INVERSE_TIME_MAPPING)
+    parts = re.split("(%-?.)", time_format)
+    if unknown := [part for part in parts[1::2] if part not in known]:
+        raise InputError(
+            f"`time_format` {time_format}: `engine` spark does not read {', '.join(unknown)}; it reads "
+            f"{', '.join(sorted(name for name in known if name.startswith('%')))}"
+        )
+    # Letters between the parts stand for themselves; in a pattern they are quoted.
+    quoted = [re.sub("[A-Za-z']+", lambda found: "'" + found[0].replace("'", "''") + "'", part) for part in parts[::2]]
+    return "".join(chain.from_iterable(zip_longest(quoted, (known[part] for part in parts[1::2]), fillvalue="")))
+
+
+def _parse_time(text: ir.StringColumn, time_format: str) -> ir.TimestampColumn:
+    return try_to_timestamp(text, java_pattern(time_format))
+
+
 class Spark:
     """An `protocol.Database` on Spark; `folder` must be one that the driver and all workers see."""
 
     keeps_order = False
     # Few large jobs: Spark goes to the disk by itself where memory ends.
     events_at_a_time = 20_000_000
-    parse_time = None
+    parse_time = staticmethod(_parse_time)
 
     def __init__(self, folder: Path, *, master: str | None = None) -> None:
         """Start Spark on `master`, or where spark-submit says; an active session is taken as it is, and left so."""

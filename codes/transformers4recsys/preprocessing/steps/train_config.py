@@ -19,10 +19,15 @@ from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import times
 from transformers4recsys.preprocessing.recipe import Recipe
 
-# What a day needs to move a model: sessions to train on, and steps to make of them.
-SESSIONS_OF_A_WINDOW, STEPS_OF_A_DAY = 5_000, 100
-LONGEST_WINDOW, MOST_EPOCHS, MOST_EPOCHS_OF_A_SPLIT = 30, 10, 100
-BATCH_SIZES = (32, 64, 128, 256, 512)
+# Sessions of a window: days are joined until they hold so many.
+SESSIONS_OF_A_WINDOW, LONGEST_WINDOW = 5_000, 30
+# A session is trained on so often, over the days and epochs that have it; a day makes so few and so many steps.
+VISITS_OF_A_SESSION, FEWEST_STEPS, MOST_STEPS = 30, 60, 600
+MOST_EPOCHS, MOST_EPOCHS_OF_A_SPLIT = 10, 100
+# The largest batch that leaves so many steps an epoch.
+BATCH_SIZES, STEPS_OF_AN_EPOCH = (64, 128, 256, 512), 100
+# Scoring more items takes most of a step: more epochs would take hours.
+ITEMS_FOR_EPOCHS = 10_000
 # From these sizes on another model pays.
 MANY_EVENTS, MANY_ITEMS, LONG_SESSIONS = 1_000_000, 50_000, 10
 
@@ -81,14 +86,26 @@ def _of_days(counts: LogCounts, recipe: Recipe) -> Iterator[Choice]:
     longest = max(min(LONGEST_WINDOW, len(counts.days) - 1), 1)
     window = min(-(-SESSIONS_OF_A_WINDOW // max(typical, 1)), longest)
     rows = max(window * typical, 1)
-    epochs = min(-(-STEPS_OF_A_DAY * BATCH_SIZES[0] // rows), MOST_EPOCHS)
-    sizes = [size for size in BATCH_SIZES if epochs * rows // size >= STEPS_OF_A_DAY]
+    epochs = _epochs_of_a_day(rows, window, counts.num_items)
+    sizes = [size for size in BATCH_SIZES if rows // size >= STEPS_OF_AN_EPOCH]
     batch = sizes[-1] if sizes else BATCH_SIZES[0]
     steps = -(-rows // batch) * epochs
     yield "training_time_window_size", window, f"{typical:,} sessions a {unit}: each {unit} trains on the last {window}"
     yield "num_train_epochs", epochs, f"a {unit}"
     yield "per_device_train_batch_size", batch, f"makes about {steps:,} steps a {unit}"
-    yield "learning_rate", 0.002, ""
+    yield "learning_rate", 0.002 if counts.num_events >= MANY_EVENTS else 0.004, ""
+    yield (
+        "learning_rate_schedule",
+        "linear_with_warmup",
+        f"falls to 0 within a {unit}: the last weights are steady ones",
+    )
+
+
+def _epochs_of_a_day(rows: int, window: int, num_items: int) -> int:
+    """Choose how often a day trains on the `rows` sessions of its window of days."""
+    visits = 1 if num_items > ITEMS_FOR_EPOCHS else round(VISITS_OF_A_SESSION / window)
+    at_least, at_most = -(-FEWEST_STEPS * BATCH_SIZES[0] // rows), MOST_STEPS * BATCH_SIZES[0] // rows
+    return min(max(min(visits, at_most), at_least, 1), MOST_EPOCHS)
 
 
 def _of_split(counts: LogCounts, recipe: Recipe) -> Iterator[Choice]:
