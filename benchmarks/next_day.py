@@ -26,7 +26,7 @@ import torch
 import yaml
 
 from transformers4recsys.commands import train, update
-from transformers4recsys.model.growth import POLICIES, grown_weights, with_zero_rows
+from transformers4recsys.model.growth import POLICIES, place_new_rows
 from transformers4recsys.preprocessing.recipe import read_recipe
 from transformers4recsys.preprocessing.run import LogSettings, preprocess
 from transformers4recsys.simulation.simulate import SimulateSettings, simulate
@@ -133,20 +133,16 @@ def show(numbers: dict[str, dict[str, dict[str, float]]], names: list[str]) -> N
 
 
 def growth(policy: str, num_items: int, num_new: int, width: int) -> None:
-    """Grow two tables, bias, counts and the moments of Adam."""
+    """Place the new rows of two tables and a bias, whose saved rows are read into them."""
     sizes = {"features.tables.item_id.weight": (width,), "scorer.table": (width,), "scorer.item_bias": ()}
-    saved = {name: torch.randn(num_items, *size) for name, size in sizes.items()}
-    saved["item_counts"] = torch.randint(1, 9, (num_items,))
-    own = {name: torch.randn(num_items + num_new, *size) for name, size in sizes.items()}
-    own["item_counts"] = torch.zeros(num_items + num_new, dtype=torch.long)
-    moments = {f"{name}/{kind}": torch.randn_like(saved[name]) for name in sizes for kind in ("exp_avg", "exp_avg_sq")}
+    tables = {name: torch.randn(num_items + num_new, *size) for name, size in sizes.items()}
     groups = [torch.randint(0, 5000, (num_items + num_new,))]
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
-    grown = grown_weights(saved, own, policy=policy, groups=groups)
-    of_adam = {name: with_zero_rows(value, num_items + num_new) for name, value in moments.items()}
+    for table in tables.values():
+        place_new_rows(table, torch.ones(num_items, dtype=torch.bool), policy=policy, groups=groups)
     seconds = time.process_time() - start
     more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    size = sum(value.nbytes for value in [*grown.values(), *of_adam.values()]) / 2**20
+    size = sum(value.nbytes for value in tables.values()) / 2**20
     print(f"{policy}: {seconds:.2f} s of processor time; {more:.0f} MiB more at the peak, {size:.0f} MiB grown")  # noqa: T201
 
 

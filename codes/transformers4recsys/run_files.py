@@ -61,6 +61,10 @@ class Snapshot:
         """List the files of a subfolder, by their names in the manifest."""
         return sorted(name for name in self._files if name.startswith(f"{subfolder}/"))
 
+    def file(self, name: str) -> BinaryIO:
+        """Give a file as it is open here; whoever reads it begins by a `seek`."""
+        return self._files[name]
+
     def read(self, name: str) -> bytes:
         file = self._files[name]
         file.seek(0)

@@ -11,9 +11,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import safetensors.torch
-from safetensors import SafetensorError
-from torch import Tensor
 
 from transformers4recsys.day_format import (
     CATEGORY_PRICES_FILE,
@@ -25,6 +22,7 @@ from transformers4recsys.day_format import (
 from transformers4recsys.errors import InputError
 from transformers4recsys.run_files import MANIFEST, Content, Snapshot
 from transformers4recsys.schema import Feature, Schema
+from transformers4recsys.tensor_file import TensorFile
 
 WEIGHTS, CONFIG, SCHEMA, PROGRESS = "model.safetensors", "config.json", "schema.json", "progress.json"
 # Made by `update`: earlier models by day, and the day files.
@@ -113,15 +111,15 @@ class RunFolder:
     def scales(self) -> Mapping[str, Mapping[str, float]] | None:
         return self.preprocessing["fitted"] if self.preprocessing else None
 
-    def weights(self) -> dict[str, Tensor]:
-        """Read the weights and buffers of the model, by name, to the memory of the CPU."""
+    def weights(self) -> TensorFile:
+        """Open the weights and buffers of the model, by name; each is read when it is asked for."""
         return self.tensors(WEIGHTS)
 
-    def tensors(self, name: str) -> dict[str, Tensor]:
-        """Read a safetensors file of the run."""
+    def tensors(self, name: str) -> TensorFile:
+        """Open a safetensors file of the run."""
         try:
-            return safetensors.torch.load(self.snapshot.read(name))
-        except SafetensorError as error:
+            return TensorFile(self.snapshot.file(name))
+        except ValueError as error:
             raise InputError(f"{self.path / name} is not a safetensors file: {error}") from error
 
 

@@ -5,7 +5,7 @@ import torch
 
 from transformers4recsys.metrics import marked_items
 from transformers4recsys.metrics.marked_items import EarlierItems, MarkedItems, ranks_without
-from transformers4recsys.metrics.ranking import popularity_ranks, rank_bounds
+from transformers4recsys.metrics.ranking import PopularityRanks, rank_bounds
 
 LISTS = [[5, 2, 2], [], [9, 1], [4]]
 
@@ -63,7 +63,7 @@ def test_popularity_without_the_items_of_a_session(rows_at_a_time, monkeypatch):
     marks = earlier.of_rows(0, 5)
     scores[marks.rows, marks.items] = -torch.inf
     expected = rank_bounds(scores, earlier.labels)
-    found = ranks_without(earlier, popularity_ranks(counts).of(earlier.labels), counts, earlier.labels)
+    found = ranks_without(earlier, PopularityRanks(counts).of(earlier.labels), counts, earlier.labels)
     assert found.num_above.tolist() == expected.num_above.tolist()
     assert found.num_tied.tolist() == expected.num_tied.tolist()
-    assert found.num_above.tolist() != popularity_ranks(counts).of(earlier.labels).num_above.tolist()
+    assert found.num_above.tolist() != PopularityRanks(counts).of(earlier.labels).num_above.tolist()

@@ -10,10 +10,10 @@ from transformers4recsys.metrics import ranking
 from transformers4recsys.metrics.ranking import (
     METRICS,
     UNRANKED,
+    PopularityRanks,
     Ranks,
     cumulative_metrics,
     expected_metrics,
-    popularity_ranks,
     rank_bounds,
 )
 
@@ -158,7 +158,7 @@ def test_no_predictions_at_all():
 
 
 def test_popularity_by_hand():
-    ranks = popularity_ranks(torch.tensor([99, 5, 0, 7, 5, 0, 0]))
+    ranks = PopularityRanks(torch.tensor([99, 5, 0, 7, 5, 0, 0])).of(torch.arange(7))
     assert ranks.num_above.tolist() == [UNRANKED, 1, 3, 0, 1, 3, 3]
     assert ranks.num_tied.tolist() == [0, 1, 2, 0, 1, 2, 2]
 
@@ -167,6 +167,6 @@ def test_popularity_ranks_are_those_of_the_counts_as_scores():
     counts = torch.randint(0, 6, (40,), generator=torch.Generator().manual_seed(0))
     labels = torch.arange(1, 40)
     expected = rank_bounds(counts.float().repeat(39, 1), labels)
-    found = popularity_ranks(counts).of(labels)
+    found = PopularityRanks(counts).of(labels)
     assert torch.equal(found.num_above, expected.num_above)
     assert torch.equal(found.num_tied, expected.num_tied)

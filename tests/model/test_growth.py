@@ -3,63 +3,52 @@ import pytest
 import torch
 
 from transformers4recsys.errors import InputError
-from transformers4recsys.model.growth import GrowthSettings, groups_of, grown_weights, with_zero_rows
+from transformers4recsys.model import growth
+from transformers4recsys.model.growth import GrowthSettings, groups_of, has_more_rows, place_new_rows
 
-# Ids 1 to 3 have occurred, 4 is a spare one; 0 is padding.
-SAVED = {
-    "scorer.table": torch.tensor([[0.0, 0.0], [1.0, 2.0], [3.0, 4.0], [8.0, 9.0], [50.0, 50.0]]),
-    "scorer.item_bias": torch.tensor([[0.0], [1.0], [2.0], [6.0], [50.0]]),
-    "item_counts": torch.tensor([0, 5, 1, 2, 0]),
-    "features.tables.category.weight": torch.tensor([[0.0], [10.0]]),
-    "linear": torch.tensor([[1.0, 1.0]]),
-    "encoder.positions.weight": torch.ones(2, 1),
-}
-OWN = {
-    "scorer.table": torch.full((7, 2), 0.25),
-    "scorer.item_bias": torch.zeros(7, 1),
-    "item_counts": torch.zeros(7, dtype=torch.long),
-    "features.tables.category.weight": torch.full((3, 1), 0.5),
-    "linear": torch.tensor([[9.0, 9.0]]),
-    "encoder.positions.weight": torch.zeros(4, 1),
-}
+# Ids 1 to 3 have occurred, 4 is a spare one; 0 is padding, 5 and 6 are new, of which the model has fresh rows.
+TABLE = [[0.0, 0.0], [1.0, 2.0], [3.0, 4.0], [8.0, 9.0], [50.0, 50.0], [0.25, 0.25], [0.25, 0.25]]
+IS_KNOWN = torch.tensor([False, True, True, True, False])
 
 
-def test_old_rows_keep_their_bits_and_what_has_not_grown_is_as_it_was():
-    for policy in ("mean", "features", "random"):
-        grown = grown_weights(SAVED, OWN, policy=policy)
-        for name, value in SAVED.items():
-            assert torch.equal(grown[name][: len(value)], value)
-            sizes = {name: len(value) for name, value in grown.items()}
-        # Positions are no vocabulary.
-        assert sizes == {name: len(value) for name, value in OWN.items()} | {"encoder.positions.weight": 2}
+def placed(table=TABLE, is_known=IS_KNOWN, **given):
+    table = torch.tensor(table)
+    before = table[: len(is_known)].clone()
+    place_new_rows(table, is_known, **given)
+    assert torch.equal(table[: len(is_known)], before)
+    return table[len(is_known) :].tolist()
 
 
-def test_new_items_begin_around_the_mean_of_items_that_have_occurred():
-    grown = grown_weights(SAVED, OWN)
+@pytest.mark.parametrize("rows_at_a_time", [1, 2, 2**16])
+def test_new_items_begin_around_the_mean_of_items_that_have_occurred(rows_at_a_time, monkeypatch):
+    monkeypatch.setattr(growth, "ROWS_AT_A_TIME", rows_at_a_time)
+    assert placed() == [[4.25, 5.25]] * 2
+    assert placed([[0.0], [1.0], [2.0], [6.0], [50.0], [0.0]]) == [[3.0]]
+    assert placed([0, 5, 1, 2, 0, 7]) == [0]
 
-    assert grown["scorer.table"][5:].tolist() == [[4.25, 5.25]] * 2
-    assert grown["scorer.item_bias"][5:].tolist() == [[3.0]] * 2
-    assert grown["features.tables.category.weight"][2:].tolist() == [[10.5]]
-    assert grown["item_counts"].tolist() == [0, 5, 1, 2, 0, 0, 0]
 
-
-def test_new_items_begin_around_those_that_share_a_value():
+@pytest.mark.parametrize("rows_at_a_time", [1, 2**16])
+def test_new_items_begin_around_those_that_share_a_value(rows_at_a_time, monkeypatch):
+    monkeypatch.setattr(growth, "ROWS_AT_A_TIME", rows_at_a_time)
     category, brand = torch.tensor([-1, 0, 0, 1, 1, 0, 2]), torch.tensor([-1, 0, 1, 0, 1, 0, -1])
 
-    table = grown_weights(SAVED, OWN, policy="features", groups=[category, brand])["scorer.table"]
+    first, second = placed(policy="features", groups=[category, brand])
 
     # Of its category (1, 2) and (3, 4), of its brand (1, 2) and (8, 9).
-    assert table[5].tolist() == [(2.0 + 4.5) / 2 + 0.25, (3.0 + 5.5) / 2 + 0.25]
+    assert first == [(2.0 + 4.5) / 2 + 0.25, (3.0 + 5.5) / 2 + 0.25]
     # Nothing is like the other one.
-    assert table[6].tolist() == [4.25, 5.25]
+    assert second == [4.25, 5.25]
 
 
 def test_random_rows_are_those_of_the_model():
-    assert grown_weights(SAVED, OWN, policy="random")["scorer.table"][5:].tolist() == [[0.25, 0.25]] * 2
+    assert placed(policy="random") == [[0.25, 0.25]] * 2
 
 
-def test_moments_of_new_rows_are_zero():
-    assert with_zero_rows(torch.ones(2, 3), 4).tolist() == [[1.0] * 3] * 2 + [[0.0] * 3] * 2
+def test_tables_of_ids_alone_grow():
+    assert has_more_rows("scorer.table", (7, 2), (5, 2)) and has_more_rows("item_counts", (7,), (5,))
+    # Positions are no vocabulary.
+    assert not has_more_rows("encoder.positions.weight", (4, 1), (2, 1))
+    assert not has_more_rows("scorer.table", (7, 3), (5, 2)) and not has_more_rows("scorer.table", (5, 2), (7, 2))
 
 
 def test_groups_are_the_values_of_the_item_tables_columns():

@@ -11,6 +11,7 @@ import torch
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.negatives import NegativeStore, among_all
+from transformers4recsys.tensor_file import TensorFile
 from transformers4recsys.training import checkpoint
 from transformers4recsys.training.checkpoint import load_weights, random_states, read_state, restore_random_states
 
@@ -60,7 +61,8 @@ def test_the_files_of_a_run_are_tensors_and_json(run_train):
 
 
 def test_weights_of_another_shape_are_refused_in_few_words(schema, make_model, tmp_path):
-    weights = make_model(schema, "gru").state_dict()
+    safetensors.torch.save_file(make_model(schema, "gru").state_dict(), tmp_path / "weights")
+    weights = TensorFile((tmp_path / "weights").open("rb"))
     with pytest.raises(InputError, match="does not fit this model: encoder.*give the flags and features") as refused:
         load_weights(make_model(schema, "gru", d_model=32), weights, where=tmp_path)
     assert len(str(refused.value)) < 600

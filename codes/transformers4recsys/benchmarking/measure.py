@@ -191,7 +191,8 @@ def build_trainer(set_up: SetUp, schema: Schema, folder: str) -> tuple[RecSysTra
     )
     # Sampled losses are measured with sparse_item_updates, where they can be.
     is_lazy = not (model.objective.reads_all_items or reasons_against_sparse_gradients(arguments))
-    choose_gradients(model, ItemUpdates(is_lazy), arguments)
+    item_updates = ItemUpdates(sparse_item_updates=is_lazy)
+    choose_gradients(model, item_updates, arguments)
     times = StepTimes()
     trainer = RecSysTrainer(
         model,
@@ -199,7 +200,7 @@ def build_trainer(set_up: SetUp, schema: Schema, folder: str) -> tuple[RecSysTra
         schedule=Schedule(),
         evaluation=Evaluation(),
         callbacks=[times],
-        has_lazy_updates=is_lazy,
+        item_updates=item_updates,
     )
     return trainer, times
 

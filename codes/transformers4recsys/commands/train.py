@@ -319,7 +319,7 @@ def _trainer_of(
         schedule=training.schedule,
         evaluation=training.evaluation,
         callbacks=callbacks,
-        has_lazy_updates=training.item_updates.sparse_item_updates,
+        item_updates=training.item_updates,
         beside=beside,
         items=read_compared_items(training.evaluation, model.schema, data_path=data_path),
     )

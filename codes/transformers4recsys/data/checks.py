@@ -74,7 +74,7 @@ def check_file(file: str, schema: Schema, *, session_length_max: int | None = No
         num_sessions += _RowCheck(file, num_rows, schema).check(rows)
         num_rows += len(rows)
         items_N, session_N = _items_of_sessions(rows.column(schema.item_id.name), session_length_max)
-        counts_V += np.bincount(items_N, minlength=len(counts_V))
+        np.add.at(counts_V, items_N, 1)
         sessions_V += sessions_with_items(items_N, session_N, len(counts_V))
         moments = [
             of_column + Moments.of(to_numpy(flattened(rows.column(feature.name))[0]))

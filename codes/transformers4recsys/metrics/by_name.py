@@ -14,7 +14,7 @@ from torch import Tensor
 
 from transformers4recsys.distributed import sum_over_ranks
 from transformers4recsys.metrics.diversity import IN_LISTS, distances, mean_distances
-from transformers4recsys.metrics.ranking import Ranks, popularity_ranks
+from transformers4recsys.metrics.ranking import PopularityRanks, Ranks
 from transformers4recsys.metrics.streaming import StreamingMean, StreamingMetrics, exact_device
 
 LIST_CUTOFFS = (10, 20)
@@ -153,7 +153,8 @@ class MetricsByName:
             items_PK, _ = best(min(max(LIST_CUTOFFS), len(self._items.counts_V) - 1))
             items_PK = items_PK.to(self._listed_QV.device)
             for listed_V, k in zip(self._listed_QV, LIST_CUTOFFS, strict=False):
-                listed_V += torch.bincount(items_PK[:, :k].flatten(), minlength=len(listed_V))
+                items_X = items_PK[:, :k].flatten()
+                listed_V.index_add_(0, items_X, torch.ones_like(items_X))
             for (name, k), mean in self._means.items():
                 mean.update(mean_distances(items_PK[:, :k], self._in_lists[name]))
 
@@ -178,7 +179,7 @@ class _Serendipity:
 
     def __init__(self, counts_V: Tensor, device: torch.device | str):
         self._hits = StreamingMetrics(device, names=("recall",), cutoffs=LIST_CUTOFFS)
-        self._popularity = popularity_ranks(counts_V)
+        self._popularity = PopularityRanks(counts_V)
         self._sums_Q = torch.zeros(len(LIST_CUTOFFS), dtype=torch.float64, device=exact_device(device))
 
     def update(self, targets: RankedTargets) -> None:

@@ -29,10 +29,6 @@ class Ranks:
     num_above: Tensor
     num_tied: Tensor
 
-    def of(self, item_ids_P: Tensor) -> Ranks:
-        """Look up ranks that are held by item id, as `popularity_ranks` gives them."""
-        return Ranks(self.num_above[item_ids_P], self.num_tied[item_ids_P])
-
 
 def rank_bounds(scores_PV: Tensor, labels_P: Tensor) -> Ranks:
     """Rank each label among all items but padding (column 0), by counting, in any float dtype.
@@ -46,18 +42,21 @@ def rank_bounds(scores_PV: Tensor, labels_P: Tensor) -> Ranks:
     return Ranks(torch.cat([part.num_above for part in parts]), torch.cat([part.num_tied for part in parts]))
 
 
-def popularity_ranks(counts_V: Tensor) -> Ranks:
-    """Rank every item by its count, (V,); items never counted tie at the bottom, padding is UNRANKED."""
-    counts_I = counts_V[1:].contiguous()
-    sorted_I = counts_I.sort().values
-    num_below_I = torch.searchsorted(sorted_I, counts_I)
-    num_not_above_I = torch.searchsorted(sorted_I, counts_I, right=True)
-    num_above_I = len(counts_I) - num_not_above_I
-    num_tied_I = num_not_above_I - num_below_I - 1
-    return Ranks(
-        torch.cat([num_above_I.new_tensor([UNRANKED]), num_above_I]),
-        torch.cat([num_tied_I.new_zeros(1), num_tied_I]),
-    )
+class PopularityRanks:
+    """The ranks of items by their counts, (V,); items never counted tie at the bottom, padding is UNRANKED."""
+
+    def __init__(self, counts_V: Tensor):
+        self._counts_V, self._sorted_I = counts_V, counts_V[1:].sort().values
+
+    def of(self, item_ids_P: Tensor) -> Ranks:
+        """Rank some items among all."""
+        counts_P, is_padding_P = self._counts_V[item_ids_P], item_ids_P == 0
+        num_not_above_P = torch.searchsorted(self._sorted_I, counts_P, right=True)
+        num_tied_P = num_not_above_P - torch.searchsorted(self._sorted_I, counts_P) - 1
+        return Ranks(
+            (len(self._sorted_I) - num_not_above_P).masked_fill(is_padding_P, UNRANKED),
+            num_tied_P.masked_fill(is_padding_P, 0),
+        )
 
 
 def hit(ranks_P: Tensor, k: int) -> Tensor:

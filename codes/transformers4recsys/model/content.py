@@ -67,10 +67,10 @@ class ItemData:
     def of_weights(cls, weights: Mapping[str, Tensor]) -> ItemData | None:
         """Find the content in the weights of a model; None where there is none."""
         found: dict[str, dict[str, Tensor]] = {"code": {}, "number": {}, "scale": {}, "vectors.weight": {}}
-        for name, value in weights.items():
+        for name in weights:
             if name.startswith(DATA):
                 kind, _, column = name.removeprefix(DATA).partition(" ")
-                found[kind][unquote(column)] = value
+                found[kind][unquote(column)] = weights[name]
         codes, numbers, scales, vectors = found.values()
         return cls(codes, numbers, scales, vectors.get("")) if codes or numbers or vectors else None
 

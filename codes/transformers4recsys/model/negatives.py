@@ -20,12 +20,13 @@ def among_seen(item_counts_V: Tensor, alpha: float) -> Tensor:
     counts_V[0] = 0
     if not counts_V.any():
         return among_all(item_counts_V, 0.0)
-    return torch.where(counts_V > 0, counts_V**alpha, 0.0)
+    is_unseen_V = counts_V == 0
+    return counts_V.pow_(alpha).masked_fill_(is_unseen_V, 0.0)
 
 
 def among_all(item_counts_V: Tensor, alpha: float) -> Tensor:
     """Weigh every item by (popularity + 1)^alpha: one never seen can be drawn as well, (V,)."""
-    weights_V = (item_counts_V.double() + 1) ** alpha
+    weights_V = item_counts_V.to(torch.double, copy=True).add_(1).pow_(alpha)
     weights_V[0] = 0
     return weights_V
 
@@ -33,11 +34,10 @@ def among_all(item_counts_V: Tensor, alpha: float) -> Tensor:
 SAMPLERS: dict[str, Sampler] = {"seen": among_seen, "all": among_all}
 
 
-def draw(weights_V: Tensor, num: int, generator: torch.Generator | None = None) -> Tensor:
-    """Draw item ids with replacement, in proportion to their weights, (num,)."""
+def draw(sums_V: Tensor, num: int, generator: torch.Generator | None = None) -> Tensor:
+    """Draw item ids with replacement, in proportion to the weights whose running sum this is, (num,)."""
     # torch.multinomial stops at 2^24 items; a search in the running sum does not.
-    sums_V = weights_V.cumsum(0)
-    places = torch.rand(num, generator=generator, device=weights_V.device, dtype=weights_V.dtype) * sums_V[-1]
+    places = torch.rand(num, generator=generator, device=sums_V.device, dtype=sums_V.dtype) * sums_V[-1]
     # Rounding may reach the very end of the sum: then the last item with a weight is meant.
     last = torch.searchsorted(sums_V, sums_V[-1:])
     return torch.searchsorted(sums_V, places, right=True).minimum(last)
@@ -66,7 +66,8 @@ class NegativeStore(nn.Module):
         self.generator = torch.Generator()
         self.ids = torch.empty(0, dtype=torch.long)
         self.log_probabilities_V = torch.empty(0)
-        self.weights_V, self.is_uniform = torch.empty(0), False
+        # Of the weights, kept: to make it for each draw would cost as much as a step over many items.
+        self.sums_V, self.is_uniform = torch.empty(0), False
         self.num_used, self.version = 0, -1
 
     @classmethod
@@ -79,7 +80,7 @@ class NegativeStore(nn.Module):
         """Deal out `num` ids, (num,), on the device of the counts."""
         self._follow(item_counts_V)
         if self.num_used + num > len(self.ids):
-            self.ids = draw(self.weights_V, max(self.size, num), self.generator)
+            self.ids = draw(self.sums_V, max(self.size, num), self.generator)
             self.num_used = 0
         self.num_used += num
         return self.ids[self.num_used - num : self.num_used]
@@ -89,12 +90,12 @@ class NegativeStore(nn.Module):
         self._follow(item_counts_V)
         if self.is_uniform:
             return torch.randint(1, len(item_counts_V), (num,), device=item_counts_V.device)
-        return draw(self.weights_V, num)
+        return draw(self.sums_V, num)
 
     def _follow(self, item_counts_V: Tensor) -> None:
         """Begin anew where the counts have changed."""
         # Counts change in place once a day; to sum them up at each step would cost as much as the step.
-        if item_counts_V._version == self.version and self.weights_V.device == item_counts_V.device:
+        if item_counts_V._version == self.version and self.sums_V.device == item_counts_V.device:
             return
         seed = self.seed + int(item_counts_V.sum())
         self.generator = torch.Generator(item_counts_V.device).manual_seed(seed)
@@ -116,9 +117,10 @@ class NegativeStore(nn.Module):
         self._weigh(item_counts_V)
 
     def _weigh(self, item_counts_V: Tensor) -> None:
-        self.weights_V = weights_V = self.sampler(item_counts_V, self.alpha)
-        self.log_probabilities_V = (weights_V / weights_V.sum()).log().float()
+        weights_V = self.sampler(item_counts_V, self.alpha)
         self.is_uniform, self.version = bool((weights_V[1:] == 1).all()), item_counts_V._version
+        self.sums_V = weights_V.cumsum(0)
+        self.log_probabilities_V = weights_V.div_(weights_V.sum()).log_().float()
 
 
 def of_other_sessions(labels_P: Tensor, row_P: Tensor) -> Tensor:

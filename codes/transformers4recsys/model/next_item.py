@@ -104,6 +104,20 @@ class NextItemModel(CountsItems):
         """Whether gradients of item tables and bias, where they are read by row, hold the rows of a batch alone."""
         return self.features.item_table.sparse
 
+    @property
+    def weights_by_row(self) -> dict[str, nn.Parameter]:
+        """The weights, by name, whose gradients hold the rows of a batch alone; empty where gradients are whole."""
+        if not self.has_sparse_gradients:
+            return {}
+        found: list[Tensor | None] = [self.features.item_table.weight]
+        content = self.features.content
+        if content and content.vectors and content.vectors.sparse:
+            found.append(content.vectors.weight)
+        if not self.objective.reads_all_items:
+            found += [self.scorer.table, self.scorer.item_bias]
+        of_rows = {id(weight) for weight in found if weight is not None and weight.requires_grad}
+        return {name: weight for name, weight in self.named_parameters() if id(weight) in of_rows}
+
     def observe(self, batches: Iterable[Batch]) -> None:
         """Read the sessions that will be trained on once, before that: count items, and scale numeric columns.
 
@@ -114,7 +128,7 @@ class NextItemModel(CountsItems):
         for batch in batches:
             items = batch.columns[self.schema.item_id.name].to("cpu")
             values_N, session_N = items.values.numpy(), np.repeat(np.arange(len(batch)), items.lengths.numpy())
-            counts_V += np.bincount(values_N, minlength=len(counts_V))
+            np.add.at(counts_V, values_N, 1)
             sessions_V += sessions_with_items(values_N, session_N, len(counts_V))
             moments.add([batch.columns[feature.name].values.cpu() for feature in self.features.numeric])
         self.add_counts(torch.tensor(counts_V), torch.tensor(sessions_V))

@@ -75,7 +75,9 @@ class ItemScorer(nn.Module):
         self.projection = nn.Sequential(linear, activation())
         self.is_cosine, self.temperature = settings.score == "cosine", settings.temperature
         self.item_dropout = nn.Dropout(settings.item_dropout)
-        self.table = None if settings.is_tied else nn.Parameter(torch.randn(num_items, table_width) * initializer_range)
+        self.table = (
+            None if settings.is_tied else nn.Parameter(torch.randn(num_items, table_width).mul_(initializer_range))
+        )
         # A column: its rows can have sparse gradients, as those of the table.
         self.item_bias = nn.Parameter(torch.zeros(num_items, 1), requires_grad=not self.is_cosine)
 

@@ -29,8 +29,11 @@ def saved_model(run: RunFolder) -> AnyModel:
     weights = run.weights()
     data = ItemData.of_weights(weights)
     built = build_model(run.schema, model, max_length=sessions.max_length, item_data=data)
-    try:
-        built.load_state_dict(weights)
-    except RuntimeError as error:
-        raise InputError(f"{run.path}: the weights do not fit the settings of the run: {error}") from error
+    own = built.state_dict()
+    misfits = sorted(own.keys() ^ weights.keys())
+    misfits += [name for name in own.keys() & weights.keys() if own[name].shape != weights.shape(name)]
+    if misfits:
+        raise InputError(f"{run.path}: the weights do not fit the settings of the run: {', '.join(misfits[:5])}")
+    for name, value in own.items():
+        weights.read_into(name, value)
     return built

@@ -19,10 +19,11 @@ from torch import Tensor, nn
 from transformers4recsys import distributed
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.content import DATA
-from transformers4recsys.model.growth import grown_weights, has_more_rows, with_zero_rows
+from transformers4recsys.model.growth import ITEM_COUNTS, has_more_rows, place_new_rows
 from transformers4recsys.model.negatives import NegativeStore
 from transformers4recsys.models import AnyModel
 from transformers4recsys.run_files import MANIFEST, OLD_STATE, Content
+from transformers4recsys.tensor_file import TensorFile
 from transformers4recsys.training import sharding
 from transformers4recsys.training.inside_day import Position
 from transformers4recsys.training.trainer import RecSysTrainer
@@ -38,7 +39,7 @@ OF_LOSS = "objective."
 class TrainingState:
     """What training_state.json and training_state.safetensors hold; `position` only inside a day."""
 
-    tensors: Mapping[str, Tensor]
+    tensors: TensorFile
     optimizer: Mapping[str, Any] | None
     scaler: Mapping[str, Any] | None
     position: Position | None
@@ -85,7 +86,7 @@ def of_baseline(name: str) -> str:
     return f"baselines/{name}.safetensors"
 
 
-def read_state(tensors: Mapping[str, Tensor], text: bytes, *, where: Path) -> TrainingState:
+def read_state(tensors: TensorFile, text: bytes, *, where: Path) -> TrainingState:
     """Make the state of the contents of its two files."""
     try:
         state = json.loads(text)
@@ -101,33 +102,37 @@ def is_saved_run(name: str | None) -> bool:
     return bool(name) and ((folder / MANIFEST).is_file() or (folder / OLD_STATE).is_file())
 
 
+@torch.no_grad()
 def load_weights(
-    model: nn.Module, weights: Mapping[str, Tensor], *, where: Path, policy: str = "mean", groups: Sequence[Tensor] = ()
+    model: nn.Module, weights: TensorFile, *, where: Path, policy: str = "mean", groups: Sequence[Tensor] = ()
 ) -> None:
     """Put whole weights into `model`; those of another loss stay out, any others that do not fit are an InputError.
 
-    Tables of ids that have more rows in `model` grow, as `policy` and `groups` say (see `growth.grown_weights`).
+    Tables of ids that have more rows in `model` grow, as `policy` and `groups` say (see `growth.place_new_rows`).
     What the model knows of items beside their clicks was read for it, and stays.
     """
-    own = model.state_dict()
-    content = {name: value for name, value in own.items() if name.startswith(DATA)}
-    weights = {name: value for name, value in weights.items() if name not in content}
-    larger = {name: own[name] for name in weights.keys() & own.keys() if has_more_rows(name, own[name], weights[name])}
-    weights = grown_weights(weights, sharding.whole(larger), policy=policy, groups=groups) if larger else weights
-    fitting = {
-        name: value for name, value in weights.items() if not name.startswith(OF_LOSS) or _fits(value, own, name)
-    }
-    of_loss = {name: value for name, value in own.items() if name.startswith(OF_LOSS) and name not in fitting}
-    fresh = of_loss | content
-    misfits = sorted((fitting.keys() | fresh.keys()) ^ own.keys())
-    misfits += [name for name in sorted(fitting.keys() & own.keys()) if not _fits(fitting[name], own, name)]
+    own = {name: value for name, value in model.state_dict().items() if not name.startswith(DATA)}
+    saved = {name: weights.shape(name) for name in weights if not name.startswith(DATA)}
+    larger = {name for name in own.keys() & saved.keys() if has_more_rows(name, own[name].shape, saved[name])}
+    fitting = {name for name in own.keys() & saved.keys() if own[name].shape == saved[name]} | larger
+    misfits = sorted(name for name in (own.keys() | saved.keys()) - fitting if not name.startswith(OF_LOSS))
     if misfits:
         raise InputError(
             f"{where / WEIGHTS} does not fit this model: {', '.join(misfits[:5])}"
             f"{', ...' if len(misfits) > 5 else ''}; give the flags and features that it was trained with"
         )
-    parts = {name: sharding.part(weight, own[name]) for name, weight in fitting.items()}
-    model.load_state_dict(parts | fresh)
+    counts_R = weights[ITEM_COUNTS] if larger and ITEM_COUNTS in weights else None
+    for name in sorted(fitting):
+        table = sharding.full(own[name])
+        weights.read_into(name, table)
+        if name in larger:
+            num_saved = saved[name][0]
+            # A table whose rows are items is told by its length; what never occurred has not been trained.
+            is_of_items = counts_R is not None and num_saved == len(counts_R)
+            is_known_R = counts_R > 0 if is_of_items and counts_R is not None else torch.arange(num_saved) > 0
+            place_new_rows(table, is_known_R, policy=policy, groups=groups if is_of_items else ())
+        if table is not own[name]:
+            own[name].copy_(sharding.part(table, own[name]))
 
 
 def load_optimizer(trainer: RecSysTrainer, state: TrainingState) -> bool:
@@ -149,12 +154,11 @@ def load_optimizer(trainer: RecSysTrainer, state: TrainingState) -> bool:
     values: dict[int, dict[str, Any]] = {}
     for number, weight in enumerate(weights):
         prefix = f"optimizer/{names[weight]}/"
-        found = {key.removeprefix(prefix): value for key, value in state.tensors.items() if key.startswith(prefix)}
+        saved = {key.removeprefix(prefix): key for key in state.tensors if key.startswith(prefix)}
+        found = {key: _of_rows(state.tensors, name, names[weight], weight) for key, name in saved.items()}
         found |= state.optimizer["numbers"].get(names[weight], {})
         if found:
-            values[number] = {
-                key: sharding.part(_with_new_rows(names[weight], value, weight), weight) for key, value in found.items()
-            }
+            values[number] = {key: sharding.part(value, weight) for key, value in found.items()}
     groups = [
         group | {key: value for key, value in saved.items() if key not in HYPERPARAMETERS}
         for group, saved in zip(own["param_groups"], state.optimizer["groups"], strict=False)
@@ -168,15 +172,23 @@ def load_best(trainer: RecSysTrainer, state: TrainingState) -> None:
     if not (state.best and trainer.best.patience):
         return
     own = trainer.accelerator.unwrap_model(trainer.model).state_dict()
-    prefix = "best/"
-    weights = {name.removeprefix(prefix): value for name, value in state.tensors.items() if name.startswith(prefix)}
+    weights = _under(state.tensors, "best/")
     trainer.best.load(state.best, {name: sharding.part(weight, own[name]) for name, weight in weights.items()})
 
 
-def _with_new_rows(name: str, value: Any, weight: Tensor) -> Any:
-    """Give what an optimizer keeps of a table as many rows as the table has now; those of new ids are 0."""
-    is_of_rows = isinstance(value, Tensor) and value.ndim == weight.ndim and has_more_rows(name, weight, value)
-    return with_zero_rows(value, weight.shape[0]) if is_of_rows else value
+def _of_rows(tensors: TensorFile, name: str, weight_name: str, weight: Tensor) -> Tensor:
+    """Read what an optimizer keeps of a table, with as many rows as the table has now; those of new ids are 0."""
+    num_rows = tensors.shape(name)[:1]
+    # A number for each row grows like the row itself.
+    is_of_rows = len(tensors.shape(name)) == weight.ndim and has_more_rows(
+        weight_name, weight.shape, num_rows + weight.shape[1:]
+    )
+    return tensors.with_zero_rows(name, weight.shape[0]) if is_of_rows else tensors[name]
+
+
+def _under(tensors: TensorFile, prefix: str) -> dict[str, Tensor]:
+    """Read the tensors whose names begin with `prefix`, which is left out."""
+    return {name.removeprefix(prefix): tensors[name] for name in tensors if name.startswith(prefix)}
 
 
 def random_states() -> dict[str, Tensor]:
@@ -211,14 +223,11 @@ def restore_random(state: TrainingState, model: AnyModel) -> None:
 
     With another number of processes than before, those that are new keep the seed of the day.
     """
-    of_all = {
-        name.removeprefix("random/"): value for name, value in state.tensors.items() if name.startswith("random/")
-    }
+    of_all = _under(state.tensors, "random/")
     if of_all and distributed.rank() < len(of_all["python"]):
         restore_random_states({name: value[distributed.rank()] for name, value in of_all.items()})
     for number, store in enumerate(_stores(model)):
-        prefix = f"negatives/{number}/"
-        found = {name.removeprefix(prefix): v for name, v in state.tensors.items() if name.startswith(prefix)}
+        found = _under(state.tensors, f"negatives/{number}/")
         if found:
             store.restore(found, model.item_counts)
 
@@ -257,13 +266,10 @@ def _names_of(model: nn.Module) -> dict[Tensor, str]:
     return {weight: name for name, weight in model.named_parameters()}
 
 
-def _fits(value: Tensor, own: Mapping[str, Any], name: str) -> bool:
-    return name in own and own[name].shape == value.shape
-
-
 def _apart(value: Tensor) -> Tensor:
-    # Files of tensors refuse two that share memory.
-    return value.detach().cpu().clone().contiguous()
+    # Files of tensors refuse two that share memory; moments of a large table are not to be copied.
+    value = value.detach().cpu().contiguous()
+    return value if value.untyped_storage().nbytes() == value.nbytes else value.clone()
 
 
 def _gathered(states: Mapping[str, Tensor]) -> dict[str, Tensor]:

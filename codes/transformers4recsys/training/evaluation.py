@@ -20,7 +20,7 @@ from transformers4recsys.metrics.by_name import METRICS_BY_NAME, KnownItems, Met
 from transformers4recsys.metrics.catalogue import rank_among_all, top_items
 from transformers4recsys.metrics.diversity import CATEGORY_DIVERSITY, INTRA_LIST_DIVERSITY
 from transformers4recsys.metrics.marked_items import EarlierItems, ranks_without
-from transformers4recsys.metrics.ranking import popularity_ranks
+from transformers4recsys.metrics.ranking import PopularityRanks
 from transformers4recsys.metrics.streaming import StreamingMean, StreamingMetrics
 from transformers4recsys.model.content import ItemData
 from transformers4recsys.models import AnyModel
@@ -220,7 +220,7 @@ class _Baselines:
     """Ranks the labels of each batch by baselines too; `metrics` by their names, the most popular items first."""
 
     def __init__(self, model: AnyModel, beside: Mapping[str, BaselineModel], make_metrics: Callable[[], _Metrics]):
-        self._counts_V, self._popularity = model.item_counts, popularity_ranks(model.item_counts)
+        self._counts_V, self._popularity = model.item_counts, PopularityRanks(model.item_counts)
         self._beside = {name: (baseline, baseline.bias) for name, baseline in beside.items()}
         self.metrics = {name: make_metrics() for name in (MOST_POPULAR, *beside)}
 

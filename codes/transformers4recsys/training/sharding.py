@@ -54,6 +54,11 @@ def _whole(part: DTensor) -> Tensor:
     return full if distributed.is_main() else full.new_empty(0)
 
 
+def full(value: Tensor) -> Tensor:
+    """Give a tensor whole to every process, which all call it; one that is not sharded is itself."""
+    return value.full_tensor() if type(value) is DTensor else value
+
+
 def part(value: Any, like: Any) -> Any:
     """Give this process's part of a tensor that is whole everywhere, if `like`, of its shape, is sharded."""
     if type(like) is not DTensor or value.shape != like.shape:

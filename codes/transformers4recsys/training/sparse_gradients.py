@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 from transformers import TrainingArguments
 from transformers.training_args import OptimizerNames
 
-from transformers4recsys import distributed
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.next_item import MANY_ITEMS, NextItemModel
-from transformers4recsys.settings import setting
+from transformers4recsys.settings import check, setting
+from transformers4recsys.training.row_exchange import leave_to_exchange
+from transformers4recsys.training.rowwise_adagrad import RowwiseAdagrad
+from transformers4recsys.training.sparse_adamw import SparseAdamW
 
 log = logging.getLogger(__name__)
 
@@ -24,17 +28,48 @@ class ItemUpdates:
         False,
         "large catalogues: a step moves the rows of item tables that it read, no others; not quite AdamW",
     )
+    item_optimizer: str = setting(
+        "adamw",
+        "what moves item tables: adamw, with two numbers of state for each of theirs; or rowwise_adagrad, with one a "
+        "row and by the rows that a step read alone, where the two would not fit",
+        choices=("adamw", "rowwise_adagrad"),
+        if_changed="refuse",
+    )
+    item_learning_rate: float | None = setting(
+        None,
+        "learning rate of rowwise_adagrad; without it that of all weights",
+        above=0,
+        used_if=lambda own: own.item_optimizer == "rowwise_adagrad",
+        unused_because="`item_optimizer` is adamw",
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @property
+    def asked_for(self) -> str | None:
+        """The setting that asks for sparse gradients, whatever else speaks for them or against them."""
+        if self.item_optimizer != "adamw":
+            return "item_optimizer"
+        return "sparse_item_updates" if self.sparse_item_updates else None
+
+    def optimizer(self, settings: dict[str, Any]) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
+        """Give what moves weights of which some have sparse gradients, and its settings, those of AdamW among them."""
+        if self.item_optimizer == "adamw":
+            return SparseAdamW, settings | {"is_lazy": self.sparse_item_updates}
+        rate = settings["lr"]
+        return RowwiseAdagrad, settings | {"rate_ratio": (self.item_learning_rate or rate) / rate if rate else 1.0}
 
 
 def choose_gradients(model: NextItemModel, settings: ItemUpdates, arguments: TrainingArguments) -> None:
     """Make gradients sparse where that is asked for, or changes nothing but speed; InputError where it cannot be."""
     reads_all_items = model.objective.reads_all_items
     reasons = reasons_against_sparse_gradients(arguments)
-    if settings.sparse_item_updates:
+    if settings.asked_for:
         if reads_all_items:
             reasons.insert(0, "`loss_type` reads all items; choose sampled_softmax, gbce or a pairwise loss")
         if reasons:
-            raise InputError(f"`sparse_item_updates`: {reasons[0]}, or leave it out")
+            raise InputError(f"`{settings.asked_for}`: {reasons[0]}, or leave it out")
         model.make_gradients_sparse()
     elif len(model.output_weights) > MANY_ITEMS:
         is_tied = model.scorer.table is None
@@ -43,12 +78,13 @@ def choose_gradients(model: NextItemModel, settings: ItemUpdates, arguments: Tra
             model.make_gradients_sparse()
         if not is_tied and not reads_all_items and not reasons:
             log.info("`sparse_item_updates` makes steps over %d items faster; see --help", len(model.output_weights))
+    leave_to_exchange(model)
 
 
 def reasons_against_sparse_gradients(arguments: TrainingArguments) -> list[str]:
     """Say what needs whole gradients here."""
     reasons = {
-        "several processes add up whole gradients": distributed.world_size() > 1,
+        "`fsdp` adds up whole gradients": bool(arguments.fsdp),
         f"`optim` {OptimizerNames(arguments.optim).value} is not AdamW": arguments.optim
         not in ("adamw_torch", "adamw_torch_fused"),
         "`max_grad_norm` must be more than 0": not arguments.max_grad_norm,

@@ -39,9 +39,12 @@ from transformers4recsys.training import sharding
 from transformers4recsys.training.best_weights import BestWeights
 from transformers4recsys.training.evaluation import Evaluation, OnAttentions, OnPredictions
 from transformers4recsys.training.finite import FiniteWatch
-from transformers4recsys.training.sparse_adamw import SparseAdamW, clip_gradients
+from transformers4recsys.training.row_exchange import exchange_rows
+from transformers4recsys.training.sparse_adamw import clip_gradients
+from transformers4recsys.training.sparse_gradients import ItemUpdates
 
 log = logging.getLogger(__name__)
+MOVES_ALL_ITEMS = ItemUpdates()
 SCHEDULES = {
     "constant_with_warmup": lambda optimizer, warmup, _, __: get_constant_schedule_with_warmup(optimizer, warmup),
     "linear_with_warmup": lambda optimizer, warmup, steps, _: get_linear_schedule_with_warmup(optimizer, warmup, steps),
@@ -117,14 +120,13 @@ class RecSysTrainer(Trainer):
         schedule: Schedule,
         evaluation: Evaluation,
         callbacks: list[TrainerCallback],
-        has_lazy_updates: bool = False,
+        item_updates: ItemUpdates = MOVES_ALL_ITEMS,
         beside: Mapping[str, BaselineModel] = MappingProxyType({}),
         items: ItemData | None = None,
     ):
         optimizer = None
         if model.has_sparse_gradients:
-            settings = self.get_optimizer_cls_and_kwargs(args)[1]
-            optimizer = (SparseAdamW, settings | {"is_lazy": has_lazy_updates})
+            optimizer = item_updates.optimizer(self.get_optimizer_cls_and_kwargs(args)[1])
         try:
             super().__init__(model=model, args=args, callbacks=callbacks, optimizer_cls_and_kwargs=optimizer)
         except Exception as error:
@@ -192,6 +194,7 @@ class RecSysTrainer(Trainer):
     def _clip_grad_norm(self, model: torch.nn.Module) -> Any:
         # The library has no norm of sparse gradients.
         if self.optimizer_cls_and_kwargs is not None:
+            exchange_rows(self.accelerator.unwrap_model(model).weights_by_row.values())
             return clip_gradients(model.parameters(), self.args.max_grad_norm)
         return super()._clip_grad_norm(model)
 

@@ -34,6 +34,7 @@ def test_hidden_states_of_half_precision_are_multiplied_in_full():
     assert hidden_PE.grad.dtype == torch.bfloat16
 
 
-def test_distinct_ids_by_hand():
-    ids_U, places_PK = distinct(torch.tensor([[7, 2], [2, 5]]), num_items=9)
+@pytest.mark.parametrize("num_items", [9, 10**15])
+def test_distinct_ids_by_hand(num_items):
+    ids_U, places_PK = distinct(torch.tensor([[7, 2], [2, 5]]), num_items)
     assert ids_U.tolist() == [2, 5, 7] and places_PK.tolist() == [[2, 0], [0, 1]]

@@ -12,6 +12,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+# With more items for each candidate, sorting these takes less time than marking them among all items.
+MANY_ITEMS_FOR_EACH = 4
+
 
 def plain_products(hidden_PE: Tensor, items_UE: Tensor, places_PK: Tensor) -> Tensor:
     """Multiply each hidden state with the items at its K places, (P, K)."""
@@ -28,6 +31,8 @@ def products(hidden_PE: Tensor, items_UE: Tensor, places_PK: Tensor) -> Tensor:
 
 def distinct(ids_PK: Tensor, num_items: int) -> tuple[Tensor, Tensor]:
     """Give the distinct ids, (U,), and where among them each of `ids_PK` stands, (P, K)."""
+    if num_items > MANY_ITEMS_FOR_EACH * ids_PK.numel():
+        return cast("tuple[Tensor, Tensor]", torch.unique(ids_PK, return_inverse=True))  # pyright: ignore
     is_there_V = torch.zeros(num_items, dtype=torch.bool, device=ids_PK.device)
     is_there_V[ids_PK.flatten()] = True
     return is_there_V.nonzero()[:, 0], (is_there_V.cumsum(0) - 1)[ids_PK]
