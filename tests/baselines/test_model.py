@@ -63,6 +63,14 @@ def test_state_goes_to_weights_and_back_also_into_a_larger_vocabulary(name, make
         assert all(torch.isfinite(value).all() for value in other.state_dict().values())
 
 
+def test_the_state_from_before_sessions_were_counted_is_read(make):
+    earlier = make("popular").state_dict()
+    del earlier["session_counts"]
+    model = make("popular", 20)
+    model.load_state_dict(earlier)
+    assert model.session_counts.tolist() == [0] * 20
+
+
 def test_the_state_of_another_baseline_is_refused(make):
     with pytest.raises(InputError, match="lacks 'pairs'"):
         make("rules").load_state_dict(make("popular").state_dict())

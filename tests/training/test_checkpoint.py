@@ -70,6 +70,17 @@ def test_weights_of_another_shape_are_refused_in_few_words(schema, make_model, t
         load_weights(make_model(schema, "lstm"), weights, where=tmp_path)
 
 
+def test_weights_from_before_sessions_were_counted_are_read(schema, make_model, tmp_path):
+    saved = make_model(schema, "gru")
+    saved.add_counts(torch.ones_like(saved.item_counts), torch.ones_like(saved.session_counts))
+    earlier = {name: value for name, value in saved.state_dict().items() if name != "session_counts"}
+    safetensors.torch.save_file(earlier, tmp_path / "weights")
+    model = make_model(schema, "gru")
+    load_weights(model, TensorFile((tmp_path / "weights").open("rb")), where=tmp_path)
+    assert model.item_counts.tolist() == saved.item_counts.tolist()
+    assert not model.session_counts.any()
+
+
 def test_a_state_of_another_version_is_refused(tmp_path):
     with pytest.raises(InputError, match="written by another version"):
         read_state({}, b'{"optimizer": null}', where=tmp_path)

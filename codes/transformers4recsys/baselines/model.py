@@ -99,6 +99,8 @@ class BaselineModel(CountsItems):
             self.baseline.restore(state)
         except KeyError as error:
             raise InputError(f"the state of a {type(self.baseline).__name__} baseline lacks {error}") from error
+        # Earlier versions did not count sessions.
+        state_dict.setdefault(f"{prefix}session_counts", torch.zeros_like(self.session_counts))
         for name in (f"{prefix}item_counts", f"{prefix}session_counts"):
             counts = state_dict.get(name)
             if counts is not None and len(counts) < len(self.item_counts):

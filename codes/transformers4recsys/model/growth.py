@@ -15,7 +15,7 @@ from torch import Tensor
 
 from transformers4recsys.settings import check, setting
 
-ITEM_COUNTS = "item_counts"
+ITEM_COUNTS, SESSION_COUNTS = "item_counts", "session_counts"
 # Weights with a row for each id; whatever else differs in size is another model.
 TABLES = (
     "features.tables.",
@@ -24,7 +24,7 @@ TABLES = (
     "scorer.table",
     "scorer.item_bias",
     ITEM_COUNTS,
-    "session_counts",
+    SESSION_COUNTS,
 )
 # Rows of a table that are summed up together.
 ROWS_AT_A_TIME = 2**16

@@ -8,6 +8,7 @@ from transformers4recsys.baselines import BaselineSettings
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.build import ModelSettings, build_model
 from transformers4recsys.model.content import ItemData
+from transformers4recsys.model.growth import SESSION_COUNTS
 from transformers4recsys.models import AnyModel, build_baseline, is_baseline
 from transformers4recsys.run_folder import RunFolder
 from transformers4recsys.schema import SessionSettings
@@ -30,6 +31,9 @@ def saved_model(run: RunFolder) -> AnyModel:
     data = ItemData.of_weights(weights)
     built = build_model(run.schema, model, max_length=sessions.max_length, item_data=data)
     own = built.state_dict()
+    if SESSION_COUNTS not in weights:
+        # Earlier versions did not count sessions, and no recommendation needs them.
+        del own[SESSION_COUNTS]
     misfits = sorted(own.keys() ^ weights.keys())
     misfits += [name for name in own.keys() & weights.keys() if own[name].shape != weights.shape(name)]
     if misfits:

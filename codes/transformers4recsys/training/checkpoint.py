@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from transformers4recsys import distributed
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.content import DATA
-from transformers4recsys.model.growth import ITEM_COUNTS, has_more_rows, place_new_rows
+from transformers4recsys.model.growth import ITEM_COUNTS, SESSION_COUNTS, has_more_rows, place_new_rows
 from transformers4recsys.model.negatives import NegativeStore
 from transformers4recsys.models import AnyModel
 from transformers4recsys.run_files import MANIFEST, OLD_STATE, Content
@@ -109,13 +109,15 @@ def load_weights(
     """Put whole weights into `model`; those of another loss stay out, any others that do not fit are an InputError.
 
     Tables of ids that have more rows in `model` grow, as `policy` and `groups` say (see `growth.place_new_rows`).
-    What the model knows of items beside their clicks was read for it, and stays.
+    What the model knows of items beside their clicks was read for it, and stays. Sessions that hold an item are counted
+    from here on where they were not: earlier versions did not.
     """
     own = {name: value for name, value in model.state_dict().items() if not name.startswith(DATA)}
     saved = {name: weights.shape(name) for name in weights if not name.startswith(DATA)}
     larger = {name for name in own.keys() & saved.keys() if has_more_rows(name, own[name].shape, saved[name])}
     fitting = {name for name in own.keys() & saved.keys() if own[name].shape == saved[name]} | larger
-    misfits = sorted(name for name in (own.keys() | saved.keys()) - fitting if not name.startswith(OF_LOSS))
+    begun = {SESSION_COUNTS} - saved.keys()
+    misfits = sorted(name for name in (own.keys() | saved.keys()) - begun - fitting if not name.startswith(OF_LOSS))
     if misfits:
         raise InputError(
             f"{where / WEIGHTS} does not fit this model: {', '.join(misfits[:5])}"
