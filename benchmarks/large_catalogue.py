@@ -148,7 +148,7 @@ def train(given: argparse.Namespace, folder: Path, stages: Stages) -> None:
         model = trainer.accelerator.unwrap_model(trainer.model)
     with stages.stage("count"):
         checked = check_file(str(folder / "sessions.parquet"), schema_of(num_items), session_length_max=LONGEST)
-        model.add_counts(torch.from_numpy(count_items([checked], num_items + 1)))
+        model.add_counts(*map(torch.from_numpy, count_items([checked], num_items + 1)))
     trainer.train_reader = reader_of(folder, num_items, batch_size=BATCH, shuffle=True)
     with stages.stage("train"):
         trainer.train()
