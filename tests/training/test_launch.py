@@ -16,7 +16,13 @@ import torch
 
 from transformers4recsys import cli
 from transformers4recsys.training import launch
-from transformers4recsys.training.launch import failing_together, is_lost_connection, processes_to_start, run_processes
+from transformers4recsys.training.launch import (
+    failing_together,
+    is_lost_connection,
+    processes_to_start,
+    reason_of,
+    run_processes,
+)
 
 CODES, FAILING = Path(__file__).parents[2] / "codes", Path(__file__).with_name("failing.py")
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
@@ -194,6 +200,13 @@ def test_what_says_that_another_process_is_gone(error, is_lost):
     assert is_lost_connection(error) == is_lost
 
 
+def test_a_lost_connection_is_told_without_a_place_in_the_sources():
+    error = RuntimeError(
+        "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:553] Connection closed by peer [::1]:3\nat 0"
+    )
+    assert reason_of(error) == "Connection closed by peer [::1]:3"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "said"),
@@ -205,7 +218,7 @@ def test_what_says_that_another_process_is_gone(error, is_lost):
 )
 def test_one_failing_process_ends_all_and_tells_why(how, said, toy_days, tmp_path):
     words = [sys.executable, *TORCHRUN, str(FAILING), how, *command(toy_days, tmp_path / "out")[1:]]
-    done = subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=90)
+    done = subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=300)
     assert done.returncode != 0
     assert "2019-10-01: training on" in done.stderr and "2019-10-02: training on" not in done.stderr
     before, found, _ = done.stderr.partition(said)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -117,7 +118,7 @@ def failing_together() -> Iterator[None]:
         if is_lost_connection(error):
             time.sleep(GRACE_SECONDS)
             rank = os.environ.get("RANK", "0")
-            sys.stderr.write(f"process {rank} stops, since it lost the others: {str(error).splitlines()[0]}\n")
+            sys.stderr.write(f"process {rank} stops, since it lost the others: {reason_of(error)}\n")
             raise SystemExit(LOST_CONNECTION_EXIT_CODE) from None
         if not isinstance(error, InputError):
             get_error_handler().record_exception(error)
@@ -143,6 +144,11 @@ def _end_with_the_launcher(launcher: int, is_over: threading.Event) -> None:
         return
     # It waits for another process, and Python's signal handlers do not run.
     os._exit(128 + signal.SIGTERM)
+
+
+def reason_of(error: Exception) -> str:
+    """Give the first line of an error, without the place in Gloo's sources with which its messages begin."""
+    return re.sub(r"^\[[^]]*gloo[^]]*\] ", "", str(error).splitlines()[0])
 
 
 def is_lost_connection(error: Exception) -> bool:
