@@ -89,9 +89,9 @@ class Evaluation:
         Beside the metrics: `loss`, the cross-entropy over the catalogue whatever the training loss is;
         `unseen_label_share`; `num_targets`; and, by their names in front, the metrics of the most popular items so far
         and of the baselines `beside` the model, on the same targets. What is known of `items` says how diverse a list
-        is. With `report_cold` also metrics over the seen
-        labels alone, and over the unseen ones, which are no misses there. With `exclude_seen_in_evaluation` also
-        `repeated_label_share`, of the labels that stand in their session already.
+        is. With `report_cold` also metrics over the seen labels alone, and over the unseen ones, which are no misses
+        there. With `exclude_seen_in_evaluation` also `repeated_label_share`, of the labels that stand in their session
+        already.
         Raise DivergedError where a score is not a finite number: it is no miss.
         """
         if not model.has_counted:
