@@ -34,9 +34,12 @@ class CountsItems(nn.Module):
 
 
 def sessions_with_items(items_N: np.ndarray, session_N: np.ndarray, num_items: int) -> np.ndarray:
-    """Count the sessions that hold each item, (num_items,), and at 0, of padding, all sessions that hold an item."""
+    """Count the sessions that hold each item, (num_items,), and at 0, of padding, all sessions that hold an item.
+
+    `session_N` ascends: the items of a session stand together.
+    """
     pairs_N = np.sort(session_N * num_items + items_N)
     pairs_X = pairs_N[np.append(True, pairs_N[1:] != pairs_N[:-1])[: len(pairs_N)]]
     counts_V = np.bincount(pairs_X % num_items, minlength=num_items)
-    counts_V[0] = len(np.unique(session_N))
+    counts_V[0] = np.count_nonzero(np.diff(session_N, prepend=-1))
     return counts_V
