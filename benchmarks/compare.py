@@ -1,14 +1,15 @@
 """All baselines, and models, on several logs: one table with intervals each; and how fast each baseline is.
 
     python benchmarks/compare.py --logs FOLDER --output compared                    # baselines on all logs
-    python benchmarks/compare.py --logs FOLDER --output compared --models shop      # and three models on the shop
+    python benchmarks/compare.py --logs FOLDER --output compared --models shop      # and models on the shop
     python benchmarks/compare.py --logs FOLDER --output compared --runs eshop2008=results
     python benchmarks/compare.py --speed --items 10000 100000 --sessions 1000000
 
 FOLDER holds the logs that are not simulated, such as `eshop2008/events.parquet`. Day files and runs of a log are made
 once under `--output`, and the tables are made of what is there: a call that was stopped goes on. `--runs LOG=FOLDER`
-adds the finished run of another call. Of each run the last item of a session is predicted (of Diginetica, each item of
-the test sessions); what a run has more than `rules` is paired by session, as `report` does.
+adds the finished run of another call. Models have the settings that `preprocess` chose for the log, with an encoder
+each, and what `Log.models` says. Of each run the last item of a session is predicted (of Diginetica, each item of the
+test sessions); what a run has more than `rules` is paired by session, as `report` does.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,16 +40,7 @@ SHARED: Flags = {
     **{"do_train": True, "do_eval": True, "eval_on_last_item_seq_only": True, "per_device_eval_batch_size": 512},
     **{"log_predictions": True, "eval_steps_on_train_set": 0, "save_steps": 0, "report_to": "none", "use_cpu": True},
 }
-NETWORK: Flags = {
-    **{"d_model": 64, "n_layer": 1, "n_head": 2, "dropout": 0.2, "constrained_embeddings": True, "inp_merge": "none"},
-    **{"tf_out_activation": "none", "learning_rate": 0.001, "num_train_epochs": 3, "shuffle_buffer_size": 1_000_000},
-    **{"per_device_train_batch_size": 64, "feature_config": "features_item_id.yaml"},
-}
-MODELS: Mapping[str, Flags] = {
-    "sasrec": NETWORK | {"model_type": "sasrec"},
-    "gpt2": NETWORK | {"model_type": "gpt2"},
-    "gru": NETWORK | {"model_type": "gru"},
-}
+MODELS = ("sasrec", "gpt2", "gru")
 
 # VSTAN as Ludewig 2021 chose it for this log by the hit rate.
 OF_THE_AUTHORS: Flags = {
@@ -64,6 +56,7 @@ class Log:
     preprocess: Flags
     train: Flags
     simulate: Flags = field(default_factory=dict[str, object])
+    models: Flags = field(default_factory=dict[str, object])
     baselines: Mapping[str, Flags] = field(default_factory=lambda: {name: {"model_type": name} for name in BASELINES})
 
 
@@ -81,12 +74,15 @@ LOGS = {
         {
             **{"item_column": "item_id", "session_column": "session_id", "order_column": "position"},
             **{"split": "given", "split_column": "split", "drop_repeats": "none"},
+            # No test session is longer: each prefix is told by its length, so that runs are paired by session.
+            "session_length_max": 100,
         },
         {
             **{"start_date": "2000-01-01", "end_date": "2000-01-02", "eval_on_test_set": True},
-            # No test session is longer, and each prefix keeps a place of its own.
             "session_seq_length_max": 100,
         },
+        # All items and as many epochs as help take hours on one core.
+        models={"loss_type": "sampled_softmax", "num_sampled_negatives": 1000, "num_train_epochs": 3, "bf16": True},
         baselines={name: {"model_type": name} for name in BASELINES} | {"vstan as its authors set it": OF_THE_AUTHORS},
     ),
     "deskdrop": Log(
@@ -98,10 +94,10 @@ LOGS = {
 }
 
 
-def run(command: str, flags: Flags) -> None:
-    """Run a command with these flags."""
+def run(command: str, flags: Flags, files: Sequence[Path] = ()) -> None:
+    """Run a command with these flags, after those of files."""
     words = [word for name, value in flags.items() for word in (f"--{name}", str(value))]
-    if code := cli.main([command, *words]):
+    if code := cli.main([command, *map(str, files), *words]):
         sys.exit(code)
 
 
@@ -120,9 +116,8 @@ def trained(output: Path, days: Path, flags: Flags) -> Path:
     """Train and evaluate a run, if it is not there yet; say how many processor seconds it took."""
     if not (output / "eval_results_avg_over_days.txt").exists():
         start = time.process_time()
-        config = days / str(flags.get("feature_config", "features.yaml"))
-        place = {"data_path": days, "output_dir": output, "overwrite_output_dir": True}
-        run("train", {**SHARED, **flags, **place, "feature_config": config})
+        place = {"output_dir": output, "overwrite_output_dir": True}
+        run("train", {**SHARED, **flags, **place}, [days / "train.yaml"])
         (output / "seconds.txt").write_text(f"{time.process_time() - start:.0f}\n")
     return output
 
@@ -164,7 +159,8 @@ def compare(arguments: argparse.Namespace) -> None:
     for name in arguments.only:
         log, folder = LOGS[name], arguments.output / name
         days = day_files(log, arguments.logs / name / "events.parquet", folder)
-        asked = {**log.baselines, **(MODELS if name in arguments.models else {})}
+        models = {of: {"model_type": of, **log.models} for of in MODELS if name in arguments.models}
+        asked = {**log.baselines, **models}
         asked = {FIRST: asked[FIRST], **asked}
         runs = {of: trained(folder / of.replace(" ", "_"), days, {**log.train, **flags}) for of, flags in asked.items()}
         runs |= {Path(path).name: Path(path) for of_log, path in added if of_log == name}

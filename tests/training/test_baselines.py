@@ -9,7 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from transformers4recsys.errors import InputError
+from transformers4recsys.metrics import catalogue
+from transformers4recsys.metrics.sparse_scores import SortedBias
 from transformers4recsys.recommender import Recommender
+from transformers4recsys.training import evaluation
 
 BASELINE = {"model_type": "popular", "d_model": None, "n_layer": None, "n_head": None, "learning_rate": None}
 METRICS = [f"{name}@{k}" for name in ("ndcg", "recall", "precision", "avg_precision", "mrr") for k in (5, 10, 20, 100)]
@@ -102,6 +105,22 @@ def test_baselines_beside_a_model_have_the_metrics_by_name_that_they_have_alone(
         assert float(other["eval_most_popular_coverage@20"]) == pytest.approx(20 / 30)
         assert float(other["eval_most_popular_novelty@10"]) < float(own["eval_novelty@10"])
         assert float(other["eval_most_popular_serendipity@10"]) < 0.1
+
+
+def test_items_are_sorted_by_their_bias_once_a_day_not_once_a_batch(run_train, monkeypatch):
+    made = []
+
+    class Counted(SortedBias):
+        def __init__(self, bias_V):
+            super().__init__(bias_V)
+            made.append(self)
+
+    for module in (evaluation, catalogue):
+        monkeypatch.setattr(module, "SortedBias", Counted)
+    run_train(baselines="rules", metrics="coverage", end_date="2019-10-02", per_device_eval_batch_size=8)
+    # Of the most popular items, the rules, and the network, which needs none; on the training file and on the next day.
+    needed = [{"best_items_I"}, {"best_items_I", "rising_I"}, set()]
+    assert [set(vars(each)) - {"bias_V"} for each in made] == needed * 2
 
 
 @pytest.mark.parametrize(("metric", "flag"), [("category", "columns"), ("intra_list", "vectors")])

@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy, pad
 
 from transformers4recsys.metrics.marked_items import Marks, MarksOfRows
 from transformers4recsys.metrics.ranking import Ranks, rank_bounds
-from transformers4recsys.metrics.sparse_scores import rank_sparse, score_blocks_sparse, top_sparse
+from transformers4recsys.metrics.sparse_scores import SortedBias, rank_sparse, score_blocks_sparse, top_sparse
 from transformers4recsys.outputs import SparseScores
 
 # Scores at a time: 2 MiB stay in the caches of two CPU cores, 64 MiB fill a GPU.
@@ -31,6 +31,7 @@ def rank_among_all(
     labels_P: Tensor,
     *,
     excluded: Marks | None = None,
+    order: SortedBias | None = None,
 ) -> tuple[Ranks, Tensor]:
     """Rank each label among all items but padding (item 0); give also its negative log-likelihood, (P,) float.
 
@@ -38,11 +39,12 @@ def rank_among_all(
     among all items.
 
     Products are in the precision of `item_table_VE`, all else in that of `bias_V`. A label whose score is NaN is
-    UNRANKED; another item's NaN counts as above the label. Sparse scores need no table, and have no likelihood, (0,).
+    UNRANKED; another item's NaN counts as above the label. Sparse scores need no table, and have no likelihood, (0,);
+    the `order` of their bias may be given, so that many batches need but one.
     """
     if isinstance(hidden_PE, SparseScores):
         marks = None if excluded is None else excluded.of_rows(0, len(hidden_PE))
-        return rank_sparse(hidden_PE, bias_V, labels_P, marks), bias_V.new_empty(0)
+        return rank_sparse(hidden_PE, order or SortedBias(bias_V), labels_P, marks), bias_V.new_empty(0)
     assert item_table_VE is not None, "hidden states are multiplied with a table"
     parts = [
         _rank_rows(
@@ -66,19 +68,21 @@ def top_items(
     *,
     allowed: Marks | None = None,
     excluded: Marks | None = None,
+    order: SortedBias | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Give the ids and scores of the best k items but padding, best first, (P, K) both.
 
     The scores are to the bit those that `rank_among_all` compares, for the same hidden states. Items of a row that
-    are `excluded`, or not among those `allowed` to it, come last, with a score of -inf.
+    are `excluded`, or not among those `allowed` to it, come last, with a score of -inf. The `order` of the
+    bias may be given for sparse scores, so that many batches need but one.
     """
     parts: list[tuple[Tensor, Tensor]] = []
     if isinstance(hidden_PE, SparseScores) and allowed is None:
-        by_bias_I = bias_V[1:].argsort(descending=True, stable=True) + 1
+        order = order or SortedBias(bias_V)
         for first in range(0, max(len(hidden_PE), 1), ROWS_AT_A_TIME):
             rows = hidden_PE[first : first + ROWS_AT_A_TIME]
             marks = None if excluded is None else excluded.of_rows(first, len(rows))
-            parts.append(top_sparse(rows, bias_V, by_bias_I, k, marks))
+            parts.append(top_sparse(rows, order, k, marks))
         return _joined(parts)
     for first, num_rows, blocks in _blocks_of_rows(hidden_PE, item_table_VE, bias_V):
         hides: list[Callable[[Tensor, int], None]] = []

@@ -7,6 +7,7 @@ by all rows, `X` candidates of a row, `I` items but padding.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -16,17 +17,36 @@ from transformers4recsys.metrics.ranking import Ranks
 from transformers4recsys.outputs import SparseScores
 
 
-def rank_sparse(scores: SparseScores, bias_V: Tensor, labels_P: Tensor, excluded: MarksOfRows | None = None) -> Ranks:
+class SortedBias:
+    """The order of all items but padding by their bias, (V,): found when it is first asked for, and once."""
+
+    def __init__(self, bias_V: Tensor):
+        self.bias_V = bias_V
+
+    @cached_property
+    def rising_I(self) -> Tensor:
+        """The biases, lowest first."""
+        return self.bias_V[1:].sort().values
+
+    @cached_property
+    def best_items_I(self) -> Tensor:
+        """The items, those with the highest bias first, lower ids first."""
+        return self.bias_V[1:].argsort(descending=True, stable=True) + 1
+
+
+def rank_sparse(
+    scores: SparseScores, order: SortedBias, labels_P: Tensor, excluded: MarksOfRows | None = None
+) -> Ranks:
     """Rank each label among all items but padding (item 0), from the items of its row and the sorted biases alone.
 
     Items of a row that are `excluded` are not ranked; the label must not be one of them.
     """
     device = scores.items.device
-    bias_V, labels_P, row_N = bias_V.to(device), labels_P.to(device), scores.row_of
+    bias_V, labels_P, row_N = order.bias_V.to(device), labels_P.to(device), scores.row_of
     own_N = bias_V[scores.items]
     score_N = own_N + scores.values
     label_P = bias_V[labels_P].index_add(0, row_N, scores.values * (scores.items == labels_P[row_N]))
-    sorted_I = bias_V[1:].sort().values
+    sorted_I = order.rising_I.to(device)
     num_not_above_P = torch.searchsorted(sorted_I, label_P, right=True)
     num_tied_P = num_not_above_P - torch.searchsorted(sorted_I, label_P)
     num_above_P = len(sorted_I) - num_not_above_P
@@ -62,20 +82,20 @@ def score_blocks_sparse(scores: SparseScores, bias_I: Tensor, size: int) -> Iter
 
 
 def top_sparse(
-    scores: SparseScores, bias_V: Tensor, by_bias_I: Tensor, k: int, excluded: MarksOfRows | None = None
+    scores: SparseScores, order: SortedBias, k: int, excluded: MarksOfRows | None = None
 ) -> tuple[Tensor, Tensor]:
     """Give the ids and scores of the best k items but padding of each row, best first, lower ids first, (R, K) both.
 
-    `by_bias_I` are all items by falling bias. Beside a row's own items so many of them are looked at that no other one
-    can be among the k. Items of a row that are `excluded` come last, with a score of -inf.
+    Beside a row's own items so many of those with the highest bias are looked at that no other one can be among the k.
+    Items of a row that are `excluded` come last, with a score of -inf.
     """
     device, num_rows = scores.items.device, len(scores)
-    bias_V, row_N = bias_V.to(device), scores.row_of
+    bias_V, row_N = order.bias_V.to(device), scores.row_of
     moved = [torch.bincount(row_N, minlength=num_rows)]
     if excluded is not None:
         moved.append(torch.bincount(excluded.rows.to(device), minlength=num_rows))
     num_moved = int(torch.stack(moved).sum(0).max()) if num_rows else 0
-    shared_C = by_bias_I[: k + num_moved].to(device)
+    shared_C = order.best_items_I[: k + num_moved].to(device)
     place_V = torch.full_like(bias_V, -1, dtype=torch.long)
     place_V[shared_C] = torch.arange(len(shared_C), device=device)
     own = _rows_of(scores, place_V[scores.items] < 0)

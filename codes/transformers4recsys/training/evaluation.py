@@ -21,6 +21,7 @@ from transformers4recsys.metrics.catalogue import rank_among_all, top_items
 from transformers4recsys.metrics.diversity import CATEGORY_DIVERSITY, INTRA_LIST_DIVERSITY
 from transformers4recsys.metrics.marked_items import EarlierItems, ranks_without
 from transformers4recsys.metrics.ranking import PopularityRanks
+from transformers4recsys.metrics.sparse_scores import SortedBias
 from transformers4recsys.metrics.streaming import StreamingMean, StreamingMetrics
 from transformers4recsys.model.content import ItemData
 from transformers4recsys.models import AnyModel
@@ -108,7 +109,7 @@ class Evaluation:
         seen, cold = StreamingMetrics(device), StreamingMetrics(device)
         is_unseen_V, is_miss_V = model.item_counts == 0, ~model.is_rankable_V
         with autocast():
-            table_VE, bias_V = _for_products(model.item_table), model.bias
+            table_VE, order = _for_products(model.item_table), SortedBias(model.bias)
         num_batches = min(len(reader), max_batches if max_batches is not None else len(reader))
         with progress_bar(description, num_batches) as advance:
             for step, batch in enumerate(reader.batches(0)):
@@ -123,9 +124,10 @@ class Evaluation:
                 if on_attentions is not None and output.attentions is not None:
                     on_attentions(output.inputs, output.attentions)
                 earlier = self._earlier(batch, output, model.schema.item_id.name)
-                ranks, loss_P = rank_among_all(output.hidden, table_VE, bias_V, output.labels, excluded=earlier)
+                scores = output.hidden, table_VE, order.bias_V
+                ranks, loss_P = rank_among_all(*scores, output.labels, excluded=earlier, order=order)
                 is_unseen_P, is_miss_P = is_unseen_V[output.labels], is_miss_V[output.labels]
-                best = partial(top_items, output.hidden, table_VE, model.bias, excluded=earlier)
+                best = partial(top_items, *scores, excluded=earlier, order=order)
                 own.update(RankedTargets(ranks, is_miss_P, output.labels, output.positions[:, 1]), best)
                 baselines.update(batch, output, earlier, is_unseen_P)
                 if earlier is not None:
@@ -221,7 +223,8 @@ class _Baselines:
 
     def __init__(self, model: AnyModel, beside: Mapping[str, BaselineModel], make_metrics: Callable[[], _Metrics]):
         self._counts_V, self._popularity = model.item_counts, PopularityRanks(model.item_counts)
-        self._beside = {name: (baseline, baseline.bias) for name, baseline in beside.items()}
+        self._by_counts = SortedBias(model.item_counts.double())
+        self._beside = {name: (baseline, SortedBias(baseline.bias)) for name, baseline in beside.items()}
         self.metrics = {name: make_metrics() for name in (MOST_POPULAR, *beside)}
 
     def update(self, batch: Batch, output: ModelOutput, earlier: EarlierItems | None, is_unseen_P: Tensor) -> None:
@@ -230,22 +233,14 @@ class _Baselines:
         if earlier is not None:
             ranks = ranks_without(earlier, ranks, self._counts_V, output.labels)
         targets = RankedTargets(ranks, is_unseen_P, output.labels, output.positions[:, 1])
-        self.metrics[MOST_POPULAR].update(
-            targets,
-            partial(
-                top_items,
-                SparseScores.of_none(len(output.labels), output.labels.device),
-                None,
-                self._counts_V.double(),
-                excluded=earlier,
-            ),
-        )
-        for name, (baseline, bias_V) in self._beside.items():
-            scores = baseline.scores_before(batch, output.positions)
-            ranks, _ = rank_among_all(scores, None, bias_V, output.labels, excluded=earlier)
-            self.metrics[name].update(
-                replace(targets, ranks=ranks), partial(top_items, scores, None, bias_V, excluded=earlier)
-            )
+        by_counts = SparseScores.of_none(len(output.labels), output.labels.device), None, self._by_counts.bias_V
+        best = partial(top_items, *by_counts, excluded=earlier, order=self._by_counts)
+        self.metrics[MOST_POPULAR].update(targets, best)
+        for name, (baseline, order) in self._beside.items():
+            scores = baseline.scores_before(batch, output.positions), None, order.bias_V
+            ranks, _ = rank_among_all(*scores, output.labels, excluded=earlier, order=order)
+            best = partial(top_items, *scores, excluded=earlier, order=order)
+            self.metrics[name].update(replace(targets, ranks=ranks), best)
 
 
 def _for_products(table_VE: Tensor | None) -> Tensor | None:
