@@ -4,7 +4,8 @@ GPT-2, 2 layers, 256 made-up sessions a step; input and output tables of width 6
 row-wise Adagrad, fp32. For each number of items: a process that trains, evaluates and saves; one that goes on with
 1 % more items; one that recommends. A JSON line each, in which `peak` is the most memory of the process in a stage, the
 libraries and the pages of files that it maps included, over the bytes of the tables and biases alone; steps are in
-processor milliseconds, the median; all else in seconds of the clock. Numbers of one run are to be compared.
+processor milliseconds, the median; all else in seconds, of the clock and of the processor. Numbers of one run are to be
+compared.
 """
 
 import argparse
@@ -30,8 +31,9 @@ from transformers4recsys.benchmarking.measure import StepTimes
 from transformers4recsys.benchmarking.workload import write_sessions
 from transformers4recsys.data.checks import check_file, count_items
 from transformers4recsys.data.readers.pyarrow import DayReader
+from transformers4recsys.day_format import ITEMS_FILE
 from transformers4recsys.model.build import ModelSettings, build_model
-from transformers4recsys.model.growth import GrowthSettings
+from transformers4recsys.model.growth import POLICIES, GrowthSettings
 from transformers4recsys.recommender import Recommender
 from transformers4recsys.schema import Schema
 from transformers4recsys.settings import pick
@@ -83,6 +85,9 @@ def prepare(folder: Path, num_items: int) -> None:
         ids = np.arange(1, size + 1)
         vocabulary = pa.table({"raw": [f"sku-{number:08d}" for number in ids], "id": ids})
         pq.write_table(vocabulary, folder / part / "vocabulary" / "items.parquet")
+        for name, num_values in (("category", 1_000), ("brand", 10_000)):
+            vocabulary = vocabulary.append_column(name, pa.array([f"{name} {number % num_values}" for number in ids]))
+        pq.write_table(vocabulary, folder / part / ITEMS_FILE)
 
 
 class Stages:
@@ -95,9 +100,10 @@ class Stages:
     def stage(self, name: str) -> Iterator[None]:
         # Linux begins a new peak here.
         Path("/proc/self/clear_refs").write_text("5")
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         yield
         self.numbers[f"{name} s"] = round(time.perf_counter() - start, 1)
+        self.numbers[f"{name} cpu s"] = round(time.process_time() - cpu, 1)
         line = next(each for each in Path("/proc/self/status").read_text().splitlines() if each.startswith("VmHWM"))
         self.numbers[f"{name} peak"] = round(int(line.split()[1]) * 1024 / self.table_bytes, 2)
 
@@ -173,7 +179,7 @@ def go_on(given: argparse.Namespace, folder: Path, stages: Stages) -> None:
         trainer, times = trainer_of(given, folder, num_items, 40)
     with stages.stage("read and grow"):
         resumed = resume.find(folder / "run")
-        resume.load(trainer, resumed, GrowthSettings(), data_path=str(folder / "more"))
+        resume.load(trainer, resumed, GrowthSettings(given.new_items), data_path=str(folder / "more"))
     del resumed
     trainer.train_reader = reader_of(folder / "sessions.parquet", num_items, batch_size=BATCH, shuffle=True)
     with stages.stage("train"):
@@ -210,6 +216,7 @@ def main() -> None:
     parser.add_argument("--negatives_per", choices=("batch", "position"), default="batch")
     parser.add_argument("--alpha", type=float, default=0.0, help="negatives follow popularity to this power")
     parser.add_argument("--item_optimizer", choices=("adamw", "rowwise_adagrad"), default="rowwise_adagrad")
+    parser.add_argument("--new_items", choices=POLICIES, default="mean", help="where the rows of new items begin")
     parser.add_argument("--folder", type=Path, help="where sessions and runs are written; a temporary one without it")
     parser.add_argument("--part", choices=("prepare", *PARTS), help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -231,7 +238,7 @@ def run(given: argparse.Namespace, num_items: int) -> None:
     folder = Path(tempfile.mkdtemp(dir=given.folder))
     others = [
         str(word)
-        for name in ("steps", "sessions", "negatives_per", "alpha", "item_optimizer")
+        for name in ("steps", "sessions", "negatives_per", "alpha", "item_optimizer", "new_items")
         for word in (f"--{name}", getattr(given, name))
     ]
     try:

@@ -1,9 +1,6 @@
-"""How good the models of `update` are while items come in, and what growing a table of a million items costs.
+"""How good the models of `update` are while items come in: python benchmarks/next_day.py --output /tmp/next_day.
 
-    python benchmarks/next_day.py --output /tmp/next_day        # quality over 30 days, some minutes on one core
-    python benchmarks/next_day.py --grow mean                   # time and memory of growth
-
-`--course` takes one of the courses alone, in a process of its own; the last one shows the table of all.
+Takes some minutes of one core. `--course` takes one of the courses alone; the last one shows the table of all.
 
 Four courses through one simulated log: `update` day after day, with new rows around the mean and at random; a model
 that has all items of all days from the start; and one that never grows, to which new items are not known. All are
@@ -15,18 +12,14 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import resource
-import time
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 import yaml
 
 from transformers4recsys.commands import train, update
-from transformers4recsys.model.growth import POLICIES, place_new_rows
 from transformers4recsys.preprocessing.recipe import read_recipe
 from transformers4recsys.preprocessing.run import LogSettings, preprocess
 from transformers4recsys.simulation.simulate import SimulateSettings, simulate
@@ -132,32 +125,14 @@ def show(numbers: dict[str, dict[str, dict[str, float]]], names: list[str]) -> N
     print("\n".join(lines), json.dumps(ratios), sep="\n")  # noqa: T201
 
 
-def growth(policy: str, num_items: int, num_new: int, width: int) -> None:
-    """Place the new rows of two tables and a bias, whose saved rows are read into them."""
-    sizes = {"features.tables.item_id.weight": (width,), "scorer.table": (width,), "scorer.item_bias": ()}
-    tables = {name: torch.randn(num_items + num_new, *size) for name, size in sizes.items()}
-    groups = [torch.randint(0, 5000, (num_items + num_new,))]
-    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
-    for table in tables.values():
-        place_new_rows(table, torch.ones(num_items, dtype=torch.bool), policy=policy, groups=groups)
-    seconds = time.process_time() - start
-    more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    size = sum(value.nbytes for value in tables.values()) / 2**20
-    print(f"{policy}: {seconds:.2f} s of processor time; {more:.0f} MiB more at the peak, {size:.0f} MiB grown")  # noqa: T201
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path)
+    parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--days", type=int, default=30)
     parser.add_argument("--sessions_per_day", type=int, default=600)
     parser.add_argument("--items", type=int, default=800)
     parser.add_argument("--course", nargs="*", default=[])
-    parser.add_argument("--grow", choices=POLICIES)
     asked = parser.parse_args()
-    if asked.grow:
-        growth(asked.grow, 1_000_000, 50_000, 64)
-        return
     log = SimulateSettings(
         asked.output / "logs",
         days=asked.days,

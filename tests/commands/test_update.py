@@ -272,6 +272,21 @@ def test_runs_that_cannot_be_updated_say_why(shop, tmp_path, capsys):
     assert not Path("nothing").exists()
 
 
+def test_a_run_on_a_split_without_days_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    log = write_log(tmp_path / "logs" / "a.parquet", "2024-01-01", named(0, 12))
+    recipe = {"split": "leave_one_out", "session_column": "user"}
+    command("preprocess", input=log, output="days", **{**RECIPE, **recipe})
+    assert cli.main(["train", "days/train.yaml", "--num_train_epochs", "1", "--report_to", "none"]) == 0
+    new = write_log(tmp_path / "b.parquet", "2024-01-02", named(8, 16))
+    before = contents_of(tmp_path / "results")
+    capsys.readouterr()
+    command("update", run="results", input=new, exit_code=2)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "results was trained on `split` leave_one_out, which has no days to go on with; train anew" in said
+    assert contents_of(tmp_path / "results") == before
+
+
 def test_day_files_that_are_gone_are_named(shop, finished, capsys):
     new = write_log(shop / "new.parquet", "2024-01-04", named(0, 12))
     (finished / "days").rename(finished / "elsewhere")
