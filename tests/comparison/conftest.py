@@ -36,6 +36,9 @@ def make_run(tmp_path: Path) -> Callable[..., Run]:
         (folder / "pred_logs").mkdir(parents=True)
         results = ResultFiles(folder)
         for day, targets in days.items():
+            if not targets:
+                results.numbers(Report(day, "eval", {"eval_ndcg@20": None, "eval_num_targets": 0.0}))
+                continue
             session, position, label, length, value = zip(*targets, strict=True)
             mean = sum(value) / len(value)
             numbers = {"eval_ndcg@20": mean, "eval_num_targets": float(len(value)), **(extra or {})}

@@ -47,6 +47,13 @@ def test_without_sessions_days_are_compared_whole_and_that_is_said(make_run):
     assert "sessions cannot be matched on 1 day" in found.doubts[0]
 
 
+def test_a_day_without_targets_is_no_doubt(make_run):
+    days = {DAYS[0]: targets_of([0.5, 1.0]), DAYS[1]: []}
+    found = compare([make_run("a", days), make_run("b", days)], ["ndcg@20"])
+    (each,) = found.differences
+    assert (each.days, each.sessions) == (1, 2) and found.doubts == []
+
+
 def test_what_makes_runs_incomparable_is_said(make_run):
     first = make_run(
         "a", {DAYS[0]: targets_of([0.5]), DAYS[1]: targets_of([0.5])}, settings={"eval_on_test_set": False}

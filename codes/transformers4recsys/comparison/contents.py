@@ -76,7 +76,8 @@ def compare(runs: Sequence[Run], metrics: Sequence[str], *, seed: int = 0) -> Co
     rng, doubts = np.random.default_rng(seed), _doubts(runs, days)
     differences: list[Difference] = []
     for other in runs[1:]:
-        pairs = {day: _pair(runs[0], other, day, metrics) for day in days}
+        with_targets = [day for day in days if any(run.value(day, "num_targets") != 0 for run in (runs[0], other))]
+        pairs = {day: _pair(runs[0], other, day, metrics) for day in with_targets}
         doubts += _doubts_of_pairs(runs[0].name, other.name, pairs)
         found = [_difference(runs[0], other, days, pairs, metric, rng) for metric in metrics]
         differences += [each for each in found if each is not None]
