@@ -58,6 +58,17 @@ def test_numbers_are_those_of_the_comparison(runs):
     assert "0.5000" in row and "-0.1000" in row and "-16.7 %" in row and "0.0156" in row
 
 
+def test_no_two_curves_look_alike(make_run):
+    many = [make_run(f"run{n}", {day: [(1, 1, 5, 2, n / 12)] for day in DAYS}) for n in range(10)]
+    text = page(compare(many, ["ndcg@20"]))
+    legend = re.findall(r"<i(.*?)></i>(.*?)</li>", text)
+    lines = re.findall(r"<polyline .*?stroke=(.*?)/>", text)
+    assert len(legend) == len(lines) == len({look for look, _ in legend}) == len(set(lines)) == 10
+    assert [("dashed" in look, "dash" in line) for (look, _), line in zip(legend, lines, strict=True)] == (
+        [(False, False)] * 8 + [(True, True)] * 2
+    )
+
+
 def test_a_run_alone_has_attention_and_no_differences(runs):
     session = AttendedSession(["sku <1>", "sku-2"], {"layer 1, head 1": [[1.0, 0.0], [0.25, 0.75]]})
     text = page(compare(runs[1:], ["ndcg@20"]), [session])

@@ -46,7 +46,7 @@ def page(comparison: Comparison, attention: Sequence[AttendedSession] = ()) -> s
             (name, *(_number(of_run[metric]) for metric in comparison.metrics))
             for name, of_run in comparison.means.items()
         ],
-        legend=[(charts.COLOURS[n % len(charts.COLOURS)], name) for n, name in enumerate(comparison.curves)],
+        legend=[(*charts.colour_of(number), name) for number, name in enumerate(comparison.curves)],
         plots=[Markup(_curve(comparison, metric)) for metric in comparison.metrics],
         tested=" or ".join(dict.fromkeys(each.tested for each in comparison.differences if each.tested)) or "days",
         difference_heads=DIFFERENCE_HEADS,

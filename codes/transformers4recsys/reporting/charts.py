@@ -16,6 +16,11 @@ COLOURS = ("#3b82f6", "#e08a1e", "#0f9d76", "#c2569f", "#8b6fd6", "#a3862c", "#5
 MARKED = 40
 
 
+def colour_of(number: int) -> tuple[str, bool]:
+    """Give the colour of a series, and whether its line is dashed, as it is once all colours were used."""
+    return COLOURS[number % len(COLOURS)], number // len(COLOURS) % 2 == 1
+
+
 @dataclass(frozen=True)
 class Axis:
     """A range of values on `start` to `end`, in pixels, linear or logarithmic."""
@@ -75,11 +80,12 @@ def lines(
         text = x_labels[list(xs).index(tick)] if x_labels else format_number(tick)
         parts.append(_x_label(x_axis.place(tick), text))
     for number, (name, values) in enumerate(series.items()):
-        colour = COLOURS[number % len(COLOURS)]
+        colour, is_dashed = colour_of(number)
+        dashes = ' stroke-dasharray="5 3"' if is_dashed else ""
         texts = x_labels or [format_number(x) for x in xs]
         known = [(x, text, y) for x, text, y in zip(xs, texts, values, strict=True) if y is not None]
         path = " ".join(f"{x_axis.place(x):.1f},{y_axis.place(y):.1f}" for x, _, y in known)
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.8"/>')
+        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.8"{dashes}/>')
         if len(xs) <= MARKED:
             for x, text, y in known:
                 tip = escape(f"{text}: {format_number(y, is_share=is_share)} {name}")
