@@ -147,3 +147,30 @@ def test_the_plain_twin_makes_the_same_files(
 )
 def test_days_are_bundled_up_to_a_number_of_events(limit, at_first, expected):
     assert bundles({4: 25, 1: 10, 2: 20, 5: 30}, limit, at_first=at_first) == expected
+
+
+@pytest.mark.parametrize("known", [[1, 2], ["u", "v"]])
+def test_a_day_on_which_a_column_holds_no_value_takes_the_type_of_the_days_before(
+    tmp_path, write_log, recipe, day_file, known
+):
+    settings = recipe(user_column="user", categorical_columns=("brand",), past_length_max=5)
+    for day, (one, other) in enumerate([known, [None, None], known], start=1):
+        rows = [(f"{visit}{day}", f"03-0{day} 10:00:0{second}", f"p{second}", who, who)
+                for visit, who in (("a", one), ("b", other)) for second in (1, 2)]  # fmt: skip
+        log = write_log(rows, "user", "brand", name=f"{day}.parquet")
+        preprocess(LogSettings(str(log), tmp_path / "days"), settings, DatabaseChoice(threads=1))
+    without, last = day_file("2024-03-02"), day_file("2024-03-03")
+    assert [(row["user_id"], row["brand"], row["bef_brand"]) for row in without] == [(None, [3, 3], [])] * 2
+    assert [(row["user_id"], row["brand"], row["bef_brand"]) for row in last] == [
+        (known[0], [1, 1], [1, 1]),
+        (known[1], [2, 2], [2, 2]),
+    ]
+
+
+def test_a_column_that_never_held_a_value_is_text(tmp_path, write_log, recipe, day_file):
+    settings = recipe(user_column="user", categorical_columns=("brand",))
+    for day, who in enumerate([None, "u"], start=1):
+        rows = [(f"a{day}", f"03-0{day} 10:00:0{second}", f"p{second}", who, who) for second in (1, 2)]
+        log = write_log(rows, "user", "brand", name=f"{day}.parquet")
+        preprocess(LogSettings(str(log), tmp_path / "days"), settings, DatabaseChoice(threads=1))
+    assert [(row["user_id"], row["brand"]) for row in day_file("2024-03-02")] == [("u", [2, 2])]

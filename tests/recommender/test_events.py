@@ -167,6 +167,23 @@ def test_a_broken_line_and_a_time_that_is_none_are_told_in_words_of_ours(recomme
         }
 
 
+def test_columns_without_a_value_are_unknown(recommender, shop):
+    log = pq.read_table(shop / "log.parquet")
+    without = log.drop_columns(["user", "brand"])
+    typed, untyped = (
+        without.append_column("user", pa.nulls(len(log), kind)).append_column("brand", pa.nulls(len(log), kind))
+        for kind in (pa.string(), pa.null())
+    )
+    assert recommender.recommend(untyped, k=3).equals(recommender.recommend(typed, k=3))
+
+
+def test_what_a_recipe_has_settled_is_not_advised_anew(recommender, tmp_path):
+    (path := tmp_path / "log.csv").write_bytes("visit,user,sku,time\na,u1,caf\u00e9,2024-01-08\n".encode("cp1252"))
+    with pytest.raises(InputError, match="give its `encoding`, such as cp1252; the run's recipe has settled that"):
+        with recommender.event_reader().opened_files("csv", [str(path)]):
+            pass
+
+
 def test_events_without_a_needed_column_are_refused(recommender):
     with pytest.raises(InputError, match="no column 'sku', the `item_column` of the run; there are visit"):
         recommender.recommend(pd.DataFrame({"visit": ["a"]}))

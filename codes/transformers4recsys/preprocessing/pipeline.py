@@ -37,6 +37,7 @@ from transformers4recsys.preprocessing.steps import (
     splits,
     vocabulary,
 )
+from transformers4recsys.preprocessing.steps import events as raw_events
 from transformers4recsys.preprocessing.steps.vocabulary import Vocabulary
 from transformers4recsys.preprocessing.tables import Kept
 from transformers4recsys.terminal import counted, progress_bar
@@ -142,6 +143,12 @@ class Pipeline:
     def _identified(self, events: ir.Table, advance: Callable[[], None]) -> Identified:
         """Give each event the numbers of its values and of its session."""
         database, recipe = self.database, self.recipe
+        paths = {name: self.output / vocabulary_file(recipe.output_name(name)) for name in recipe.categorical}
+        paths = {name: path for name, path in paths.items() if path.exists()}
+        known = {name: (str(path), "raw") for name, path in paths.items()}
+        if self._day_files:
+            known[USER] = next(iter(self._day_files.values())), recipe.output_name("user_id")
+        events = raw_events.typed(events, database, (USER, *recipe.categorical), known)
         if recipe.gap_minutes is not None:
             events = database.keep(Kept.EVENTS, sessions.with_start(events, recipe.gap_minutes))
         if recipe.k_core:
@@ -154,8 +161,7 @@ class Pipeline:
         advance()
         words = {}
         for name in recipe.categorical:
-            path = self.output / vocabulary_file(recipe.output_name(name))
-            words[name] = vocabulary.extended(database, name, events, path if path.exists() else None)
+            words[name] = vocabulary.extended(database, name, events, paths.get(name))
         advance()
         starts = database.keep(Kept.SESSIONS, sessions.numbered(events, recipe))
         identified = sessions.with_row(vocabulary.with_ids(events, words), starts)

@@ -19,6 +19,11 @@ NANOSECONDS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 ParseTime = Callable[[ir.StringColumn, str], ir.TimestampColumn]
 
 
+def is_missing(kind: dt.DataType) -> bool:
+    """Say whether this is the type of a column without any value, as databases name it."""
+    return kind.is_null() or kind.is_unknown()
+
+
 def milliseconds(
     column: ir.Column, *, where: str, time_format: str | None, epoch_unit: str | None, parse: ParseTime | None = None
 ) -> ir.IntegerColumn:
@@ -46,7 +51,8 @@ def milliseconds(
         return _of_whole(column.cast("int64"), unit)
     if kind.is_floating() or kind.is_decimal():
         return _of_float(column.cast("float64"), unit)
-    raise InputError(f"{where} is of type {kind}; allowed are timestamps, dates, text, or numbers since 1970")
+    found = "holds no value" if is_missing(kind) else f"is of type {kind}"
+    raise InputError(f"{where} {found}; allowed are timestamps, dates, text, or numbers since 1970")
 
 
 def _of_whole(column: ir.IntegerColumn, unit: str) -> ir.IntegerColumn:

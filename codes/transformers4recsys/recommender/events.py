@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -34,6 +35,7 @@ SESSIONS_AT_A_TIME = 4_096
 # Orders events that neither times nor an order column of their own do.
 PLACE = "place in the file"
 MEND = "mend the line, or leave it out: events are read as the log was that the run was trained on"
+OF_RUN = "the run's recipe has settled that: write the file as the log was that the run was trained on"
 OpenRaw = Callable[[Database, Recipe, Path], ir.Table]
 
 
@@ -80,6 +82,9 @@ class EventReader:
 
     def opened_table(self, events: pa.Table) -> AbstractContextManager[EventSessions]:
         """Read the events of a table."""
+        # Databases keep no column without a type, which is that of a column without a value.
+        typed = [pa.field(each.name, pa.string()) if pa.types.is_null(each.type) else each for each in events.schema]
+        events = events.cast(pa.schema(typed))
         return self.opened(lambda database, recipe, folder: database.keep("raw", ibis.memtable(events)))
 
     def opened_files(self, kind: str, files: Sequence[str]) -> AbstractContextManager[EventSessions]:
@@ -87,7 +92,12 @@ class EventReader:
         logs: list[raw_log.RawLog] = []
 
         def open_raw(database: Database, recipe: Recipe, folder: Path) -> ir.Table:
-            logs.append(raw_log.opened(kind, files, recipe, folder))
+            try:
+                logs.append(raw_log.opened(kind, files, recipe, folder))
+            except InputError as error:
+                if {*re.findall(r"`(\w+)`", str(error))} & {field.name for field in fields(Recipe)}:
+                    raise InputError(f"{error}; {OF_RUN}") from error
+                raise
             return logs[0].table(database)
 
         return self.opened(open_raw, explained=lambda error: logs[0].explained(error, MEND) if logs else error)

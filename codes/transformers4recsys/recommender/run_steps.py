@@ -33,7 +33,7 @@ class RunSteps:
         casts: dict[str, ir.Value] = {}
         for name in self.recipe.categorical:
             kind = pa.types.is_integer(self._raw_values(name).schema.field("raw").type)
-            if kind != table[name].type().is_integer():
+            if kind != table[name].type().is_integer() or times.is_missing(table[name].type()):
                 casts[name] = table[name].try_cast("int64") if kind else table[name].cast("string")
         return table.mutate(**casts) if casts else table
 

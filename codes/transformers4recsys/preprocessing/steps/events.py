@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import ibis
@@ -11,6 +11,7 @@ from ibis.expr import types as ir
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import times
 from transformers4recsys.preprocessing.dialect import FILE
+from transformers4recsys.preprocessing.engines.protocol import Database
 from transformers4recsys.preprocessing.recipe import PRICE, Recipe
 
 REASONS = (
@@ -97,6 +98,19 @@ def check_type(name: str, new: ir.Column, old: ir.Column, path: str | Path) -> N
     kind, before = (column.type().copy(nullable=True) for column in (new, old))
     if kind != before:
         raise InputError(f"`input`: {name} is of type {kind}, but {before} on the days before ({path}); give one")
+
+
+def typed(events: ir.Table, database: Database, ids: Iterable[str], known: Mapping[str, tuple[str, str]]) -> ir.Table:
+    """Give columns of `ids` without a single value, which so have no type, that of the days before.
+
+    `known` says which file, and which column of it, has the raw ids of the days before; without one, they are text.
+    """
+    missing = [name for name in ids if name in events.columns and times.is_missing(events[name].type())]
+    types = {name: "string" for name in missing if name not in known}
+    for name in {*missing} & {*known}:
+        path, column = known[name]
+        types[name] = database.read("parquet", [path])[column].type()
+    return events.mutate(**{name: ibis.null(kind) for name, kind in types.items()})
 
 
 def known(raw: ir.Table, column: str, recipe: Recipe) -> ir.Column:
