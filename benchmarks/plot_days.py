@@ -1,4 +1,7 @@
-"""Draw the metrics of a run day by day: python benchmarks/plot_days.py RESULTS_FOLDER PICTURE.png [TITLE]."""
+"""Draw runs day by day beside the most popular items: python benchmarks/plot_days.py PICTURE.png RUN [RUN ...].
+
+A run is named by its folder. Thin lines are days, thick ones means of seven days around.
+"""
 
 import csv
 import sys
@@ -7,29 +10,34 @@ from pathlib import Path
 
 import matplotlib.dates as mdates
 import matplotlib.pyplot as plt
+import numpy as np
 
-LINES = {
-    "eval_recall@20": ("model, recall@20", "#1f5fbf", "-"),
-    "eval_most_popular_recall@20": ("most popular, recall@20", "#1f5fbf", ":"),
-    "eval_ndcg@20": ("model, NDCG@20", "#c2571a", "-"),
-    "eval_most_popular_ndcg@20": ("most popular, NDCG@20", "#c2571a", ":"),
-}
+METRICS = {"ndcg@20": "NDCG@20", "recall@20": "recall@20"}
+COLOURS = ("#1f5fbf", "#c2571a", "#0f9d76", "#8b6fd6")
 
 
-def main(results: Path, picture: Path, title: str) -> None:
-    with (results / "eval_train_results_dates.csv").open(encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["eval_recall@20"]]
-    days = [date.fromisoformat(row["index"]) for row in rows]
-    figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
-    for name, (label, color, style) in LINES.items():
-        axes.plot(days, [float(row[name]) for row in rows], style, color=color, label=label, linewidth=1.6)
-    axes.set(title=title, ylim=(0, None), ylabel="mean over the sessions of the day")
-    axes.xaxis.set_major_formatter(mdates.ConciseDateFormatter(axes.xaxis.get_major_locator()))
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", alpha=0.3)
-    figure.legend(frameon=False, ncols=2, loc="outside lower center")
+def main(picture: Path, runs: list[Path]) -> None:
+    lines = [(run.name, run, "eval_") for run in runs] + [("most popular", runs[0], "eval_most_popular_")]
+    figure, panels = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    for (metric, title), axes in zip(METRICS.items(), panels, strict=True):
+        for (name, run, prefix), colour in zip(lines, (*COLOURS[: len(runs)], "#777777"), strict=True):
+            days, values = of_days(run, f"{prefix}{metric}")
+            axes.plot(days, values, color=colour, linewidth=0.8, alpha=0.3)
+            around = [values[max(0, day - 3) : day + 4].mean() for day in range(len(values))]
+            axes.plot(days, around, color=colour, linewidth=2, label=name if axes is panels[0] else None)
+        axes.set(title=title, ylim=(0, None))
+        axes.xaxis.set_major_formatter(mdates.ConciseDateFormatter(axes.xaxis.get_major_locator()))
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="y", alpha=0.3)
+    figure.legend(frameon=False, ncols=len(lines), loc="outside lower center")
     figure.savefig(picture, dpi=130)
 
 
+def of_days(run: Path, name: str) -> tuple[list[date], np.ndarray]:
+    with (run / "eval_train_results_dates.csv").open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row[name]]
+    return [date.fromisoformat(row["index"]) for row in rows], np.array([float(row[name]) for row in rows])
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else "Evaluation, day by day")
+    main(Path(sys.argv[1]), [Path(run) for run in sys.argv[2:]])
