@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import safetensors.torch
 import torch
+import yaml
 
 from transformers4recsys.metrics.by_name import METRICS_BY_NAME
 from transformers4recsys.model.encoders import ENCODERS
@@ -308,6 +309,28 @@ def test_sharded_runs_end_where_whole_ones_do_and_go_on_as_either(toy_days, tmp_
         flags = SHARDED["gru"] | {"resume_from_checkpoint": "true"} | flags
         in_turn(LAUNCHERS["torchrun"], [line(toy_days, tmp_path / name, batch_size=10, **flags)], tmp_path)
         assert_same(tmp_path / name, tmp_path / "gru_whole")
+
+
+@pytest.mark.slow
+def test_tables_grow_alike_in_one_process_in_two_and_in_shards(toy_days, write_day, tmp_path):
+    torchrun = LAUNCHERS["torchrun"]
+    in_turn([], [line(toy_days, tmp_path / "first", batch_size=20, end_date="2019-10-02")], tmp_path)
+    features = yaml.safe_load((toy_days / "features.yaml").read_text())
+    features["item_id"]["cardinality"] = features["bef_item_id"]["cardinality"] = 41
+    (toy_days / "features.yaml").write_text(yaml.safe_dump(features, sort_keys=False))
+    for day, split in (("2019-10-02", "train"), ("2019-10-03", "valid")):
+        write_day(day, split, [[35, 36, 3, 40]] * 20)
+    courses = {"one": ([], 20, {}), "two": (torchrun, 10, {}), "shards": (torchrun, 10, {"fsdp": "full_shard"})}
+    for name, (launcher, size, flags) in courses.items():
+        shutil.copytree(tmp_path / "first", tmp_path / name)
+        flags = flags | {"resume_from_checkpoint": "true"}
+        in_turn(launcher, [line(toy_days, tmp_path / name, batch_size=size, **flags)], tmp_path)
+    tables = [
+        each for each in safetensors.torch.load_file(tmp_path / "one" / "model.safetensors").values() if each.ndim
+    ]
+    assert sum(len(table) == 41 for table in tables) >= 4
+    for name in ("two", "shards"):
+        assert_same(tmp_path / name, tmp_path / "one")
 
 
 def assert_same(folder: Path, expected: Path) -> None:

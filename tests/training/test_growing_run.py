@@ -17,7 +17,21 @@ def grow(toy_days, cardinality):
     path.write_text(yaml.safe_dump(features, sort_keys=False))
 
 
-@pytest.mark.parametrize("flags", [{}, {"constrained_embeddings": True}, {"loss_type": "gbce"}], ids=str)
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {},
+        {"constrained_embeddings": True},
+        {"mf_constrained_embeddings": True, "item_embedding_dim": 8},
+        {"use_ohe_item_ids_inputs": True},
+        {"loss_type": "gbce"},
+        {"loss_type": "sampled_softmax", "sparse_item_updates": True},
+        {"loss_type": "sampled_softmax", "item_optimizer": "rowwise_adagrad"},
+        {"loss_type": "bpr_max", "negative_sampling": True, "neg_sampling_store_size": 100},
+        {"mlm": True, "model_type": "bert"},
+    ],
+    ids=str,
+)
 def test_it_trains_on_and_old_rows_that_are_not_read_keep_their_bits(run_train, toy_days, write_day, flags):
     before = RunFolder.open(run_train("out", end_date="2019-10-02", **flags)).weights()
     grow(toy_days, 41)
