@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import torch
-import transformers
 from torch import Tensor, nn
 
 from transformers4recsys.batch import moved
@@ -17,7 +16,8 @@ from transformers4recsys.model.encoders.packing import Packing, pack
 from transformers4recsys.model.encoders.settings import EncoderSettings
 from transformers4recsys.outputs import Encoded
 
-# The library's parts are named in full: each is loaded when it is first used, which takes seconds.
+if TYPE_CHECKING:
+    import transformers
 
 # What each setting is called in the library's configurations.
 OWN_NAMES: dict[str, tuple[str, ...]] = {
@@ -124,6 +124,8 @@ def configuration(
     architecture: str, settings: EncoderSettings, entries: Mapping[str, Any]
 ) -> tuple[transformers.PretrainedConfig, frozenset[str]]:
     """Write our settings under an architecture's own names; also give the settings it has a name for."""
+    import transformers
+
     _heads_share_the_width(settings)
     known = transformers.CONFIG_MAPPING[architecture]().to_dict()
     values = {
@@ -147,8 +149,11 @@ def from_config(
     config: transformers.PretrainedConfig, settings: EncoderSettings, *, used_settings: frozenset[str] = frozenset()
 ) -> HuggingFaceEncoder:
     """Build an architecture with fresh weights; InputError where it cannot serve as a sequence encoder."""
+    import transformers
+
     implementation = {"attn_implementation": "eager"} if settings.has_attentions else {}
     try:
+        # The library's parts are named in full: each is loaded when it is first used, which takes seconds.
         model = transformers.AutoModel.from_config(config, **implementation)  # pyright: ignore
         return around(cast("transformers.PreTrainedModel", model), settings, used_settings)
     except InputError:

@@ -15,9 +15,8 @@ from torch.nn.functional import scaled_dot_product_attention, silu
 from transformers4recsys.batch import moved
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.encoders.packing import pack
-from transformers4recsys.model.encoders.settings import EncoderSettings, activations
+from transformers4recsys.model.encoders.settings import EncoderSettings, activation
 from transformers4recsys.outputs import Encoded
-from transformers4recsys.settings import choose
 
 
 class Attention(nn.Module):
@@ -48,7 +47,7 @@ class FeedForward(nn.Module):
     def __init__(self, settings: EncoderSettings):
         super().__init__()
         self.first = nn.Linear(settings.d_model, settings.d_model)
-        self.activation = activations()[settings.hidden_act]
+        self.activation = activation(settings.hidden_act)
         self.dropout = nn.Dropout(settings.dropout)
         self.second = nn.Linear(settings.d_model, settings.d_model)
 
@@ -176,7 +175,7 @@ def ligr(settings: EncoderSettings) -> PreNormTransformer:
 def _check(settings: EncoderSettings) -> None:
     if settings.d_model % settings.n_head:
         raise InputError(f"`d_model` {settings.d_model} must be a multiple of `n_head` {settings.n_head}")
-    choose(activations(), settings.hidden_act, "hidden_act")
+    activation(settings.hidden_act)
 
 
 def _initialise(module: nn.Module, std: float) -> None:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 
 from torch import nn
 
-from transformers4recsys.settings import check, setting
+from transformers4recsys.settings import check, choose, setting
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "gelu": nn.GELU,
+    "gelu_new": partial(nn.GELU, approximate="tanh"),
+    "relu": nn.ReLU,
+    "silu": nn.SiLU,
+    "swish": nn.SiLU,
+    "tanh": nn.Tanh,
+}
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,8 @@ class EncoderSettings:
         return not self.disable_positional_embeddings
 
 
-def activations() -> Mapping[str, nn.Module]:
-    """Give the library's activation functions by name; loaded when they are first used, which takes seconds."""
-    return import_module("transformers.activations").ACT2FN
+def activation(name: str) -> nn.Module:
+    """Make an activation function; where PyTorch has it, without the library, which takes seconds to import."""
+    if name in ACTIVATIONS:
+        return ACTIVATIONS[name]()
+    return choose(import_module("transformers.activations").ACT2FN, name, "hidden_act")

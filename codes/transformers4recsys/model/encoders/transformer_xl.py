@@ -12,9 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from transformers4recsys.errors import InputError
-from transformers4recsys.model.encoders.settings import EncoderSettings, activations
+from transformers4recsys.model.encoders.settings import EncoderSettings, activation
 from transformers4recsys.outputs import Encoded
-from transformers4recsys.settings import choose
 
 
 class RelativeAttention(nn.Module):
@@ -55,7 +54,7 @@ class Layer(nn.Module):
         self.attention = RelativeAttention(settings)
         self.feed_forward = nn.Sequential(
             nn.Linear(d_model, 4 * d_model),
-            activations()[settings.hidden_act],
+            activation(settings.hidden_act),
             nn.Dropout(settings.dropout),
             nn.Linear(4 * d_model, d_model),
         )
@@ -110,7 +109,7 @@ def transfoxl(settings: EncoderSettings) -> TransformerXL:
     """Make a Transformer-XL of the given sizes."""
     if settings.d_model % settings.n_head:
         raise InputError(f"`d_model` {settings.d_model} must be a multiple of `n_head` {settings.n_head}")
-    choose(activations(), settings.hidden_act, "hidden_act")
+    activation(settings.hidden_act)
     return TransformerXL(settings)
 
 
