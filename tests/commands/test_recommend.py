@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 import sys
 
 import pyarrow as pa
@@ -112,3 +113,17 @@ def test_a_run_without_a_recipe_cannot_read_events(run, tmp_path):
     pq.write_table(pa.table({"visit": ["a"], "sku": ["b"]}), tmp_path / "events.parquet")
     with pytest.raises(InputError, match="has no recipe to read raw events with"):
         run(input=[str(tmp_path / "events.parquet")])
+
+
+def test_lists_of_ids_need_no_library_that_takes_seconds_to_import(run_train, toy_days):
+    of_items = toy_days / "item_id.yaml"
+    of_items.write_text("item_id: {dtype: categorical, cardinality: 31, is_label: true}\n")
+    run = run_train(end_date="2019-10-02", model_type="gpt2", feature_config=of_items)
+    words = ["recommend", "--run", str(run), "--items", "3", "--device", "cpu"]
+    code = (
+        f"import sys; from transformers4recsys.cli import main; main({words}); "
+        "sys.exit(', '.join({'transformers', 'accelerate', 'ibis', 'duckdb'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith('"session","rank","item"')
