@@ -1,6 +1,6 @@
 """Measure how long `recommend --items` takes from its start to its answer: python benchmarks/first_answer.py.
 
-A made-up shop of 1,000 products is preprocessed and trained on first, GPT-2 and SASRec with 2 layers of width 64, of the
+A made-up shop of 1,000 products is preprocessed and trained on first: GPT-2 and SASRec, 2 layers of width 64, of the
 items alone and of all features. A JSON line a run, medians and the longest over starts of the command: seconds of the
 clock to the last line of the answer and to the end of the process, and processor seconds. A first start, which is not
 counted, brings the files into memory.

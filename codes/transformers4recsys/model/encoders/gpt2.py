@@ -31,7 +31,7 @@ class Linear(nn.Module):
 
     def forward(self, hidden_RSD: Tensor) -> Tensor:
         flat_PD = torch.addmm(self.bias, hidden_RSD.flatten(0, 1), self.weight)
-        return flat_PD.unflatten(0, hidden_RSD.shape[:2])
+        return flat_PD.view(*hidden_RSD.shape[:-1], -1)
 
 
 class Attention(nn.Module):
