@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers4recsys.model.encoders.average import avgseq
 from transformers4recsys.model.encoders.gpt2 import gpt2
 from transformers4recsys.model.encoders.huggingface import library_encoder
+from transformers4recsys.model.encoders.library import transformers
 from transformers4recsys.model.encoders.longformer import longformer
 from transformers4recsys.model.encoders.pre_norm import ligr, sasrec
 from transformers4recsys.model.encoders.pretrained import around_saved_weights, from_own_configuration, own_width
@@ -64,12 +65,7 @@ ENCODERS: dict[str, Callable[[EncoderSettings], Encoder]] = {
 
 def encoder_of(name: str) -> Callable[[EncoderSettings], Encoder]:
     """Look an encoder up here, then among the architectures of the library; InputError if neither has it."""
-    if name in ENCODERS:
-        return ENCODERS[name]
-    # Its import takes longer than what most encoders have to do.
-    import transformers
-
-    if name in transformers.CONFIG_MAPPING:
+    if name not in ENCODERS and name in transformers.CONFIG_MAPPING:
         return library_encoder(name)
     also = (
         f"the baselines {', '.join(BASELINE_NAMES)}, or an architecture of the transformers library by its model_type"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,12 +12,10 @@ from torch import Tensor, nn
 from transformers4recsys.batch import moved
 from transformers4recsys.errors import InputError, in_one_line
 from transformers4recsys.model.encoders.causality import is_causal
+from transformers4recsys.model.encoders.library import transformers
 from transformers4recsys.model.encoders.packing import Packing, pack
 from transformers4recsys.model.encoders.settings import EncoderSettings
 from transformers4recsys.outputs import Encoded
-
-if TYPE_CHECKING:
-    import transformers
 
 # What each setting is called in the library's configurations.
 OWN_NAMES: dict[str, tuple[str, ...]] = {
@@ -124,8 +122,6 @@ def configuration(
     architecture: str, settings: EncoderSettings, entries: Mapping[str, Any]
 ) -> tuple[transformers.PretrainedConfig, frozenset[str]]:
     """Write our settings under an architecture's own names; also give the settings it has a name for."""
-    import transformers
-
     _heads_share_the_width(settings)
     known = transformers.CONFIG_MAPPING[architecture]().to_dict()
     values = {
@@ -149,11 +145,8 @@ def from_config(
     config: transformers.PretrainedConfig, settings: EncoderSettings, *, used_settings: frozenset[str] = frozenset()
 ) -> HuggingFaceEncoder:
     """Build an architecture with fresh weights; InputError where it cannot serve as a sequence encoder."""
-    import transformers
-
     implementation = {"attn_implementation": "eager"} if settings.has_attentions else {}
     try:
-        # The library's parts are named in full: each is loaded when it is first used, which takes seconds.
         model = transformers.AutoModel.from_config(config, **implementation)  # pyright: ignore
         return around(cast("transformers.PreTrainedModel", model), settings, used_settings)
     except InputError:

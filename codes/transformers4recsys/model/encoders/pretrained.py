@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from transformers4recsys.errors import InputError, in_one_line
 from transformers4recsys.model.encoders.huggingface import HuggingFaceEncoder, around, from_config
+from transformers4recsys.model.encoders.library import transformers
 from transformers4recsys.model.encoders.settings import EncoderSettings
-
-if TYPE_CHECKING:
-    import transformers
 
 # Heads and poolers may be missing: they are not used.
 MOST_MISSING = 0.2
@@ -36,8 +34,6 @@ def from_own_configuration(name: str, cache_dir: str | None, settings: EncoderSe
 
 def around_saved_weights(name: str, cache_dir: str | None, settings: EncoderSettings) -> HuggingFaceEncoder:
     """Start an encoder from weights that were trained on something else, such as text."""
-    import transformers
-
     config = _configuration(name, cache_dir)
     config.use_cache = False
     _has_room(config, settings, name)
@@ -68,8 +64,6 @@ def _require_weights(model: transformers.PreTrainedModel, missing: Collection[st
 
 
 def _configuration(name: str, cache_dir: str | None) -> transformers.PretrainedConfig:
-    import transformers
-
     try:
         config = transformers.AutoConfig.from_pretrained(  # pyright: ignore
             name, cache_dir=cache_dir, trust_remote_code=False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +13,9 @@ from torch import Tensor, nn
 from transformers4recsys.batch import moved
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.encoders.huggingface import configuration, forget_positions
+from transformers4recsys.model.encoders.library import transformers
 from transformers4recsys.model.encoders.settings import EncoderSettings
 from transformers4recsys.outputs import Encoded
-
-if TYPE_CHECKING:
-    import transformers
 
 HASH_SEED = 0
 OWN_SETTINGS = {
@@ -87,8 +85,6 @@ def reformer(settings: EncoderSettings) -> Reformer:
             f"`num_chunks_after` {settings.num_chunks_after}: an encoder of next items must not look ahead; "
             "set it to 0, or learn masked items with `mlm`"
         )
-    import transformers
-
     first, chunk = settings.axial_pos_shape_first_dim, settings.attn_chunk_length
     step = math.lcm(first, chunk)
     length = max(math.ceil(settings.max_length / step), 1) * step

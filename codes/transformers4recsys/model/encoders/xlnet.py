@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 
 from transformers4recsys.batch import moved
 from transformers4recsys.model.encoders.huggingface import HuggingFaceEncoder, library_encoder
+from transformers4recsys.model.encoders.library import transformers
 from transformers4recsys.model.encoders.settings import EncoderSettings
 from transformers4recsys.outputs import Encoded
-
-if TYPE_CHECKING:
-    import transformers
 
 _one_stream = library_encoder("xlnet", mem_len=lambda _: None, use_mems_eval=lambda _: False)
 
@@ -52,4 +49,5 @@ def xlnet(settings: EncoderSettings) -> HuggingFaceEncoder | TwoStreamXLNet:
     if not settings.is_permuted:
         return _one_stream(settings)
     whole = _one_stream(replace(settings, attn_type="bi", has_attentions=False))
-    return TwoStreamXLNet(cast("transformers.XLNetModel", whole.model), whole.used_settings)
+    assert isinstance(whole.model, transformers.XLNetModel)
+    return TwoStreamXLNet(whole.model, whole.used_settings)
