@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, timedelta
@@ -205,5 +208,27 @@ def run_train(toy_days: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         line = [word for key, value in settings.items() if value is not None for word in (f"--{key}", str(value))]
         assert cli.main(["train", *line]) == exit_code
         return tmp_path / name
+
+    return run
+
+
+@pytest.fixture
+def in_processes(tmp_path: Path) -> Callable[..., list[Any]]:
+    """Call a function of a test file, which needs no arguments, in some processes; give the answer of each."""
+
+    def run(function: Callable[[], Any], num_ranks: int = 2) -> list[Any]:
+        source = str(Path(cli.__file__).parents[1])
+        environment = os.environ | {"PYTHONPATH": source, "OMP_NUM_THREADS": "1"}
+        words = [Path(__file__).with_name("in_process.py"), inspect.getfile(function), function.__name__]
+        processes = [
+            subprocess.Popen([sys.executable, *map(str, [*words, rank, num_ranks, tmp_path])], env=environment)
+            for rank in range(num_ranks)
+        ]
+        try:
+            assert [process.wait(timeout=120) for process in processes] == [0] * num_ranks
+        finally:
+            for process in processes:
+                process.kill()
+        return [torch.load(tmp_path / f"answer_{rank}") for rank in range(num_ranks)]
 
     return run

@@ -125,3 +125,16 @@ def with_past(batch: Batch, schema: Schema) -> Batch:
     is_past = Jagged(torch.ones_like(past_item.values, dtype=torch.bool), past_item.offsets, past_item.max_length)
     is_current = Jagged(torch.zeros_like(item.values, dtype=torch.bool), item.offsets, item.max_length)
     return Batch(columns | {IS_PAST: concatenated(is_past, is_current)})
+
+
+def dummy_batch(schema: Schema) -> Batch:
+    """Make a session of one item that is padding: it goes through the whole model, and there is nothing to predict."""
+    past = {feature.name for feature in schema.past.values()}
+    return Batch(
+        {
+            feature.name: Jagged.from_lists(
+                [[] if feature.name in past else [0]], torch.float if feature.dtype == "float" else torch.long
+            )
+            for feature in schema.columns
+        }
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import cache
 
@@ -91,6 +91,27 @@ def sum_over_ranks(tensor: Tensor) -> Tensor:
     total = tensor.cuda() if needs_gpu else tensor.clone()
     torch.distributed.all_reduce(total)
     return total.to(tensor.device)
+
+
+def gather_rows(rows_X: Tensor, counts: Sequence[int]) -> Tensor:
+    """Put the rows of all processes, of which each has its count, below each other; every process gets them."""
+    padded = rows_X.new_zeros(max(counts), *rows_X.shape[1:])
+    padded[: len(rows_X)] = rows_X
+    parts = [torch.empty_like(padded) for _ in counts]
+    torch.distributed.all_gather(parts, padded)
+    return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+
+
+def counts_of_ranks(count: int, device: torch.device) -> list[int]:
+    """Tell all processes a number of each."""
+    return values_of_ranks(torch.tensor(count, device=device)).tolist()
+
+
+def values_of_ranks(value: Tensor) -> Tensor:
+    """Tell all processes a value of each, which has no dimensions, (R,)."""
+    values_R = value.new_zeros(world_size())
+    values_R[rank()] = value
+    return sum_over_ranks(values_R)
 
 
 def barrier() -> None:

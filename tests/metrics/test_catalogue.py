@@ -54,8 +54,8 @@ def test_a_product_that_rounds_otherwise_changes_no_rank(off, dtype, monkeypatch
     bias, labels = torch.randn(NUM_ITEMS, generator=generator), torch.arange(1, 10)
     table[20:29] = table[1:10]
     bias[20:29] = bias[1:10]
-    scores_of = catalogue._scores
-    monkeypatch.setattr(catalogue, "_scores", lambda h, t, b: scores_of(h, t, b) + (off if len(t) == 9 else 0))
+    scores_of = catalogue.scores_of
+    monkeypatch.setattr(catalogue, "scores_of", lambda h, t, b: scores_of(h, t, b) + (off if len(t) == 9 else 0))
     ranks, loss = rank_among_all(hidden, table.to(dtype), bias, labels)
     product = hidden.to(dtype) @ table.to(dtype).T
     expected = rank_bounds(product.float() + bias, labels)
@@ -145,8 +145,8 @@ def test_counts_are_exact_in_every_precision(dtype):
 
 
 def test_scores_are_made_once_where_products_round_alike(monkeypatch):
-    passes, compare_all = [], catalogue._compare_all
-    monkeypatch.setattr(catalogue, "_compare_all", lambda *given: passes.append(given) or compare_all(*given))
+    passes, compare_all = [], catalogue.compare_all
+    monkeypatch.setattr(catalogue, "compare_all", lambda *given: passes.append(given) or compare_all(*given))
     rank_among_all(*whole_numbers(20))
     assert len(passes) == 1
 

@@ -53,6 +53,23 @@ SHARDED = {
     "reformer": {"model_type": "reformer", "mf_constrained_embeddings": True},
     "transfoxl": {"model_type": "transfoxl", "use_ohe_item_ids_inputs": True, "log_predictions": True},
 }
+# Item tables shared out, each run with another loss, optimizer or evaluation.
+SHARED = {
+    "full": {
+        "label_smoothing_factor": 0.1,
+        "gradient_accumulation_steps": 2,
+        "max_grad_norm": 0.05,
+        "exclude_seen_in_evaluation": True,
+        "log_predictions": True,
+        "per_device_eval_batch_size": 7,
+    },
+    "one table": {"model_type": "gpt2", "constrained_embeddings": True, "metrics": '["coverage", "serendipity"]'},
+    "cosine": {"score": "cosine", "temperature": 0.1, "session_aware": True, "baselines": '["rules"]'},
+    "best weights": {"validate_every": 1, "early_stopping_patience": 1, "report_cold": True, "save_steps": 3},
+    "own negatives": {"loss_type": "gbce", "num_sampled_negatives": 8, "sparse_item_updates": True},
+    "masked": SAMPLED | {"model_type": "bert", "mlm": True, "train_on_last_item_seq_only": True},
+    "by Adagrad": BY_ROW["rows by Adagrad"],
+}
 
 
 def line(days: Path, folder: Path, *, batch_size: int, **flags: object) -> list[str]:
@@ -331,6 +348,71 @@ def test_tables_grow_alike_in_one_process_in_two_and_in_shards(toy_days, write_d
     assert sum(len(table) == 41 for table in tables) >= 4
     for name in ("two", "shards"):
         assert_same(tmp_path / name, tmp_path / "one")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(["one table", "by Adagrad"], id="some"),
+        pytest.param([*SHARED], id="all", marks=pytest.mark.slow),
+    ],
+)
+def test_processes_that_share_item_tables_out_end_where_one_does(names, toy_days, tmp_path, write_day):
+    # Batches of 20 leave one row over: one process has it, the other one takes part with nothing.
+    write_day("2019-10-01", "train", [[row % 30 + 1, (row + 1) % 30 + 1, row % 7 + 1] for row in range(61)])
+    for launcher, size, flags in (([], 20, {}), (LAUNCHERS["torchrun"], 10, {"shard_item_tables": True})):
+        commands = [
+            line(toy_days, tmp_path / f"{name}_{size}", batch_size=size, **SHARED[name], **flags) for name in names
+        ]
+        in_turn(launcher, commands, tmp_path, "double", timeout=300)
+    for name in names:
+        two, one = (tmp_path / f"{name}_{size}" for size in (10, 20))
+        found, expected = ({key: value or 0.0 for key, value in numbers(folder).items()} for folder in (two, one))
+        assert found == pytest.approx(expected, rel=1e-9, abs=1e-9)
+        for file in ("model.safetensors", "training_state.safetensors"):
+            of_each = [safetensors.torch.load_file(folder / file) for folder in (two, one)]
+            torch.testing.assert_close(of_each[0], of_each[1], rtol=1e-10, atol=1e-10)
+        # Each process holds padding and 15 of 30 items, of weights and of what the optimizer keeps of them.
+        width = sum(
+            w.shape[1] for key, w in safetensors.torch.load_file(two / "model.safetensors").items() if of_items(key)
+        )
+        width_of_state = sum(w.shape[1] for key, w in of_each[0].items() if of_items(key) and w.dim())
+        whole, whole_state = json.loads((one / "held_0.txt").read_text().splitlines()[-1])
+        assert held_by_rank(two) == [whole - 15 * width, whole_state - 15 * width_of_state] * 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flags", [SHARED["one table"], SHARED["by Adagrad"]], ids=["full", "sampled"])
+def test_any_number_of_processes_goes_on_and_tables_grow_over_all(flags, toy_days, tmp_path, write_day):
+    of_processes = {n: [] if n == 1 else ["-m", "torch.distributed.run", "--nproc_per_node", str(n)] for n in (1, 2, 3)}
+    flags = flags | {"shard_item_tables": True}
+
+    def run(name: str, num_processes: int, **others: object) -> None:
+        # Three processes with batches of 4 are two with batches of 6.
+        command = line(toy_days, tmp_path / name, batch_size=12 // num_processes, **flags, **others)
+        in_turn(of_processes[num_processes], [command], tmp_path, "double", timeout=300)
+
+    for num_processes in (1, 2):
+        run(f"begun by {num_processes}", num_processes, end_date="2019-10-02")
+    features = toy_days / "features.yaml"
+    features.write_text(features.read_text().replace("cardinality: 31", "cardinality: 41"))
+    for split in ("train", "valid"):
+        for day in ("2019-10-02", "2019-10-03"):
+            write_day(day, split, [[35, 36, 35, 40]] * 20)
+    ends = [(1, 1), (1, 3), (2, 1), (2, 2), (2, 3)]
+    for before, after in ends:
+        name = f"{before} then {after}"
+        shutil.copytree(tmp_path / f"begun by {before}", tmp_path / name)
+        run(name, after, resume_from_checkpoint="true")
+        assert numbers(tmp_path / name) == pytest.approx(numbers(tmp_path / "1 then 1"), rel=1e-9, abs=1e-9)
+        for file in ("model.safetensors", "training_state.safetensors"):
+            of_each = [safetensors.torch.load_file(tmp_path / each / file) for each in (name, "1 then 1")]
+            torch.testing.assert_close(of_each[0], of_each[1], rtol=1e-10, atol=1e-10)
+    assert len(of_each[0]["optimizer/scorer.item_bias/" + ("sum" if "item_optimizer" in flags else "exp_avg")]) == 41
+
+
+def of_items(name: str) -> bool:
+    return any(part in name for part in ("table item_id.weight", "scorer.table", "scorer.item_bias"))
 
 
 def assert_same(folder: Path, expected: Path) -> None:

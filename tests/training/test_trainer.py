@@ -4,12 +4,13 @@ import pytest
 import torch
 from transformers import TrainerCallback, TrainingArguments
 
+from transformers4recsys.batch import dummy_batch
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.encoders import ENCODERS
 from transformers4recsys.model.targets import MaskedTargets
 from transformers4recsys.schema import Schema
 from transformers4recsys.training.evaluation import Evaluation
-from transformers4recsys.training.trainer import RecSysTrainer, Schedule, dummy_batch, format_metrics
+from transformers4recsys.training.trainer import RecSysTrainer, Schedule, format_metrics
 
 CONSTANT = Schedule()
 

@@ -38,7 +38,7 @@ class BaselineModel(CountsItems):
     has_gradients: Literal[False] = False
     has_sparse_gradients = False
     # There are no output vectors: the hidden states of an output are scores already.
-    item_table = None
+    item_table = shards = None
 
     def __init__(self, baseline: Baseline, schema: Schema, targets: _TargetRule):
         super().__init__(schema.item_id.cardinality)

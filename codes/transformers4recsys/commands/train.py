@@ -55,6 +55,7 @@ from transformers4recsys.training.memory import keep_freed_memory
 from transformers4recsys.training.recorded_settings import sections_of
 from transformers4recsys.training.resume import goes_on_in_place, load, load_grown, open_resumed, writer_of
 from transformers4recsys.training.sharding import require_processes, shard
+from transformers4recsys.training.shared_tables import require_shareable, share_out
 from transformers4recsys.training.sparse_gradients import ItemUpdates, choose_gradients
 from transformers4recsys.training.trainer import RecSysTrainer, Schedule
 from transformers4recsys.training.training_arguments import LibrarySettings, for_the_trainer, library_arguments
@@ -111,6 +112,8 @@ def _train(settings: TrainSettings, sinks: Mapping[str, Callable[[Path], Sink]],
     # From here on one of the processes of the run, if there are several, talks and writes.
     arguments, notes = library_arguments(training.library)
     require_processes(arguments)
+    if training.launch.shard_item_tables:
+        require_shareable(settings.model, arguments)
     show_log_lines()
     keep_freed_memory()
     for note in [*notes, *unused_settings(settings)]:
@@ -224,6 +227,8 @@ def _model_of(
         log.warning("`%s` has no effect here: the encoder %s does not use it", name, of_model.choice.name)
     if start:
         load_grown(model, start, settings.training.growth, data_path=settings.data.days.data_path or "")
+    if settings.training.launch.shard_item_tables:
+        share_out(model)
     choose_gradients(model, settings.training.item_updates, arguments)
     return model
 

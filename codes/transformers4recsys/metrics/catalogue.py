@@ -54,7 +54,7 @@ def rank_among_all(
             labels_P[rows] - 1,
             None if excluded is None else excluded.of_rows(rows.start, len(hidden_RE)),
         )
-        for rows, hidden_RE in _rows(hidden_PE, item_table_VE.dtype)
+        for rows, hidden_RE in deal_out(hidden_PE, item_table_VE.dtype)
     ]
     num_above, num_tied, loss = (torch.cat(each) for each in zip(*parts, strict=True))
     return Ranks(num_above, num_tied), loss
@@ -117,11 +117,11 @@ def _blocks_of_rows(
             yield start, len(rows), score_blocks_sparse(rows, bias_I, ITEMS_OF_A_BLOCK)
         return
     assert item_table_VE is not None, "hidden states are multiplied with a table"
-    for rows, hidden_RE in _rows(hidden_PE, item_table_VE.dtype):
-        yield rows.start, len(hidden_RE), _score_blocks(hidden_RE, item_table_VE[1:].detach(), bias_I)
+    for rows, hidden_RE in deal_out(hidden_PE, item_table_VE.dtype):
+        yield rows.start, len(hidden_RE), score_blocks(hidden_RE, item_table_VE[1:].detach(), bias_I)
 
 
-def _rows(hidden_PE: Tensor, dtype: torch.dtype) -> Iterator[tuple[slice, Tensor]]:
+def deal_out(hidden_PE: Tensor, dtype: torch.dtype) -> Iterator[tuple[slice, Tensor]]:
     """Deal the rows out, some at a time, in the precision of the products."""
     for start in range(0, max(len(hidden_PE), 1), ROWS_AT_A_TIME):
         rows = slice(start, start + ROWS_AT_A_TIME)
@@ -136,14 +136,14 @@ def _rank_rows(
     Each block of scores is compared with the labels' while the cache holds it. These come first, from a product of
     their own; should it round otherwise than that of a block, all is done again with the scores that the blocks held.
     """
-    label_R1 = _scores(hidden_RE, table_IE[labels_R], bias_I[labels_R]).diagonal()[:, None]
-    ranked, of_blocks_R1 = _compare_all(hidden_RE, table_IE, bias_I, labels_R, label_R1, excluded)
+    label_R1 = scores_of(hidden_RE, table_IE[labels_R], bias_I[labels_R]).diagonal()[:, None]
+    ranked, of_blocks_R1 = compare_all(hidden_RE, table_IE, bias_I, labels_R, label_R1, excluded)
     if not torch.equal(label_R1, of_blocks_R1):
-        ranked, _ = _compare_all(hidden_RE, table_IE, bias_I, labels_R, of_blocks_R1, excluded)
+        ranked, _ = compare_all(hidden_RE, table_IE, bias_I, labels_R, of_blocks_R1, excluded)
     return ranked if ranked[-1].isfinite().all() else _rank_plainly(hidden_RE, table_IE, bias_I, labels_R, excluded)
 
 
-def _compare_all(
+def compare_all(
     hidden_RE: Tensor,
     table_IE: Tensor,
     bias_I: Tensor,
@@ -157,7 +157,7 @@ def _compare_all(
     """
     above_less_below_R, not_tied_R, first = torch.zeros_like(labels_R), torch.zeros_like(labels_R), 0
     of_blocks_R1, total_R = torch.full_like(label_R1, torch.nan), torch.zeros_like(label_R1[:, 0])
-    for scores_RC in _score_blocks(hidden_RE, table_IE, bias_I):
+    for scores_RC in score_blocks(hidden_RE, table_IE, bias_I):
         place_R1, last = labels_R[:, None] - first, scores_RC.shape[1] - 1
         found_R1 = scores_RC.gather(1, place_R1.clamp(0, last))
         of_blocks_R1 = torch.where((place_R1 >= 0) & (place_R1 <= last), found_R1, of_blocks_R1)
@@ -179,7 +179,7 @@ def _rank_plainly(
     hidden_RE: Tensor, table_IE: Tensor, bias_I: Tensor, labels_R: Tensor, excluded: MarksOfRows | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Do the same from all scores, to the bit those of the blocks, in which there may be any value."""
-    all_scores_RI = torch.cat(list(_score_blocks(hidden_RE, table_IE, bias_I)), dim=1)
+    all_scores_RI = torch.cat(list(score_blocks(hidden_RE, table_IE, bias_I)), dim=1)
     few_rows = zip(torch.split(all_scores_RI, FEW_ROWS), torch.split(labels_R, FEW_ROWS), strict=True)
     loss_R = torch.cat([cross_entropy(scores_RI, part_R, reduction="none") for scores_RI, part_R in few_rows])
     if excluded is not None:
@@ -243,18 +243,18 @@ def _as_rows(parts: Sequence[tuple[Tensor, Tensor, Tensor]], worst_R1: Tensor) -
     return items_RC, scores_RC
 
 
-def _score_blocks(hidden_RE: Tensor, table_IE: Tensor, bias_I: Tensor) -> Iterator[Tensor]:
+def score_blocks(hidden_RE: Tensor, table_IE: Tensor, bias_I: Tensor) -> Iterator[Tensor]:
     """Score the items block by block, (R, C) each; the last block may be smaller."""
     size = ITEMS_OF_A_BLOCK_ON_CPU if hidden_RE.device.type == "cpu" else ITEMS_OF_A_BLOCK
     for start in range(0, len(table_IE), size):
         # The last product goes back to be as wide as the others: another width may round equal items apart.
         first = max(0, min(start, len(table_IE) - size))
         block = slice(first, first + size)
-        scores_RC = _scores(hidden_RE, table_IE[block], bias_I[block])
+        scores_RC = scores_of(hidden_RE, table_IE[block], bias_I[block])
         yield scores_RC[:, start - first :].contiguous()
 
 
-def _scores(hidden_RE: Tensor, table_CE: Tensor, bias_C: Tensor) -> Tensor:
+def scores_of(hidden_RE: Tensor, table_CE: Tensor, bias_C: Tensor) -> Tensor:
     """Score some items, (R, C), in the precision of the bias."""
     if table_CE.dtype == bias_C.dtype:
         return torch.addmm(bias_C, hidden_RE, table_CE.T)

@@ -16,6 +16,7 @@ from transformers4recsys.model.content import ItemContent, module_name
 from transformers4recsys.model.merges import MERGES
 from transformers4recsys.model.numeric import NumericScale, SoftOneHot
 from transformers4recsys.model.unknown import is_replaced
+from transformers4recsys.row_shards import RowShards, rows_of_all
 from transformers4recsys.schema import Feature, Schema
 from transformers4recsys.settings import check, choose, setting
 
@@ -183,6 +184,8 @@ class FeatureEmbedder(nn.Module):
         self.dropout = nn.Dropout(dropout if settings.input_dropout is None else settings.input_dropout)
         self.d_model = d_model
         self.content: ItemContent | None = None
+        # Which rows of the item table are here, where processes share it out.
+        self.shards: RowShards | None = None
         if self.unknown_share:
             self.counts = self._with_unknown_rows()
 
@@ -250,7 +253,10 @@ class FeatureEmbedder(nn.Module):
 
     def _embedded(self, feature: Feature, ids_N: Tensor) -> Tensor:
         """Look up a categorical column, (N, width); the content of the item is added to its row."""
-        rows_NE = self.table_of(feature)(self._as_known(feature, ids_N))
+        table = self.table_of(feature)
+        if self.shards is not None and table is self.item_table:
+            return rows_of_all(ids_N, table.weight, self.shards, sparse=table.sparse)
+        rows_NE = table(self._as_known(feature, ids_N))
         return rows_NE + self.content.input_rows(ids_N) if self.content and feature == self.item else rows_NE
 
     def _as_known(self, feature: Feature, ids_N: Tensor) -> Tensor:

@@ -6,13 +6,14 @@ table.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 import torch
 from torch import Tensor
 
+from transformers4recsys.row_shards import RowShards
 from transformers4recsys.settings import check, setting
 
 ITEM_COUNTS, SESSION_COUNTS = "item_counts", "session_counts"
@@ -46,17 +47,29 @@ class GrowthSettings:
         check(self)
 
 
-def place_new_rows(table_V: Tensor, is_known_R: Tensor, *, policy: str = "mean", groups: Sequence[Tensor] = ()) -> None:
+def place_new_rows(
+    table_V: Tensor,
+    is_known_R: Tensor,
+    *,
+    policy: str = "mean",
+    groups: Sequence[Tensor] = (),
+    shards: RowShards | None = None,
+) -> None:
     """Move the rows of `table_V` behind the R saved ones, which are fresh ones of the model, to where they begin.
 
     That is the mean of what each resembles, of the saved rows that `is_known_R`; counts of new items are 0. `groups`
     say for each row, (V,), which rows share a value, -1 where it is not known; they are used by the policy `features`.
+    With `shards`, the table is the part of this process, and all else is as for the whole one; all processes call it.
     """
+    is_any_known, sizes = bool(is_known_R.any()), [int(group_V.max()) + 1 for group_V in groups]
+    if shards is not None:
+        is_known_R, groups = shards.part_of(is_known_R), [shards.part_of(group_V) for group_V in groups]
     new_rows = table_V[len(is_known_R) :]
     if not table_V.is_floating_point():
         new_rows.zero_()
-    elif policy != "random" and is_known_R.any():
-        new_rows += _centers(table_V, is_known_R, groups if policy == "features" else ())
+    elif policy != "random" and is_any_known:
+        some_groups = zip(groups, sizes, strict=True) if policy == "features" else ()
+        new_rows += _centers(table_V, is_known_R, some_groups, shards)
 
 
 def has_more_rows(name: str, own: Sequence[int], saved: Sequence[int]) -> bool:
@@ -64,15 +77,20 @@ def has_more_rows(name: str, own: Sequence[int], saved: Sequence[int]) -> bool:
     return name.startswith(TABLES) and len(own) == len(saved) > 0 and own[1:] == saved[1:] and own[0] > saved[0]
 
 
-def _centers(table_V: Tensor, is_known_R: Tensor, groups: Sequence[Tensor]) -> Tensor:
-    """Give the mean of what each new row resembles: over the groups in which there are known rows, else of all."""
+def _centers(
+    table_V: Tensor, is_known_R: Tensor, groups: Iterable[tuple[Tensor, int]], shards: RowShards | None
+) -> Tensor:
+    """Give the mean of what each new row resembles: over the groups in which there are known rows, else of all.
+
+    Groups come with their numbers of values.
+    """
     num_saved = len(is_known_R)
     num_new = len(table_V) - num_saved
-    means, _ = _means_by_group(table_V, is_known_R, torch.zeros(num_saved, dtype=torch.long), 1)
+    means, _ = _means_by_group(table_V, is_known_R, torch.zeros(num_saved, dtype=torch.long), 1, shards)
     centers = means.repeat(num_new, *[1] * (table_V.ndim - 1))
     sums, num_found = torch.zeros_like(centers), torch.zeros(num_new, device=centers.device)
-    for group_V in groups:
-        means_G, sizes_G = _means_by_group(table_V, is_known_R, group_V[:num_saved], int(group_V.max()) + 1)
+    for group_V, num_groups in groups:
+        means_G, sizes_G = _means_by_group(table_V, is_known_R, group_V[:num_saved], num_groups, shards)
         of_new = group_V[num_saved:].to(centers.device)
         is_found = (of_new >= 0) & (sizes_G[of_new.clamp(min=0)] > 0)
         sums[is_found] += means_G[of_new[is_found]]
@@ -82,7 +100,9 @@ def _centers(table_V: Tensor, is_known_R: Tensor, groups: Sequence[Tensor]) -> T
     return centers
 
 
-def _means_by_group(table_V: Tensor, is_known_R: Tensor, group_R: Tensor, num_groups: int) -> tuple[Tensor, Tensor]:
+def _means_by_group(
+    table_V: Tensor, is_known_R: Tensor, group_R: Tensor, num_groups: int, shards: RowShards | None
+) -> tuple[Tensor, Tensor]:
     """Average the known rows by group, (G, ...), and count them, (G,); some rows of a large table at a time."""
     sums_G = table_V.new_zeros(max(num_groups, 1), *table_V.shape[1:], dtype=torch.double)
     sizes_G = torch.zeros(len(sums_G), dtype=torch.long, device=table_V.device)
@@ -91,6 +111,8 @@ def _means_by_group(table_V: Tensor, is_known_R: Tensor, group_R: Tensor, num_gr
         group = group_R[places].to(table_V.device)
         sums_G.index_add_(0, group, table_V[places.to(table_V.device)].double())
         sizes_G += torch.bincount(group, minlength=len(sums_G))
+    if shards is not None:
+        sums_G, sizes_G = shards.sum(sums_G), shards.sum(sizes_G)
     return (sums_G / sizes_G.clamp(min=1).view(-1, *[1] * (table_V.ndim - 1))).to(table_V.dtype), sizes_G
 
 

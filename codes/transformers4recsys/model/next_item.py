@@ -23,6 +23,7 @@ from transformers4recsys.model.scoring import ItemScorer, without_padding
 from transformers4recsys.model.targets import TargetRule
 from transformers4recsys.model.unknown import is_replaced
 from transformers4recsys.outputs import ModelOutput, Targets
+from transformers4recsys.row_shards import RowShards
 from transformers4recsys.schema import Schema
 
 # From here on the gradient of a whole item table counts: its memory, and the time to fill it with zeros.
@@ -100,9 +101,20 @@ class NextItemModel(CountsItems):
         return self.features.item_table.weight if self.scorer.table is None else self.scorer.table
 
     @property
+    def shards(self) -> RowShards | None:
+        """Which rows of item tables and bias are here, where processes share them out."""
+        return self.features.shards
+
+    @property
     def has_sparse_gradients(self) -> bool:
         """Whether gradients of item tables and bias, where they are read by row, hold the rows of a batch alone."""
         return self.features.item_table.sparse
+
+    @property
+    def weights_of_items(self) -> dict[str, nn.Parameter]:
+        """The weights, by name, with a row for each item."""
+        found = {id(weight) for weight in (self.features.item_table.weight, self.scorer.table, self.scorer.item_bias)}
+        return {name: weight for name, weight in self.named_parameters() if id(weight) in found}
 
     @property
     def weights_by_row(self) -> dict[str, nn.Parameter]:
@@ -202,6 +214,7 @@ class NextItemModel(CountsItems):
                 seen_ids_S=self._seen_ids() if content else None,
                 rows_V=rows_V,
                 to_vectors=self.scorer.vectors,
+                shards=self.shards,
             )
         )
 

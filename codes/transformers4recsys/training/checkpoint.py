@@ -22,9 +22,10 @@ from transformers4recsys.model.content import DATA
 from transformers4recsys.model.growth import ITEM_COUNTS, SESSION_COUNTS, has_more_rows, place_new_rows
 from transformers4recsys.model.negatives import NegativeStore
 from transformers4recsys.models import AnyModel
+from transformers4recsys.row_shards import RowShards, SharedTable
 from transformers4recsys.run_files import MANIFEST, OLD_STATE, Content
-from transformers4recsys.tensor_file import TensorFile
-from transformers4recsys.training import sharding
+from transformers4recsys.tensor_file import TensorFile, write_tensors
+from transformers4recsys.training import sharding, shared_tables
 from transformers4recsys.training.inside_day import Position
 from transformers4recsys.training.trainer import RecSysTrainer
 
@@ -49,12 +50,13 @@ class TrainingState:
 def contents(trainer: RecSysTrainer, position: Position | None = None) -> dict[str, Content]:
     """Collect weights and state of training, whole and by the names of their files.
 
-    Every process calls it; the first one gets the contents. They do not tell whether the model was sharded.
+    Every process calls it; the first one gets the contents. They do not tell whether the model was sharded. The others
+    get what is to be called while it writes: it sends their rows of tables that are shared out.
     """
     model = trainer.accelerator.unwrap_model(trainer.model)
     optimizer = _inner(trainer.optimizer) if trainer.optimizer else None
     trainer.watch.check_model(model, optimizer, trainer.state.global_step)
-    weights = {name: weight.contiguous() for name, weight in sharding.whole(model.state_dict()).items()}
+    weights = shared_tables.as_written(sharding.whole(model.state_dict()), model)
     beside: dict[str, Content] = {
         of_baseline(name): partial(safetensors.torch.save_file, baseline.state_dict())
         for name, baseline in trainer.beside.items()
@@ -64,9 +66,11 @@ def contents(trainer: RecSysTrainer, position: Position | None = None) -> dict[s
         tensors |= {f"random/{name}": numbers for name, numbers in _gathered(random_states()).items()}
         for number, store in enumerate(_stores(model)):
             tensors |= {f"negatives/{number}/{name}": value for name, value in store.state().items()}
-        tensors |= {f"best/{name}": weight for name, weight in sharding.whole(trainer.best.weights).items()}
+        best = shared_tables.as_written(sharding.whole(trainer.best.weights), model)
+        tensors |= {f"best/{name}": weight for name, weight in best.items()}
     if not distributed.is_main():
-        return {}
+        parts = {WEIGHTS: weights, TENSORS: tensors} if model.shards else {}
+        return {name: partial(shared_tables.send_rows, part) for name, part in parts.items()}
     scaler = trainer.accelerator.scaler
     state = {
         "optimizer": optimizer_state,
@@ -75,8 +79,8 @@ def contents(trainer: RecSysTrainer, position: Position | None = None) -> dict[s
         "best": trainer.best.state() if position else None,
     }
     return beside | {
-        WEIGHTS: partial(safetensors.torch.save_file, weights, metadata={"format": "pt"}),
-        TENSORS: partial(safetensors.torch.save_file, {name: _apart(value) for name, value in tensors.items()}),
+        WEIGHTS: partial(write_tensors, weights, metadata={"format": "pt"}),
+        TENSORS: partial(write_tensors, tensors),
         STATE: f"{json.dumps(state, indent=2)}\n".encode(),
     }
 
@@ -104,7 +108,7 @@ def is_saved_run(name: str | None) -> bool:
 
 @torch.no_grad()
 def load_weights(
-    model: nn.Module, weights: TensorFile, *, where: Path, policy: str = "mean", groups: Sequence[Tensor] = ()
+    model: AnyModel, weights: TensorFile, *, where: Path, policy: str = "mean", groups: Sequence[Tensor] = ()
 ) -> None:
     """Put whole weights into `model`; those of another loss stay out, any others that do not fit are an InputError.
 
@@ -113,9 +117,10 @@ def load_weights(
     from here on where they were not: earlier versions did not.
     """
     own = {name: value for name, value in model.state_dict().items() if not name.startswith(DATA)}
+    shapes = {name: value.shape for name, value in shared_tables.as_written(own, model).items()}
     saved = {name: weights.shape(name) for name in weights if not name.startswith(DATA)}
-    larger = {name for name in own.keys() & saved.keys() if has_more_rows(name, own[name].shape, saved[name])}
-    fitting = {name for name in own.keys() & saved.keys() if own[name].shape == saved[name]} | larger
+    larger = {name for name in own.keys() & saved.keys() if has_more_rows(name, shapes[name], saved[name])}
+    fitting = {name for name in own.keys() & saved.keys() if shapes[name] == saved[name]} | larger
     begun = {SESSION_COUNTS} - saved.keys()
     misfits = sorted(name for name in (own.keys() | saved.keys()) - begun - fitting if not name.startswith(OF_LOSS))
     if misfits:
@@ -126,13 +131,18 @@ def load_weights(
     counts_R = weights[ITEM_COUNTS] if larger and ITEM_COUNTS in weights else None
     for name in sorted(fitting):
         table = sharding.full(own[name])
-        weights.read_into(name, table)
+        shards = model.shards if name in shared_tables.shared_weights(model) else None
+        if shards is not None:
+            shared_tables.read_part(weights, name, table, shards)
+        else:
+            weights.read_into(name, table)
         if name in larger:
             num_saved = saved[name][0]
             # A table whose rows are items is told by its length; what never occurred has not been trained.
             is_of_items = counts_R is not None and num_saved == len(counts_R)
             is_known_R = counts_R > 0 if is_of_items and counts_R is not None else torch.arange(num_saved) > 0
-            place_new_rows(table, is_known_R, policy=policy, groups=groups if is_of_items else ())
+            of_items = groups if is_of_items else ()
+            place_new_rows(table, is_known_R, policy=policy, groups=of_items, shards=shards)
         if table is not own[name]:
             own[name].copy_(sharding.part(table, own[name]))
 
@@ -150,14 +160,16 @@ def load_optimizer(trainer: RecSysTrainer, state: TrainingState) -> bool:
     own_kinds, saved_kinds = _kinds(optimizer), state.optimizer["kinds"]
     if own_kinds[0] not in saved_kinds and saved_kinds[0] not in own_kinds:
         return False
-    names = _names_of(trainer.accelerator.unwrap_model(trainer.model))
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    names = _names_of(model)
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     own = optimizer.state_dict()
     values: dict[int, dict[str, Any]] = {}
     for number, weight in enumerate(weights):
         prefix = f"optimizer/{names[weight]}/"
         saved = {key.removeprefix(prefix): key for key in state.tensors if key.startswith(prefix)}
-        found = {key: _of_rows(state.tensors, name, names[weight], weight) for key, name in saved.items()}
+        shards = model.shards if names[weight] in shared_tables.shared_weights(model) else None
+        found = {key: _of_rows(state.tensors, name, names[weight], weight, shards) for key, name in saved.items()}
         found |= state.optimizer["numbers"].get(names[weight], {})
         if found:
             values[number] = {key: sharding.part(value, weight) for key, value in found.items()}
@@ -173,13 +185,24 @@ def load_best(trainer: RecSysTrainer, state: TrainingState) -> None:
     """Let validations inside a day go on from what the earlier ones of that day found."""
     if not (state.best and trainer.best.patience):
         return
-    own = trainer.accelerator.unwrap_model(trainer.model).state_dict()
-    weights = _under(state.tensors, "best/")
-    trainer.best.load(state.best, {name: sharding.part(weight, own[name]) for name, weight in weights.items()})
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    own, shared = model.state_dict(), shared_tables.shared_weights(model)
+    weights = {
+        name: shared_tables.part_in(state.tensors, f"best/{name}", model.shards)
+        if name in shared
+        else sharding.part(state.tensors[f"best/{name}"], own[name])
+        for name in own
+        if f"best/{name}" in state.tensors
+    }
+    trainer.best.load(state.best, weights)
 
 
-def _of_rows(tensors: TensorFile, name: str, weight_name: str, weight: Tensor) -> Tensor:
+def _of_rows(
+    tensors: TensorFile, name: str, weight_name: str, weight: Tensor, shards: RowShards | None = None
+) -> Tensor:
     """Read what an optimizer keeps of a table, with as many rows as the table has now; those of new ids are 0."""
+    if shards is not None and len(tensors.shape(name)) == weight.ndim:
+        return shared_tables.part_in(tensors, name, shards)
     num_rows = tensors.shape(name)[:1]
     # A number for each row grows like the row itself.
     is_of_rows = len(tensors.shape(name)) == weight.ndim and has_more_rows(
@@ -238,17 +261,19 @@ def _stores(model: nn.Module) -> list[NegativeStore]:
     return [module for module in model.modules() if type(module) is NegativeStore]
 
 
-def _optimizer_state(optimizer: torch.optim.Optimizer, model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _optimizer_state(
+    optimizer: torch.optim.Optimizer, model: AnyModel
+) -> tuple[dict[str, Tensor | SharedTable], dict[str, Any]]:
     """Give tensors by `optimizer/WEIGHT/NAME`, and all else for JSON."""
     names = _names_of(model)
-    tensors: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor | SharedTable] = {}
     numbers: dict[str, dict[str, Any]] = {}
     for group in optimizer.param_groups:
         for weight in group["params"]:
             values = sharding.whole(optimizer.state.get(weight, {}))
             for key, value in values.items():
                 if isinstance(value, Tensor):
-                    tensors[f"optimizer/{names[weight]}/{key}"] = value
+                    tensors[f"optimizer/{names[weight]}/{key}"] = shared_tables.state_as_written(value, weight, model)
                 else:
                     numbers.setdefault(names[weight], {})[key] = value
     groups = [group | {"params": [names[weight] for weight in group["params"]]} for group in optimizer.param_groups]
@@ -266,12 +291,6 @@ def _kinds(optimizer: torch.optim.Optimizer) -> list[str]:
 
 def _names_of(model: nn.Module) -> dict[Tensor, str]:
     return {weight: name for name, weight in model.named_parameters()}
-
-
-def _apart(value: Tensor) -> Tensor:
-    # Files of tensors refuse two that share memory; moments of a large table are not to be copied.
-    value = value.detach().cpu().contiguous()
-    return value if value.untyped_storage().nbytes() == value.nbytes else value.clone()
 
 
 def _gathered(states: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from transformers4recsys.baselines.model import BaselineModel
-from transformers4recsys.batch import ALL_ITEMS, Batch
+from transformers4recsys.batch import ALL_ITEMS, Batch, dummy_batch
 from transformers4recsys.data.readers.protocol import Reader
 from transformers4recsys.errors import DivergedError, InputError
 from transformers4recsys.metrics.by_name import METRICS_BY_NAME, KnownItems, MetricsByName, RankedTargets
@@ -21,6 +23,7 @@ from transformers4recsys.metrics.catalogue import rank_among_all, top_items
 from transformers4recsys.metrics.diversity import CATEGORY_DIVERSITY, INTRA_LIST_DIVERSITY
 from transformers4recsys.metrics.marked_items import EarlierItems, ranks_without
 from transformers4recsys.metrics.ranking import PopularityRanks
+from transformers4recsys.metrics.shared_catalogue import rank_among_shared, top_shared
 from transformers4recsys.metrics.sparse_scores import SortedBias
 from transformers4recsys.metrics.streaming import StreamingMean, StreamingMetrics
 from transformers4recsys.model.content import ItemData
@@ -110,9 +113,10 @@ class Evaluation:
         is_unseen_V, is_miss_V = model.item_counts == 0, ~model.is_rankable_V
         with autocast():
             table_VE, order = _for_products(model.item_table), SortedBias(model.bias)
-        num_batches = min(len(reader), max_batches if max_batches is not None else len(reader))
+        rank, top, batches, num_batches = _ways(model, reader, order)
+        num_batches = num_batches if max_batches is None else min(num_batches, max_batches)
         with progress_bar(description, num_batches) as advance:
-            for step, batch in enumerate(reader.batches(0)):
+            for step, batch in enumerate(batches):
                 if step == num_batches:
                     break
                 advance()
@@ -125,9 +129,9 @@ class Evaluation:
                     on_attentions(output.inputs, output.attentions)
                 earlier = self._earlier(batch, output, model.schema.item_id.name)
                 scores = output.hidden, table_VE, order.bias_V
-                ranks, loss_P = rank_among_all(*scores, output.labels, excluded=earlier, order=order)
+                ranks, loss_P = rank(*scores, output.labels, excluded=earlier)
                 is_unseen_P, is_miss_P = is_unseen_V[output.labels], is_miss_V[output.labels]
-                best = partial(top_items, *scores, excluded=earlier, order=order)
+                best = partial(top, *scores, excluded=earlier)
                 own.update(RankedTargets(ranks, is_miss_P, output.labels, output.positions[:, 1]), best)
                 baselines.update(batch, output, earlier, is_unseen_P)
                 if earlier is not None:
@@ -183,6 +187,20 @@ class Evaluation:
             metrics=metrics,
             metadata={f.name: batch.columns[f.name].values[value_index_P] for f in model.schema.metadata},
         )
+
+
+def _ways(model: AnyModel, reader: Reader, order: SortedBias) -> tuple[Any, Any, Iterator[Batch], int]:
+    """Give the functions that rank labels and that find the best items, the batches and their number.
+
+    Processes that share item tables out need each other for each batch: those without one take part with a dummy.
+    """
+    shards = model.shards
+    if shards is None:
+        ways = (partial(each, order=order) for each in (rank_among_all, top_items))
+        return next(ways), next(ways), reader.batches(0), len(reader)
+    dummies = [dummy_batch(model.schema)] * (reader.num_steps - len(reader))
+    batches = chain(reader.batches(0), dummies)
+    return partial(rank_among_shared, shards=shards), partial(top_shared, shards=shards), batches, reader.num_steps
 
 
 def _known(model: AnyModel, items: ItemData) -> KnownItems:

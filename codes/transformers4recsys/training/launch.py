@@ -33,6 +33,11 @@ class LaunchSettings:
     model_parallel: bool = setting(
         False, "accepted for old launch lines; several processes are DistributedDataParallel"
     )
+    shard_item_tables: bool = setting(
+        False,
+        "each process holds its share of the rows of item tables, of their gradients and of their optimizer state",
+        if_changed="ignore",
+    )
 
 
 # How long a process that lost another one waits for the launcher to end it: that one's error should be read first.

@@ -19,11 +19,12 @@ COUNTS = ("item_counts", "session_counts")
 def leave_to_exchange(model: NextItemModel) -> None:
     """Let DistributedDataParallel pass over what is of the size of the catalogue and need not be added up whole.
 
-    Those are weights with sparse gradients, which `exchange_rows` adds up; and what all processes have counted or read
-    alike, which it would send from the first to the others before each step.
+    Those are weights with sparse gradients, which `exchange_rows` adds up; tables of which each process has its own
+    rows; and what all have counted or read alike, which it would send from the first to the others before each step.
     """
-    alike = [name for name, _ in model.named_buffers() if name in COUNTS or name.startswith(DATA)]
-    DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, [*model.weights_by_row, *alike])
+    names = [*model.weights_by_row, *(model.weights_of_items if model.shards else ())]
+    names += [name for name, _ in model.named_buffers() if name in COUNTS or name.startswith(DATA)]
+    DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, names)
 
 
 def exchange_rows(weights: Iterable[nn.Parameter]) -> None:
@@ -41,22 +42,11 @@ def exchange_rows(weights: Iterable[nn.Parameter]) -> None:
 def mean_of_rows(gradient: Tensor) -> Tensor:
     """Average sparse gradients of one shape over all processes, in their order, so that all get the same bits."""
     num_ranks = distributed.world_size()
-    counts_R = torch.zeros(num_ranks, dtype=torch.long, device=gradient.device)
-    counts_R[distributed.rank()] = gradient._nnz()
-    counts = distributed.sum_over_ranks(counts_R).tolist()
-    rows_N, values_NE = (_gathered(part, counts) for part in (gradient.indices()[0], gradient.values()))
+    counts = distributed.counts_of_ranks(gradient._nnz(), gradient.device)
+    rows_N, values_NE = (distributed.gather_rows(part, counts) for part in (gradient.indices()[0], gradient.values()))
     return torch.sparse_coo_tensor(rows_N[None], values_NE / num_ranks, gradient.shape).coalesce()
 
 
 def _no_rows(weight: Tensor) -> Tensor:
     rows = torch.zeros(1, 0, dtype=torch.long, device=weight.device)
     return torch.sparse_coo_tensor(rows, weight.new_zeros(0, *weight.shape[1:]), weight.shape)
-
-
-def _gathered(rows: Tensor, counts: list[int]) -> Tensor:
-    """Put the rows of all processes, of which each has its count, below each other."""
-    padded = rows.new_zeros(max(counts), *rows.shape[1:])
-    padded[: len(rows)] = rows
-    parts = [torch.empty_like(padded) for _ in counts]
-    torch.distributed.all_gather(parts, padded)
-    return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])

@@ -65,6 +65,8 @@ class RunWriter:
             for older in inside_checkpoints(self.folder):
                 _remove(older)
             shutil.rmtree(self.folder / CHECKPOINTS, ignore_errors=True)
+        else:
+            _send(contents)
 
     def save_evaluation(self, trainer: RecSysTrainer, numbers: Mapping[str, float | None]) -> None:
         """Add the numbers of the next day to the last finished one, which had none then; its model stays."""
@@ -83,6 +85,7 @@ class RunWriter:
         self._last_saved = position
         contents = checkpoint.contents(trainer, position)
         if not distributed.is_main():
+            _send(contents)
             return
         history = self._whole_history(trainer, day)
         name = f"{day.replace(':', '')}-step-{position.step:08d}"
@@ -115,6 +118,13 @@ class RunWriter:
         text = json.dumps(dataclasses.asdict(state), indent=2, sort_keys=True)
         progress = as_json(dataclasses.asdict(self.progress))
         return self.unchanging | {PROGRESS: progress, TRAINER_STATE: f"{text}\n".encode()}
+
+
+def _send(contents: Mapping[str, Content]) -> None:
+    """Do in the other processes what the first one waits for while it writes."""
+    for content in contents.values():
+        assert not isinstance(content, bytes)
+        content(Path())
 
 
 def _main_of(numbers: Mapping[str, float | None]) -> dict[str, float | None]:

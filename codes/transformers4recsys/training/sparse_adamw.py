@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 from torch.optim.adamw import adamw
 
+from transformers4recsys.distributed import sum_over_ranks
+
 # Of a table: what a cache holds.
 NUMBERS_AT_A_TIME = 2**18
 
@@ -81,16 +83,23 @@ class SparseAdamW(torch.optim.AdamW):
         weight[rows] = moved.addcdiv_(mean, root, value=-float(group["lr"]) / (1 - beta1**step))
 
 
-def clip_gradients(weights: Iterable[nn.Parameter], max_norm: float) -> Tensor:
-    """Clip the norm of all gradients together, sparse ones too; give the norm as it was."""
-    values = []
+def clip_gradients(weights: Iterable[nn.Parameter], max_norm: float, *, parts: Iterable[nn.Parameter] = ()) -> Tensor:
+    """Clip the norm of all gradients together, sparse ones too; give the norm as it was.
+
+    Of the `parts` among the weights, other processes have other rows: all call it together.
+    """
+    values, of_parts = [], []
+    ids_of_parts = {id(part) for part in parts}
     for weight in weights:
         if weight.grad is not None and weight.grad.is_sparse:
             weight.grad = weight.grad.coalesce()
-            values.append(weight.grad.values())
-        elif weight.grad is not None:
-            values.append(weight.grad)
+        if weight.grad is not None:
+            found = weight.grad.values() if weight.grad.is_sparse else weight.grad
+            (of_parts if id(weight) in ids_of_parts else values).append(found)
     total_norm = get_total_norm(values)
+    if ids_of_parts:
+        square = sum_over_ranks(get_total_norm(of_parts).square())
+        total_norm, values = (total_norm.square() + square).sqrt(), values + of_parts
     factor = (max_norm / (total_norm + 1e-6)).clamp(max=1.0)
     for each in values:
         each.mul_(factor)

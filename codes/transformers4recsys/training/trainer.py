@@ -27,7 +27,7 @@ from transformers.training_args import OptimizerNames
 
 from transformers4recsys import distributed
 from transformers4recsys.baselines.model import BaselineModel
-from transformers4recsys.batch import Batch, Jagged
+from transformers4recsys.batch import Batch, dummy_batch
 from transformers4recsys.data.readers.protocol import Reader
 from transformers4recsys.errors import InputError, in_one_line
 from transformers4recsys.model.content import ItemData
@@ -89,19 +89,6 @@ class EpochLoader(IterableDataset[dict[str, Batch]]):
     def __iter__(self) -> Iterator[dict[str, Batch]]:
         dummies = [dummy_batch(self.schema)] * (self.reader.num_steps - len(self.reader))
         return ({"batch": batch} for batch in chain(self.reader.batches(self.epoch), dummies))
-
-
-def dummy_batch(schema: Schema) -> Batch:
-    """Make a session of one item that is padding: it goes through the whole model, and there is nothing to predict."""
-    past = {feature.name for feature in schema.past.values()}
-    return Batch(
-        {
-            feature.name: Jagged.from_lists(
-                [[] if feature.name in past else [0]], torch.float if feature.dtype == "float" else torch.long
-            )
-            for feature in schema.columns
-        }
-    )
 
 
 class RecSysTrainer(Trainer):
@@ -192,9 +179,12 @@ class RecSysTrainer(Trainer):
         return data.to(self.args.device) if type(data) is Batch else super()._prepare_input(data)
 
     def _clip_grad_norm(self, model: torch.nn.Module) -> Any:
-        # The library has no norm of sparse gradients.
+        # The library has no norm of sparse gradients, nor of those of which each process has a part.
+        own = self.accelerator.unwrap_model(model)
+        if own.shards is not None:
+            return clip_gradients(model.parameters(), self.args.max_grad_norm, parts=own.weights_of_items.values())
         if self.optimizer_cls_and_kwargs is not None:
-            exchange_rows(self.accelerator.unwrap_model(model).weights_by_row.values())
+            exchange_rows(own.weights_by_row.values())
             return clip_gradients(model.parameters(), self.args.max_grad_norm)
         return super()._clip_grad_norm(model)
 

@@ -3,8 +3,10 @@
 import pytest
 import torch
 
+from transformers4recsys import distributed
 from transformers4recsys.model.objectives import chunked
 from transformers4recsys.model.objectives.catalogue import cross_entropy
+from transformers4recsys.row_shards import RowShards
 
 NUM_ITEMS, WIDTH = 50, 8
 
@@ -115,3 +117,47 @@ def test_never_holds_all_scores(least_rows, expected, monkeypatch):
     monkeypatch.setattr(chunked.Softmax, "_scores", noted)
     value_and_gradients(chunked.cross_entropy, *inputs(13))
     assert sizes == expected
+
+
+# Labels of each process; the losses that are then weighed as the trainer does, by the labels of each.
+LABELS_OF_RANKS = (6, 0, 4)
+CASES_OF_PARTS = [(spread, smoothing) for spread in (0.3, 100.0) for smoothing in (0.0, 0.1)]
+
+
+def in_parts() -> list[tuple[torch.Tensor, ...]]:
+    """Give, for all cases, the loss in this process and its gradients by hidden states and by its part of the table."""
+    shards = RowShards(NUM_ITEMS, distributed.rank(), distributed.world_size())
+    first = sum(LABELS_OF_RANKS[: shards.rank])
+    own = slice(first, first + LABELS_OF_RANKS[shards.rank])
+    chunked.MOST_ROWS_ON_CPU, chunked.ITEMS_OF_A_BLOCK_ON_CPU = 3, 7
+    answers = []
+    for spread, label_smoothing in CASES_OF_PARTS:
+        hidden, table, item_bias, labels = inputs(sum(LABELS_OF_RANKS), spread=spread, dtype=torch.float64)
+        hidden, table, item_bias = (
+            each.detach().requires_grad_() for each in (hidden[own], shards.part_of(table), shards.part_of(item_bias))
+        )
+        padding = torch.zeros_like(item_bias)
+        padding[0] = -torch.inf
+        loss = chunked.cross_entropy(
+            hidden, table, item_bias + padding, labels[own], label_smoothing=label_smoothing, shards=shards
+        )
+        share = len(labels[own]) * shards.num_ranks / len(labels)
+        answers.append((loss.detach(), *torch.autograd.grad(3 * share * loss, (hidden, table, item_bias))))
+    return answers
+
+
+def test_processes_that_share_the_table_out_learn_what_one_does(in_processes):
+    of_ranks = in_processes(in_parts, 3)
+    for case, (spread, label_smoothing) in enumerate(CASES_OF_PARTS):
+        given = inputs(sum(LABELS_OF_RANKS), spread=spread, dtype=torch.float64)
+        loss, of_hidden, of_table, of_bias = value_and_gradients(cross_entropy, *given, label_smoothing=label_smoothing)
+        losses, *_ = zip(*(answers[case] for answers in of_ranks), strict=True)
+        weighed = sum(own * num for own, num in zip(losses, LABELS_OF_RANKS, strict=True))
+        torch.testing.assert_close(weighed / sum(LABELS_OF_RANKS), loss)
+        # Gradients of replicated weights are averaged over processes later on.
+        hidden = torch.cat([answers[case][1] for answers in of_ranks]) / len(of_ranks)
+        torch.testing.assert_close(hidden, of_hidden, rtol=1e-9, atol=1e-9)
+        for rank, answers in enumerate(of_ranks):
+            shards = RowShards(NUM_ITEMS, rank, len(of_ranks))
+            for found, expected in zip(answers[case][2:], (of_table, of_bias), strict=True):
+                torch.testing.assert_close(found, shards.part_of(expected), rtol=1e-9, atol=1e-9)

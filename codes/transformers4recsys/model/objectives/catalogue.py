@@ -43,6 +43,8 @@ class CatalogObjective(nn.Module):
         self.loss = loss
 
     def forward(self, inputs: LossInputs) -> Tensor:
+        if inputs.shards is not None:
+            return self.loss(inputs.hidden_PE, *inputs.catalogue(), shards=inputs.shards)
         if not len(inputs.labels_P):
             return inputs.nothing()
         return self.loss(inputs.hidden_PE, *inputs.catalogue())

@@ -14,6 +14,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from transformers4recsys import distributed
+from transformers4recsys.row_shards import RowShards
+
 # Scores held at a time, 128 MiB of them, or 1 GiB on a GPU, in blocks that a core's cache holds or that fill a GPU.
 SCORES_AT_A_TIME_ON_CPU, SCORES_AT_A_TIME = 2**25, 2**28
 # Fewer rows than LEAST would make slow products: scores are then made twice and never held.
@@ -26,19 +29,30 @@ LOG2_E = math.log2(math.e)
 
 
 def cross_entropy(
-    hidden_PE: Tensor, item_table_VE: Tensor, bias_V: Tensor, labels_P: Tensor, *, label_smoothing: float = 0.0
+    hidden_PE: Tensor,
+    item_table_VE: Tensor,
+    bias_V: Tensor,
+    labels_P: Tensor,
+    *,
+    label_smoothing: float = 0.0,
+    shards: RowShards | None = None,
 ) -> Tensor:
     """Mean negative log-likelihood as in `catalogue.cross_entropy`, in memory that does not grow with P x V.
 
     Under autocast the products of a block are in its lower precision, sums over blocks in full: the loss is then right
     to half a step of that precision at the largest score, about 0.01 for a score of 4. The gradients are made here, and
     scaled in place: there is no second backward pass.
+
+    With `shards`, table and bias are the parts of this process. All processes call it together, and each gives the mean
+    over its own labels, perhaps none; gradients of the parts are the mean over processes, as rows_of_all() makes them.
     """
-    if not len(labels_P):
+    if not len(labels_P) and shards is None:
         return hidden_PE.sum() * 0
     device = hidden_PE.device.type
     precision = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else item_table_VE.dtype
     given = hidden_PE, item_table_VE, bias_V, labels_P, label_smoothing, precision
+    if shards is not None:
+        return cast("Tensor", _SharedCrossEntropy.apply(*given, shards))  # pyright: ignore[reportUnknownMemberType]
     return cast("Tensor", _CrossEntropy.apply(*given))  # pyright: ignore[reportUnknownMemberType]
 
 
@@ -58,10 +72,10 @@ class _CrossEntropy(torch.autograd.Function):
         with torch.autocast(hidden_PE.device.type, enabled=False):
             hidden = hidden_PE.to(item_table_VE.dtype)
             softmax = Softmax.of(hidden, item_table_VE, bias_V, precision)
-            loss, gradients = softmax.loss_and_gradients(labels_P, label_smoothing)
-        ctx.save_for_backward(*gradients)
+            loss_P, gradients = softmax.losses_and_gradients(labels_P, label_smoothing)
+        ctx.save_for_backward(*(of.div_(len(labels_P)) for of in gradients))
         ctx.dtype = hidden_PE.dtype  # pyright: ignore[reportAttributeAccessIssue]
-        return loss
+        return loss_P.mean()
 
     @staticmethod
     @once_differentiable
@@ -75,12 +89,55 @@ class _CrossEntropy(torch.autograd.Function):
         return (of_hidden, *of_inputs[1:], None, None, None)
 
 
+class _SharedCrossEntropy(torch.autograd.Function):
+    """The same where processes share table and bias out: each scores its own items for the hidden states of all."""
+
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx,
+        hidden_PE: Tensor,
+        item_table_VE: Tensor,
+        bias_V: Tensor,
+        labels_P: Tensor,
+        label_smoothing: float,
+        precision: torch.dtype,
+        shards: RowShards,
+    ) -> Tensor:
+        counts = distributed.counts_of_ranks(len(labels_P), labels_P.device)
+        first = sum(counts[: shards.rank])
+        own = slice(first, first + len(labels_P))
+        ctx.counts, ctx.dtype = counts, hidden_PE.dtype  # pyright: ignore[reportAttributeAccessIssue]
+        if not sum(counts):
+            ctx.save_for_backward(*map(torch.zeros_like, (hidden_PE, item_table_VE, bias_V)))
+            return hidden_PE.new_zeros(())
+        with torch.autocast(hidden_PE.device.type, enabled=False):
+            of_all = hidden_PE.to(item_table_VE.dtype), labels_P
+            hidden, labels = (distributed.gather_rows(rows, counts) for rows in of_all)
+            softmax = Softmax.of(hidden, item_table_VE, bias_V, precision, shards)
+            loss, gradients = softmax.losses_and_gradients(shards.places(labels), label_smoothing)
+        ctx.save_for_backward(gradients[0][own], *gradients[1:])
+        return loss[own].sum() / max(len(labels_P), 1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore
+        of_hidden, *of_parts = cast("tuple[Tensor, ...]", ctx.saved_tensors)  # pyright: ignore
+        counts_R = gradient.new_tensor(cast("list[int]", ctx.counts))  # pyright: ignore
+        of_label_R = distributed.values_of_ranks(gradient) / counts_R.clamp(min=1)
+        of_hidden = of_hidden.to(cast("torch.dtype", ctx.dtype)) * of_label_R[distributed.rank()]  # pyright: ignore
+        # The trainer weighs each label alike, whichever process has it: so do those that have any.
+        of_label = of_label_R.sum() / (counts_R > 0).sum().clamp(min=1)
+        return (of_hidden, *(of.mul_(of_label / len(counts_R)) for of in of_parts), None, None, None, None)
+
+
 @dataclass(frozen=True)
 class Softmax:
     """The softmax over the catalogue at P hidden states.
 
     Where scores cannot differ by more than SAFE_RANGE, exp(h w + b) is taken as exp(h w) exp(b): the bias then costs
     no pass over the scores, nor does their maximum, nor their sum, which is one more column of a product.
+
+    With `shards`, the P hidden states are those of all processes, and table and bias the part of this one.
     """
 
     hidden_PE: Tensor
@@ -88,47 +145,68 @@ class Softmax:
     bias_V: Tensor
     precision: torch.dtype
     is_safe: bool
+    shards: RowShards | None = None
 
     @classmethod
-    def of(cls, hidden_PE: Tensor, item_table_VE: Tensor, bias_V: Tensor, precision: torch.dtype) -> Softmax:
+    def of(
+        cls,
+        hidden_PE: Tensor,
+        item_table_VE: Tensor,
+        bias_V: Tensor,
+        precision: torch.dtype,
+        shards: RowShards | None = None,
+    ) -> Softmax:
         is_safe = False
         # Half precision overflows at e^11; a GPU has passes to spare, and nothing to wait for an answer with.
         if hidden_PE.device.type == "cpu" and precision != torch.float16:
             of_products = _longest(hidden_PE) * _longest(item_table_VE)
             of_bias = bias_V[1:].abs().max()
-            is_safe = bool(2 * (of_products + of_bias) < SAFE_RANGE)
-        return cls(hidden_PE, item_table_VE, bias_V, precision, is_safe)
+            bound = of_products + of_bias
+            is_safe = bool(2 * (bound if shards is None else shards.largest(bound)) < SAFE_RANGE)
+        return cls(hidden_PE, item_table_VE, bias_V, precision, is_safe, shards)
 
-    def loss_and_gradients(self, labels_P: Tensor, label_smoothing: float) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Give the mean loss and its gradients by hidden states, item table and bias."""
+    def losses_and_gradients(self, labels_P: Tensor, label_smoothing: float) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Give the losses, (P,), and the gradients of their sum by hidden states, item table and bias.
+
+        Labels are places in the table: 0 where another process has the item.
+        """
         hidden_PE, table_VE, bias_V = self.hidden_PE, self.item_table_VE, self.bias_V
         table_gradient_VE, bias_gradient_V = torch.zeros_like(table_VE), torch.zeros_like(bias_V)
         mean_item_PE, log_total_P = torch.empty_like(hidden_PE), torch.empty_like(hidden_PE[:, 0])
         for rows in _slices(len(hidden_PE), self._rows_at_a_time):
             mean_item_PE[rows], log_total_P[rows] = self._add_chunk(rows, table_gradient_VE, bias_gradient_V)
 
-        share, num_items = 1 - label_smoothing, len(bias_V) - 1
-        label_score_P = (hidden_PE * table_VE[labels_P]).sum(1) + bias_V[labels_P]
-        loss_P = log_total_P - share * label_score_P
-        hidden_gradient_PE = mean_item_PE - share * table_VE[labels_P]
-        ones_P = torch.ones_like(label_score_P)
-        table_gradient_VE.index_add_(0, labels_P, hidden_PE, alpha=-share)
-        bias_gradient_V.index_add_(0, labels_P, ones_P, alpha=-share)
+        share = 1 - label_smoothing
+        here = slice(None) if self.shards is None else labels_P.nonzero()[:, 0]
+        hidden_here_XE, labels_X = hidden_PE[here], labels_P[here]
+        of_labels_XE, gain_P, hidden_gradient_PE = table_VE[labels_X], torch.zeros_like(log_total_P), mean_item_PE
+        gain_P[here] += share * ((hidden_here_XE * of_labels_XE).sum(1) + bias_V[labels_X])
+        hidden_gradient_PE[here] -= share * of_labels_XE
+        table_gradient_VE.index_add_(0, labels_X, hidden_here_XE, alpha=-share)
+        bias_gradient_V.index_add_(0, labels_X, torch.ones_like(hidden_here_XE[:, 0]), alpha=-share)
         if label_smoothing:
-            each = label_smoothing / num_items
+            each = label_smoothing / (self._num_items - 1)
             sum_of_items_E = table_VE[1:].sum(0)
-            loss_P -= each * (hidden_PE @ sum_of_items_E + bias_V[1:].sum())
+            gain_P += each * (hidden_PE @ sum_of_items_E + bias_V[1:].sum())
             hidden_gradient_PE -= each * sum_of_items_E
             table_gradient_VE[1:] -= each * hidden_PE.sum(0)
             bias_gradient_V[1:] -= each * len(labels_P)
-        gradients = hidden_gradient_PE, table_gradient_VE, bias_gradient_V
-        return loss_P.mean(), tuple(of.div_(len(labels_P)) for of in gradients)
+        gain_P, hidden_gradient_PE = self._sum(gain_P), self._sum(hidden_gradient_PE)
+        return log_total_P - gain_P, (hidden_gradient_PE, table_gradient_VE, bias_gradient_V)
+
+    @property
+    def _num_items(self) -> int:
+        return len(self.item_table_VE) if self.shards is None else self.shards.num_items
+
+    def _sum(self, values: Tensor) -> Tensor:
+        return values if self.shards is None else self.shards.sum(values)
 
     @property
     def _rows_to_hold(self) -> int:
-        """How many rows' scores there is room for."""
+        """How many rows' scores there is room for, in every process."""
         is_on_cpu = self.hidden_PE.device.type == "cpu"
-        return (SCORES_AT_A_TIME_ON_CPU if is_on_cpu else SCORES_AT_A_TIME) // len(self.item_table_VE)
+        most_items = len(self.item_table_VE) if self.shards is None else self.shards.most_rows
+        return (SCORES_AT_A_TIME_ON_CPU if is_on_cpu else SCORES_AT_A_TIME) // most_items
 
     @property
     def _rows_at_a_time(self) -> int:
@@ -148,6 +226,7 @@ class Softmax:
         largest_R1 = hidden_RE.new_zeros(len(hidden_RE), 1)
         if not self.is_safe:
             largest_R1 = torch.stack([scores_RC.amax(1, keepdim=True) for scores_RC in scores]).amax(0)
+            largest_R1 = largest_R1 if self.shards is None else self.shards.largest(largest_R1)
         weights = kept(Anew(lambda: (self._weights(scores_RC, largest_R1) for scores_RC in scores)))
         total_RF = hidden_RE.new_zeros(len(hidden_RE), hidden_RE.shape[1] + 1)
         for block, weights_RC in zip(blocks, weights, strict=True):
@@ -155,7 +234,7 @@ class Softmax:
             if self.is_safe:
                 items_CF *= self.bias_V[block].exp()[:, None]
             total_RF += weights_RC @ items_CF.to(self.precision)
-        total_R1 = total_RF[:, -1:]
+        total_R1 = self._sum(total_RF[:, -1:])
         # Totals of large catalogues would make zeros of small numbers in half precision.
         unit = total_R1.amin() if self.precision == torch.float16 else None
         scaled_RF = (_with_ones(hidden_RE) / (total_R1 if unit is None else total_R1 / unit)).to(self.precision)

@@ -12,6 +12,7 @@ from torch.nn.functional import embedding, linear
 
 from transformers4recsys.model.objectives.own_candidates import distinct, products
 from transformers4recsys.model.scoring import upcast, without_padding
+from transformers4recsys.row_shards import RowShards, rows_of_all
 from transformers4recsys.settings import Parts, setting
 
 
@@ -56,7 +57,10 @@ class Loss:
 
 @dataclass(frozen=True)
 class LossInputs:
-    """All that an objective may need of P predictions."""
+    """All that an objective may need of P predictions.
+
+    With `shards`, processes share out table and bias, of which each has its part.
+    """
 
     hidden_PE: Tensor
     labels_P: Tensor
@@ -70,6 +74,7 @@ class LossInputs:
     content_rows: Callable[[Tensor], Tensor] | None = None  # what is added to the rows of items, by their ids
     seen_ids_S: Tensor | None = None  # with content: the items of the catalogue so far, behind padding
     rows_V: Tensor | None = None  # which row of table and bias stands for each item: its own one, or 0 for unknown
+    shards: RowShards | None = None
 
     @property
     def bias_V(self) -> Tensor:
@@ -78,7 +83,7 @@ class LossInputs:
 
     def items(self, ids: Tensor) -> Tensor:
         """Give the vectors of some items, (..., E)."""
-        rows = embedding(self._own_rows(ids), self.item_table_VE, sparse=self.has_sparse_gradients)
+        rows = self._looked_up(ids, self.item_table_VE)
         return self.to_vectors(rows if self.content_rows is None else rows + self.content_rows(ids))
 
     def catalogue(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -100,7 +105,12 @@ class LossInputs:
 
     def biases(self, ids: Tensor) -> Tensor:
         """Read the biases of some items, none of them padding, in the shape of `ids`."""
-        return embedding(self._own_rows(ids), self.item_bias_V1, sparse=self.has_sparse_gradients)[..., 0]
+        return self._looked_up(ids, self.item_bias_V1)[..., 0]
+
+    def _looked_up(self, ids: Tensor, weights_VE: Tensor) -> Tensor:
+        if self.shards is not None:
+            return rows_of_all(ids, weights_VE, self.shards, sparse=self.has_sparse_gradients)
+        return embedding(self._own_rows(ids), weights_VE, sparse=self.has_sparse_gradients)
 
     def label_scores(self) -> Tensor:
         """Score the labels alone, (P,)."""
@@ -113,7 +123,7 @@ class LossInputs:
 
     def scores_of_own(self, ids_PK: Tensor) -> Tensor:
         """Score K items of its own for each prediction, (P, K)."""
-        ids_U, places_PK = distinct(ids_PK, len(self.item_table_VE))
+        ids_U, places_PK = distinct(ids_PK, len(self.item_counts_V))
         return products(self.hidden_PE, self.items(ids_U), places_PK) + self.biases(ids_PK)
 
     def nothing(self) -> Tensor:

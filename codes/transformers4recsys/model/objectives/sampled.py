@@ -89,7 +89,8 @@ class SampledObjective(nn.Module):
         self.num_negatives, self.corrects_scores, self.offset = num_negatives, corrects_scores, offset
 
     def forward(self, inputs: LossInputs) -> Tensor:
-        if not len(inputs.labels_P):
+        # Processes that share tables out look rows up together, whether or not each has something to predict.
+        if not len(inputs.labels_P) and inputs.shards is None:
             return inputs.nothing()
         ids, negative_PK = self._candidates(inputs)
         negative_PK = upcast(negative_PK) + self.offset
@@ -105,7 +106,7 @@ class SampledObjective(nn.Module):
             return ids_K, inputs.scores_of(ids_K)
         num_predictions = len(inputs.labels_P)
         ids_PK = self.store.draw(num_predictions * self.num_negatives, inputs.item_counts_V)
-        ids_PK = ids_PK.view(num_predictions, -1)
+        ids_PK = ids_PK.view(num_predictions, self.num_negatives)
         return ids_PK, inputs.scores_of_own(ids_PK)
 
 

@@ -1,0 +1,35 @@
+"""What tables that are shared out do not go with, and one process; runs in two are in test_distributed.py."""
+
+import pytest
+import safetensors.torch
+import torch
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"model_type": "popular"}, "--model_type popular, which has no item table"),
+        ({"loss_type": "bpr", "negative_sampling": True}, "--loss_type bpr (it takes cross_entropy, sampled_softmax"),
+        ({"model_type": "bert", "mlm": True}, "--mlm or --plm with --loss_type cross_entropy"),
+        ({"optim": "adafactor"}, "--optim adafactor (it takes adamw_torch"),
+        ({"item_features": "category"}, "--item_features or --item_vectors"),
+        ({"model_type": "bert", "mlm": True, "rtd": True, "loss_type": "gbce"}, "with --rtd"),
+        ({"unknown_share": 0.1, "torch_compile": True}, "--unknown_share; --torch_compile: leave one of them out"),
+        ({"use_ohe_item_ids_inputs": True}, "--use_ohe_item_ids_inputs"),
+    ],
+)
+def test_what_they_do_not_go_with_is_named(flags, words, run_train, toy_days, capsys):
+    # Before any day file is read.
+    for file in toy_days.glob("*.parquet"):
+        file.unlink()
+    folder = run_train(exit_code=2, shard_item_tables=True, **flags)
+    message = " ".join(capsys.readouterr().err.split())
+    assert "--shard_item_tables does not go with" in message and words in message
+    assert not folder.exists()
+
+
+def test_one_process_holds_all_rows(run_train):
+    plain, shared = (run_train(name, shard_item_tables=name == "shared") for name in ("plain", "shared"))
+    of_both = [safetensors.torch.load_file(folder / "model.safetensors") for folder in (plain, shared)]
+    assert of_both[0].keys() == of_both[1].keys()
+    assert all(torch.equal(value, of_both[1][name]) for name, value in of_both[0].items())
