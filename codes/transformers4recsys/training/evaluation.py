@@ -113,8 +113,7 @@ class Evaluation:
         is_unseen_V, is_miss_V = model.item_counts == 0, ~model.is_rankable_V
         with autocast():
             table_VE, order = _for_products(model.item_table), SortedBias(model.bias)
-        rank, top, batches, num_batches = _ways(model, reader, order)
-        num_batches = num_batches if max_batches is None else min(num_batches, max_batches)
+        rank, top, batches, num_batches = _ways(model, reader, order, max_batches)
         with progress_bar(description, num_batches) as advance:
             for step, batch in enumerate(batches):
                 if step == num_batches:
@@ -189,18 +188,20 @@ class Evaluation:
         )
 
 
-def _ways(model: AnyModel, reader: Reader, order: SortedBias) -> tuple[Any, Any, Iterator[Batch], int]:
-    """Give the functions that rank labels and that find the best items, the batches and their number.
+def _ways(
+    model: AnyModel, reader: Reader, order: SortedBias, max_batches: int | None
+) -> tuple[Any, Any, Iterator[Batch], int]:
+    """Give the functions that rank labels and that find the best items, the batches, and how many to evaluate.
 
     Processes that share item tables out need each other for each batch: those without one take part with a dummy.
     """
-    shards = model.shards
+    batches, shards = reader.batches(0), model.shards
+    num_batches = len(reader) if shards is None else reader.num_steps
+    num_batches = num_batches if max_batches is None else min(num_batches, max_batches)
     if shards is None:
-        ways = (partial(each, order=order) for each in (rank_among_all, top_items))
-        return next(ways), next(ways), reader.batches(0), len(reader)
-    dummies = [dummy_batch(model.schema)] * (reader.num_steps - len(reader))
-    batches = chain(reader.batches(0), dummies)
-    return partial(rank_among_shared, shards=shards), partial(top_shared, shards=shards), batches, reader.num_steps
+        return partial(rank_among_all, order=order), partial(top_items, order=order), batches, num_batches
+    batches = chain(batches, [dummy_batch(model.schema)] * (reader.num_steps - len(reader)))
+    return partial(rank_among_shared, shards=shards), partial(top_shared, shards=shards), batches, num_batches
 
 
 def _known(model: AnyModel, items: ItemData) -> KnownItems:

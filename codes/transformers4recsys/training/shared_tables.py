@@ -58,7 +58,7 @@ def share_out(model: NextItemModel) -> None:
 
 def shared_weights(model: AnyModel) -> Mapping[str, nn.Parameter]:
     """Give the weights, by name, of which each process has some rows."""
-    if not model.has_gradients or model.shards is None:
+    if model.has_gradients is False or model.shards is None:
         return {}
     return model.weights_of_items
 
