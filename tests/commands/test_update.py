@@ -224,6 +224,29 @@ def test_days_with_old_and_new_items(items, num_items, shop):
     )
 
 
+def test_new_items_begin_around_those_of_their_category(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    logs = [write_log(tmp_path / f"{day}.parquet", f"2024-01-0{day}", named(0, 12)) for day in (1, 2, 3)]
+    new = write_log(tmp_path / "new.parquet", "2024-01-04", named(12, 72), num_sessions=120)
+    for log in (*logs, new):
+        events = pq.read_table(log)
+        is_even = [int(item.removeprefix("sku-")) % 2 == 0 for item in events["item"].to_pylist()]
+        pq.write_table(events.append_column("kind", pa.array(np.where(is_even, "even", "odd"))), log)
+    flags = {"learning_rate": 0.0, "item_id_embeddings_init_std": 1.0, "new_items": "features"}
+    days = {"start_date": "2024-01-01", "end_date": "2024-01-03"}
+    trained(tmp_path, logs, recipe={"category_column": "kind"}, **flags, **days)
+    command("update", run="run", input=new)
+    run = RunFolder.open("run")
+    ids = {row["raw"]: row["id"] for row in run.vocabularies["item_id"].to_pylist()}
+    table = run.weights()["scorer.table"]
+    known, begun = (
+        [table[[ids[f"sku-{number}"] for number in range(first + of_kind, last, 2)]].mean(0) for of_kind in (0, 1)]
+        for first, last in ((0, 12), (12, 72))
+    )
+    for of_kind, other in ((0, 1), (1, 0)):
+        assert torch.dist(begun[of_kind], known[of_kind]) < 0.5 * torch.dist(begun[of_kind], known[other])
+
+
 def test_an_item_comes_back_after_a_year_and_keeps_its_vector_until_then(shop, capsys):
     before = RunFolder.open("run")
     known = before.vocabularies["item_id"].to_pylist()
