@@ -101,6 +101,7 @@ def combinations() -> list[Combination]:
     return [
         *(Combination("encoders", name) for name in ENCODERS),
         Combination("losses", loss_flags="--label_smoothing_factor 0.1"),
+        *(Combination("losses", loss=name) for name in losses("catalogue") if name != Combination.loss),
         *(Combination("losses", loss=name) for name in losses("sampled")),
         *pairwise,
         *(

@@ -32,6 +32,7 @@ def test_names_of_settings_are_written_as_flags_and_other_names_are_not(capsys):
         ("--model_type gpt3", "--model_type 'gpt3' is unknown; did you mean gpt2? There are albert, avgseq"),
         ("--loss_type crossentropy", "--loss_type 'crossentropy' is unknown; did you mean cross_entropy?"),
         ("--data_loader_engine nvtablar", "did you mean nvtabular?"),
+        ("--metrics ndcg gini", "--metrics ndcg: always reported, at each cut-off; leave it out"),
         ("--inp_merge max", "--inp_merge 'max' is unknown; choose one of attn, elementwise, mlp, none"),
         ("--session_seq_length_max 1", "--session_seq_length_max 1: must be at least 2"),
         ("--dropout 1.5", "--dropout 1.5: must be at least 0 and below 1"),

@@ -114,6 +114,8 @@ def test_the_seed_alone_decides_the_first_weights(run_train):
         ({"margin_loss": 0.5, "neg_rescale_factor": 1.0, "loss_type": "margin_hinge_a"}, []),
         ({"margin_loss": 0.5, "loss_type": "margin_hinge_a"}, ["margin_loss"]),
         ({"similarity_type": "cosine", "loss_type": "margin_hinge_a"}, ["similarity_type"]),
+        ({"label_smoothing_factor": 0.5, "loss_type": "gbce"}, ["label_smoothing_factor"]),
+        ({"label_smoothing_factor": 0.5, "loss_type": "margin_hinge_b"}, []),
         ({"gbce_t": 0.5, "loss_type": "sampled_softmax"}, ["gbce_t"]),
         ({"mlm_probability": 0.5, "cache_dir": "x"}, ["cache_dir", "mlm_probability"]),
         ({"data_loader_engine": "nvtabular", "loader_memory": "1GB", "workers_count": 2}, ["workers_count"]),

@@ -7,6 +7,7 @@ import torch
 from transformers4recsys.batch import Batch, Jagged
 from transformers4recsys.model.build import ModelSettings, build_model
 from transformers4recsys.model.encoders import ENCODERS
+from transformers4recsys.model.encoders.reformer import ReformerSettings
 from transformers4recsys.model.encoders.settings import EncoderSettings
 from transformers4recsys.model.features import FeatureEmbedder
 from transformers4recsys.model.next_item import NextItemModel
@@ -16,7 +17,7 @@ from transformers4recsys.model.objectives.negative_columns import SIMILARITIES
 from transformers4recsys.model.scoring import ItemScorer, ScorerSettings
 from transformers4recsys.model.targets import CausalLastTarget, CausalTargets, MaskedLastTarget, MaskedTargets
 from transformers4recsys.schema import Schema
-from transformers4recsys.settings import from_values
+from transformers4recsys.settings import Parts, from_values
 
 NEGATIVE_COLUMN_LOSSES = sorted(name for name, loss in OBJECTIVES.items() if loss.kind == "negative_column")
 NUM_REAL, LENGTH, WIDTH, NUM_NEGATIVES = 100, 8, 32, 10
@@ -96,7 +97,7 @@ def trained(name, *, encoder="gru", is_masked=False, num_steps=250, learning_rat
         is_causal=not is_masked,
         attn_type="bi" if is_masked else "uni",
         initializer_range=0.1,
-        axial_pos_shape_first_dim=2,
+        own=Parts({ReformerSettings: ReformerSettings(axial_pos_shape_first_dim=2)}),
     )
     model = NextItemModel(
         SCHEMA,

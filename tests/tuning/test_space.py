@@ -5,7 +5,8 @@ import pytest
 
 from transformers4recsys.commands.train import TrainSettings
 from transformers4recsys.errors import InputError
-from transformers4recsys.settings import names_of
+from transformers4recsys.model.build import ModelSettings
+from transformers4recsys.settings import from_values, names_of
 from transformers4recsys.tuning.space import PAPER, Choice, Range, default_space, space_of
 
 PATH, KNOWN = Path("space.yaml"), ["learning_rate", "dropout", "n_head", "n_layer"]
@@ -56,6 +57,11 @@ def test_a_space_that_cannot_be_used_is_named(entries, message):
 
 
 def test_the_papers_space_varies_settings_there_are():
-    assert set(default_space({}, is_masked=True)) <= set(names_of(TrainSettings))
-    assert set(PAPER) == set(default_space({}, is_masked=False))
-    assert "item_embedding_dim" not in default_space({"constrained_embeddings": True}, is_masked=False)
+    def left_out(**values):
+        return {*PAPER} - {*default_space(from_values(ModelSettings, values))}
+
+    masked = default_space(from_values(ModelSettings, {"mlm": True, "model_type": "bert"}))
+    assert {"mlm_probability", *PAPER} == set(masked) <= set(names_of(TrainSettings))
+    assert left_out() == set()
+    assert left_out(constrained_embeddings=True) == {"item_embedding_dim"}
+    assert left_out(model_type="gru", loss_type="sampled_softmax") == {"n_head", "label_smoothing_factor"}

@@ -27,3 +27,5 @@ def run(values: Mapping[str, Any]) -> None:
 
         simulate(settings, on_day=count)
     log.info("%s: %s of %s", settings.output, counted(sum(counts), "event"), counted(len(counts), "day"))
+    following = f"transformers4recsys preprocess --recipe simulated --input {settings.output} --output days"
+    log.info("now make sessions: %s", following)

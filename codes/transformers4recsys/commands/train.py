@@ -25,6 +25,7 @@ from transformers4recsys.model.build import ModelSettings, build_model, unused_e
 from transformers4recsys.model.content import ItemData
 from transformers4recsys.model.features import with_table_widths
 from transformers4recsys.model.growth import GrowthSettings
+from transformers4recsys.model.objectives import OBJECTIVES
 from transformers4recsys.models import AnyModel, build_baseline, is_baseline, unused_by_baselines
 from transformers4recsys.next_model import settle
 from transformers4recsys.reporting import wandb_runs
@@ -194,7 +195,10 @@ def unused_settings(settings: TrainSettings) -> list[str]:
         reason = f"{settings.model.choice.model_type} is a baseline, which is not trained by gradient"
         reasons = dict.fromkeys(unused_by_baselines(settings.model), reason)
     else:
-        reasons = {**unused(settings), **settings.data.reader.unused(), **settings.model.loss.unused()}
+        loss = settings.model.loss
+        reasons = {**unused(settings), **settings.data.reader.unused(), **loss.unused()}
+        if settings.training.library.label_smoothing_factor and not OBJECTIVES[loss.loss_type].takes_label_smoothing:
+            reasons["label_smoothing_factor"] = f"`loss_type` {loss.loss_type} does not use it"
     return [f"`{name}` has no effect here: {reason}" for name, reason in reasons.items()]
 
 

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from transformers4recsys.commands.train import TrainSettings, train
 from transformers4recsys.errors import InputError
+from transformers4recsys.model.build import ModelSettings
 from transformers4recsys.outputs import Report
 from transformers4recsys.reporting.days import average_over_days
 from transformers4recsys.reporting.reporter import SINKS
@@ -88,7 +89,7 @@ def run(values: Mapping[str, Any]) -> None:
     check_names(TrainSettings, given, where=str(path))
     of_train = from_values(TrainSettings, given)
     halves = _halves(given, of_train)
-    space = _space(settings, given, of_train)
+    space = _space(settings, of_train.model)
     output = Path(settings.output).expanduser()
     search = search_class(output, space, days=halves.chosen, seed=settings.seed, p_prune=settings.p_prune)
     defaults = {name: value for name, value in as_values(of_train).items() if value is not None}
@@ -151,9 +152,9 @@ def _halves(given: Mapping[str, Any], of_train: TrainSettings) -> Halves:
     return Halves({"end_date": evaluated[middle - 1]}, {}, middle, tuple(evaluated[middle:]))
 
 
-def _space(settings: TuneSettings, given: Mapping[str, Any], of_train: TrainSettings) -> Space:
+def _space(settings: TuneSettings, model: ModelSettings) -> Space:
     if settings.space is None:
-        return default_space(given, is_masked=of_train.model.targets.task == "masked")
+        return default_space(model)
     path = Path(settings.space).expanduser()
     entries = values_of_file(path)
     return space_of(entries, names_of(TrainSettings), path)

@@ -9,7 +9,7 @@ import torch
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.content import ContentSettings, ItemContent, ItemData, require_data
-from transformers4recsys.model.encoders import Encoder, EncoderChoice
+from transformers4recsys.model.encoders import OWN_SETTINGS, Encoder, EncoderChoice
 from transformers4recsys.model.encoders.causality import is_causal
 from transformers4recsys.model.encoders.settings import EncoderSettings
 from transformers4recsys.model.features import FeatureEmbedder, FeatureSettings, table_width
@@ -20,7 +20,7 @@ from transformers4recsys.model.replaced_items import ReplacedItems
 from transformers4recsys.model.scoring import ItemScorer, ScorerSettings
 from transformers4recsys.model.targets import TargetSettings
 from transformers4recsys.schema import Schema
-from transformers4recsys.settings import changed, names_of, part
+from transformers4recsys.settings import changed, part
 
 # They also fall on the input vectors, whatever the encoder is.
 USED_BY_FEATURES = ("dropout", "layer_norm_eps", "initializer_range")
@@ -75,7 +75,8 @@ def build_model(
     require_data(settings.content, item_data)
     d_model, make_encoder = settings.choice.width_and_encoder(settings.encoder.d_model)
     of_task = {"is_causal": settings.targets.task == "causal", "is_permuted": settings.targets.plm}
-    sizes = replace(settings.encoder, d_model=d_model, max_length=max_length, has_attentions=has_attentions, **of_task)
+    of_task |= {"max_length": max_length, "has_attentions": has_attentions}
+    sizes = replace(settings.encoder, d_model=d_model, own=settings.choice.own, **of_task)
     features = _features_of(schema, settings, sizes)
     encoder = make_encoder(sizes)
     if sizes.is_causal:
@@ -150,10 +151,11 @@ def _replaced_items(
 def unused_encoder_settings(encoder: Encoder, settings: ModelSettings, *, wants_attentions: bool) -> list[str]:
     """Name the settings of the encoder that were changed and that this encoder does not use."""
     given = {**changed(settings.encoder), **({"log_attention_weights": True} if wants_attentions else {})}
+    for of in OWN_SETTINGS:
+        given |= changed(settings.choice.own[of])
     has_own_width = settings.choice.library_model is not None
     used = {*encoder.used_settings, *USED_BY_FEATURES, *NEVER_USED, *([] if has_own_width else ["d_model"])}
-    order = [*names_of(EncoderSettings), "log_attention_weights"]
-    return [name for name in order if name in given and name not in used]
+    return [name for name in given if name not in used]
 
 
 def _require_causal(encoder: Encoder, settings: EncoderSettings, name: str) -> None:

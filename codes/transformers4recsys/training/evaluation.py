@@ -22,7 +22,7 @@ from transformers4recsys.metrics.by_name import METRICS_BY_NAME, KnownItems, Met
 from transformers4recsys.metrics.catalogue import rank_among_all, top_items
 from transformers4recsys.metrics.diversity import CATEGORY_DIVERSITY, INTRA_LIST_DIVERSITY
 from transformers4recsys.metrics.marked_items import EarlierItems, ranks_without
-from transformers4recsys.metrics.ranking import PopularityRanks
+from transformers4recsys.metrics.ranking import METRICS, PopularityRanks
 from transformers4recsys.metrics.shared_catalogue import rank_among_shared, top_shared
 from transformers4recsys.metrics.sparse_scores import SortedBias
 from transformers4recsys.metrics.streaming import StreamingMean, StreamingMetrics
@@ -65,6 +65,8 @@ class Evaluation:
     )
 
     def __post_init__(self) -> None:
+        if always := [name for name in self.metrics if name in METRICS]:
+            raise InputError(f"`metrics` {' '.join(always)}: always reported, at each cut-off; leave it out")
         check(self)
         for metric, name, given in (
             (CATEGORY_DIVERSITY, "diversity_columns", self.diversity_columns),

@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from transformers4recsys.errors import InputError
+from transformers4recsys.model.build import ModelSettings
+from transformers4recsys.model.encoders import encoder_of
+from transformers4recsys.model.encoders.settings import EncoderSettings
+from transformers4recsys.model.objectives import OBJECTIVES
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -82,11 +86,21 @@ PAPER: Space = {
 OF_MASKED: Space = {"mlm_probability": Range(0.1, 0.7, step=0.1)}
 
 
-def default_space(values: Mapping[str, Any], *, is_masked: bool) -> Space:
-    """Give the paper's space, without the width of item tables where these are as wide as the encoder anyway."""
-    space = {**PAPER, **(OF_MASKED if is_masked else {})}
-    if values.get("constrained_embeddings"):
+def default_space(model: ModelSettings) -> Space:
+    """Give the paper's space, without what has no effect on this model.
+
+    That is the width of item tables where these are as wide as the encoder anyway, smoothing of labels where the loss
+    takes none, and heads where the encoder has none.
+    """
+    space = {**PAPER, **(OF_MASKED if model.targets.task == "masked" else {})}
+    if model.scorer.constrained_embeddings:
         del space["item_embedding_dim"]
+    if not OBJECTIVES[model.loss.loss_type].takes_label_smoothing:
+        del space["label_smoothing_factor"]
+    if not model.choice.library_model:
+        encoder = encoder_of(model.choice.model_type)(EncoderSettings(16, n_layer=1))
+        if "n_head" not in encoder.used_settings:
+            del space["n_head"]
     return space
 
 

@@ -6,7 +6,9 @@ import torch
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.encoders import ENCODERS
 from transformers4recsys.model.encoders.huggingface import library_encoder
+from transformers4recsys.model.encoders.reformer import ReformerSettings
 from transformers4recsys.model.encoders.settings import EncoderSettings
+from transformers4recsys.settings import Parts
 
 gpt2 = library_encoder("gpt2")
 
@@ -95,7 +97,8 @@ OWN_CONFIGURATIONS = {
 def test_every_setting_reaches_the_architecture_under_its_own_name(name):
     settings = EncoderSettings(
         **{"d_model": 32, "n_layer": 3, "n_head": 8, "max_length": 40, "dropout": 0.3, "hidden_act": "relu"},
-        **{"initializer_range": 0.5, "layer_norm_eps": 0.001, "attn_chunk_length": 5, "lsh_num_hashes": 3},
+        **{"initializer_range": 0.5, "layer_norm_eps": 0.001},
+        own=Parts({ReformerSettings: ReformerSettings(attn_chunk_length=5, lsh_num_hashes=3)}),
     )
     config = next(
         module.config for module in {**ENCODERS, "gpt2": gpt2}[name](settings).modules() if hasattr(module, "config")

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from transformers4recsys.errors import InputError
-from transformers4recsys.model.encoders.reformer import reformer
+from transformers4recsys.model.encoders.reformer import ReformerSettings, reformer
 from transformers4recsys.model.encoders.settings import EncoderSettings
+from transformers4recsys.settings import Parts
 
 
 def test_evaluation_repeats():
@@ -50,4 +51,4 @@ def test_training_repeats_with_the_seed_and_draws_anew_in_each_step(is_causal):
 
 def test_chunks_ahead_are_refused_for_next_items():
     with pytest.raises(InputError, match="`num_chunks_after` 1"):
-        reformer(EncoderSettings(16, n_head=2, num_chunks_after=1))
+        reformer(EncoderSettings(16, n_head=2, own=Parts({ReformerSettings: ReformerSettings(num_chunks_after=1)})))

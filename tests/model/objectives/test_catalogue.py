@@ -1,11 +1,14 @@
 """Cross entropy over the catalogue against a twin written from its formula."""
 
 import math
+from dataclasses import dataclass
 
 import pytest
 import torch
 
-from transformers4recsys.model.objectives.catalogue import cross_entropy
+from transformers4recsys.model.objectives.catalogue import cross_entropy, over_catalogue
+from transformers4recsys.model.objectives.inputs import LossInputs, LossSetup, LossWeights
+from transformers4recsys.settings import Parts, setting
 
 
 def twin(hidden, table, bias, labels, smoothing):
@@ -47,3 +50,20 @@ def test_cross_entropy_without_targets_is_zero_and_can_be_differentiated():
     loss = cross_entropy(hidden, torch.randn(6, 3), torch.zeros(6), torch.zeros(0, dtype=torch.long))
     loss.backward()
     assert float(loss) == 0
+
+
+@dataclass(frozen=True)
+class Power:
+    power: float = setting(2.0, "what the loss is raised to")
+
+
+def test_settings_of_a_loss_are_keyword_arguments_of_its_function():
+    def powered(hidden_PE, item_table_VE, bias_V, labels_P, *, power):
+        return cross_entropy(hidden_PE, item_table_VE, bias_V, labels_P) ** power
+
+    loss = over_catalogue(powered, Power)
+    setup = LossSetup(2, 3, own=Parts({Power: Power(3.0)}), weights=LossWeights(all_rescale_factor=0.5))
+    weights = torch.zeros(3, 2), torch.zeros(3, 1), torch.zeros(3)
+    inputs = LossInputs(torch.zeros(1, 2), torch.tensor([1]), torch.tensor([0]), *weights)
+    assert loss.settings == (Power,) and not loss.takes_label_smoothing
+    assert float(loss.build(setup)(inputs)) == pytest.approx(0.5 * math.log(2) ** 3)

@@ -17,21 +17,23 @@ from transformers4recsys.model.encoders.longformer import longformer
 from transformers4recsys.model.encoders.pre_norm import ligr, sasrec
 from transformers4recsys.model.encoders.pretrained import around_saved_weights, from_own_configuration, own_width
 from transformers4recsys.model.encoders.recurrent import gru, gru4rec, lstm, rnn
-from transformers4recsys.model.encoders.reformer import reformer
+from transformers4recsys.model.encoders.reformer import ReformerSettings, reformer
 from transformers4recsys.model.encoders.settings import EncoderSettings
 from transformers4recsys.model.encoders.transformer_xl import transfoxl
 from transformers4recsys.model.encoders.xlnet import xlnet
 from transformers4recsys.model_types import BASELINE_NAMES
 from transformers4recsys.outputs import Encoded
-from transformers4recsys.settings import choose, setting
+from transformers4recsys.settings import Parts, choose, parts, setting
 
 
 class Encoder(Protocol):
-    """Reads a session; position l of the answer may depend on positions 0..l alone in the causal task.
+    """Reads sessions, padded on the right, and gives a hidden state for each position.
 
+    Position l of the answer may depend on positions 0 to l alone in the causal task, and on no padding in any.
     `padding_mask_BL` is True where there is an item; it is on the CPU, so that whoever counts with it keeps no device
-    waiting: `moved` brings it to that of the inputs. `used_settings` names the settings that it has a use for, but
-    for its width and length. In the permuted task it is also given the order of the targets, (B, L), on the CPU.
+    waiting: `moved` brings it to that of the inputs. `used_settings` names the fields of EncoderSettings, but width and
+    length, and of settings of its own that have an effect on it: where another one is set, the user is warned. In the
+    permuted task it is also given the order of the targets, (B, L), on the CPU.
     """
 
     used_settings: frozenset[str]
@@ -61,6 +63,8 @@ ENCODERS: dict[str, Callable[[EncoderSettings], Encoder]] = {
     "qwen3": library_encoder("qwen3"),
     "mamba": library_encoder("mamba", intermediate_size=lambda settings: 2 * settings.d_model),
 }
+# Of encoders that have settings of their own.
+OWN_SETTINGS: tuple[type, ...] = (ReformerSettings,)
 
 
 def encoder_of(name: str) -> Callable[[EncoderSettings], Encoder]:
@@ -96,6 +100,8 @@ class EncoderChoice:
         used_if=lambda settings: settings.library_model is not None,
         unused_because="nothing is downloaded",
     )
+
+    own: Parts = parts(lambda: OWN_SETTINGS)
 
     def __post_init__(self) -> None:
         if self.model_type not in BASELINE_NAMES:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
@@ -16,18 +17,24 @@ from transformers4recsys.model.encoders.huggingface import configuration, forget
 from transformers4recsys.model.encoders.library import transformers
 from transformers4recsys.model.encoders.settings import EncoderSettings
 from transformers4recsys.outputs import Encoded
+from transformers4recsys.settings import check, names_of, setting
 
 HASH_SEED = 0
-OWN_SETTINGS = {
-    *(
-        "disable_positional_embeddings",
-        "axial_pos_shape_first_dim",
-        "attn_chunk_length",
-        "num_chunks_before",
-        "num_chunks_after",
-    ),
-    "chunk_size_feed_forward",
-}
+
+
+@dataclass(frozen=True)
+class ReformerSettings:
+    """Reformer: its axial positions, chunks and hashes"""
+
+    axial_pos_shape_first_dim: int = setting(4, "first axis of the axial positions", if_changed="refuse")
+    attn_chunk_length: int = setting(4, "positions in an attention chunk", if_changed="refuse")
+    num_chunks_before: int = setting(1, "chunks seen before its own", if_changed="refuse")
+    num_chunks_after: int = setting(0, "chunks seen after its own", if_changed="refuse")
+    chunk_size_feed_forward: int = setting(0, "positions a feed-forward chunk; 0 for all")
+    lsh_num_hashes: int = setting(2, "rounds of hashing", if_changed="refuse")
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 class Reformer(nn.Module):
@@ -80,17 +87,18 @@ def reformer(settings: EncoderSettings) -> Reformer:
     Hashing sorts a whole session, so what stands later would decide which earlier items a position sees:
     in the causal task all layers are local.
     """
-    if settings.is_causal and settings.num_chunks_after:
+    own = settings.own[ReformerSettings]
+    if settings.is_causal and own.num_chunks_after:
         raise InputError(
-            f"`num_chunks_after` {settings.num_chunks_after}: an encoder of next items must not look ahead; "
+            f"`num_chunks_after` {own.num_chunks_after}: an encoder of next items must not look ahead; "
             "set it to 0, or learn masked items with `mlm`"
         )
-    first, chunk = settings.axial_pos_shape_first_dim, settings.attn_chunk_length
+    first, chunk = own.axial_pos_shape_first_dim, own.attn_chunk_length
     step = math.lcm(first, chunk)
     length = max(math.ceil(settings.max_length / step), 1) * step
     kinds = ["local"] if settings.is_causal else ["local", "lsh"]
     half = settings.d_model // 2
-    own = {
+    values = {
         "attn_layers": [kinds[layer % len(kinds)] for layer in range(settings.n_layer)],
         "axial_pos_shape": (first, length // first),
         "axial_pos_embds_dim": (half, settings.d_model - half),
@@ -98,18 +106,19 @@ def reformer(settings: EncoderSettings) -> Reformer:
         "is_decoder": settings.is_causal,
         # As many as the paper recommends: twice the number of chunks, a power of two.
         "num_buckets": 2 ** math.ceil(math.log2(max(2 * length // chunk, 2))),
-        "num_hashes": settings.lsh_num_hashes,
-        "chunk_size_feed_forward": settings.chunk_size_feed_forward,
+        "num_hashes": own.lsh_num_hashes,
+        "chunk_size_feed_forward": own.chunk_size_feed_forward,
         **_for_both_kinds("attn_chunk_length", chunk),
-        **_for_both_kinds("num_chunks_before", settings.num_chunks_before),
-        **_for_both_kinds("num_chunks_after", settings.num_chunks_after),
+        **_for_both_kinds("num_chunks_before", own.num_chunks_before),
+        **_for_both_kinds("num_chunks_after", own.num_chunks_after),
     }
-    config, used = configuration("reformer", settings, own)
+    config, used = configuration("reformer", settings, values)
     assert type(config) is transformers.ReformerConfig
     model = transformers.ReformerModel(config)
     if not settings.has_positions:
         forget_positions(model)
-    used |= OWN_SETTINGS if settings.is_causal else OWN_SETTINGS | {"lsh_num_hashes"}
+    used |= {"disable_positional_embeddings", *names_of(ReformerSettings)}
+    used -= {"lsh_num_hashes"} if settings.is_causal else set()
     return Reformer(model, d_model=settings.d_model, length=length, used_settings=used)
 
 

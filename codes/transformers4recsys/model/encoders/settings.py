@@ -9,7 +9,7 @@ from importlib import import_module
 
 from torch import nn
 
-from transformers4recsys.settings import check, choose, setting
+from transformers4recsys.settings import Parts, check, choose, setting
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "gelu": nn.GELU,
@@ -27,7 +27,7 @@ class EncoderSettings:
 
     `max_length` is the longest sequence that it will see; `is_causal` says that the task needs an encoder that is
     causal; `is_permuted`, that it predicts in an order of its own; `has_attentions`, that attention weights are wanted.
-    The four follow from other settings.
+    The four follow from other settings. `own` has the settings of single encoders, by class.
     """
 
     d_model: int = setting(256, "width of the encoder", at_least=1, if_changed="refuse")
@@ -54,12 +54,7 @@ class EncoderSettings:
         unused_because="every position predicts for itself, nothing is summed up",
         if_changed="refuse",
     )
-    axial_pos_shape_first_dim: int = setting(4, "Reformer: first axis of the axial positions", if_changed="refuse")
-    attn_chunk_length: int = setting(4, "Reformer: positions in an attention chunk", if_changed="refuse")
-    num_chunks_before: int = setting(1, "Reformer: chunks seen before its own", if_changed="refuse")
-    num_chunks_after: int = setting(0, "Reformer: chunks seen after its own", if_changed="refuse")
-    chunk_size_feed_forward: int = setting(0, "Reformer: positions a feed-forward chunk; 0 for all")
-    lsh_num_hashes: int = setting(2, "Reformer: rounds of hashing", if_changed="refuse")
+    own: Parts = Parts({})
 
     def __post_init__(self) -> None:
         check(self)

@@ -27,7 +27,7 @@ from transformers4recsys.model.objectives.sampled import calibrated_gbce, sample
 from transformers4recsys.settings import Parts, changed, check, choose, part, parts, setting
 
 OBJECTIVES: dict[str, Loss] = {
-    "cross_entropy": over_catalogue(chunked.cross_entropy),
+    "cross_entropy": over_catalogue(chunked.cross_entropy, takes_label_smoothing=True),
     "top1": in_batch(top1),
     "top1_max": in_batch(top1_max),
     "top1_max_reg": in_batch_regularised(top1_max),
@@ -46,7 +46,7 @@ OBJECTIVES: dict[str, Loss] = {
 
 def own_settings_of_losses() -> tuple[type, ...]:
     """List the settings classes of all losses, each once."""
-    return tuple(dict.fromkeys(of for loss in OBJECTIVES.values() for of in loss.settings))
+    return tuple(dict.fromkeys(each for loss in OBJECTIVES.values() for each in loss.settings))
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,11 @@ class LossSettings:
 
     def unused(self) -> dict[str, str]:
         """Give the settings of other losses that were changed, each with the reason that they have no effect."""
-        loss = OBJECTIVES[self.loss_type]
-        others = [of for of in own_settings_of_losses() if of not in loss.settings or not loss.is_reading(of, self.own)]
-        return {
-            name: f"`loss_type` {self.loss_type} does not use it" for of in others for name in changed(self.own[of])
-        }
+        loss, unused = OBJECTIVES[self.loss_type], list[str]()
+        for settings_class in own_settings_of_losses():
+            if settings_class not in loss.settings or not loss.is_reading(settings_class, self.own):
+                unused += changed(self.own[settings_class])
+        return dict.fromkeys(unused, f"`loss_type` {self.loss_type} does not use it")
 
 
 def make_objective(settings: LossSettings, setup: LossSetup) -> WeightedSum:

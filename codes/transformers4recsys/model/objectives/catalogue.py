@@ -11,6 +11,7 @@ from torch.nn.functional import linear
 
 from transformers4recsys.model.objectives.inputs import Loss, LossInputs, LossSetup, WeightedSum
 from transformers4recsys.model.scoring import upcast
+from transformers4recsys.settings import as_values
 
 CatalogLoss = Callable[..., Tensor]
 
@@ -50,11 +51,17 @@ class CatalogObjective(nn.Module):
         return self.loss(inputs.hidden_PE, *inputs.catalogue())
 
 
-def over_catalogue(function: CatalogLoss) -> Loss:
-    """Make an entry of OBJECTIVES of a loss over the catalogue, which takes `label_smoothing`."""
+def over_catalogue(function: CatalogLoss, *settings: type, takes_label_smoothing: bool = False) -> Loss:
+    """Make an entry of OBJECTIVES of a loss over the catalogue.
+
+    The fields of its `settings` classes are keyword arguments of the function, as `label_smoothing` is on request.
+    """
 
     def build(setup: LossSetup) -> WeightedSum:
-        objective = CatalogObjective(partial(function, label_smoothing=setup.label_smoothing))
+        own = {name: value for each in settings for name, value in as_values(setup.own[each]).items()}
+        if takes_label_smoothing:
+            own["label_smoothing"] = setup.label_smoothing
+        objective = CatalogObjective(partial(function, **own))
         return WeightedSum([objective], [setup.weights.loss_scale_factor * setup.weights.all_rescale_factor])
 
-    return Loss("catalogue", function, build)
+    return Loss("catalogue", function, build, settings, takes_label_smoothing=takes_label_smoothing)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -45,14 +45,17 @@ class LossSetup:
 class Loss:
     """A loss by name in OBJECTIVES: how it is built, the classes of its own settings, and its pure function.
 
-    `kind` says which scores the function reads. `is_reading` says which of the settings have an effect, given all.
+    `kind` says which scores the function reads: those of the whole catalogue, or those of the label and of negatives,
+    which are drawn items, items of other sessions in the batch, or items of a column. `is_reading` says whether the
+    settings of a class have an effect, given all.
     """
 
-    kind: str
+    kind: Literal["catalogue", "sampled", "in_batch", "negative_column"]
     function: Callable[..., Tensor]
     build: Callable[[LossSetup], WeightedSum]
     settings: tuple[type, ...] = ()
-    is_reading: Callable[[type, Parts], bool] = lambda of, own: True
+    is_reading: Callable[[type, Parts], bool] = lambda settings_class, own: True
+    takes_label_smoothing: bool = False
 
 
 @dataclass(frozen=True)

@@ -123,17 +123,18 @@ class NegativeColumnObjective(nn.Module):
 def on_negative_column(function: PairwiseLoss) -> Loss:
     """Make an entry of OBJECTIVES of a loss on a negative column."""
     build = partial(_build, lambda own: function)
-    return Loss("negative_column", function, build, (NegativeColumnSettings,))
+    return Loss("negative_column", function, build, (NegativeColumnSettings,), takes_label_smoothing=True)
 
 
 def hinge_on_negative_column(function: PairwiseLoss) -> Loss:
     """Make an entry of OBJECTIVES of a loss on a negative column that takes a `margin`."""
     build = partial(_build, lambda own: partial(function, margin=own[MarginSettings].margin_loss))
-    return Loss("negative_column", function, build, (NegativeColumnSettings, MarginSettings), _is_reading)
+    own = NegativeColumnSettings, MarginSettings
+    return Loss("negative_column", function, build, own, _is_reading, takes_label_smoothing=True)
 
 
-def _is_reading(of: type, own: Parts) -> bool:
-    return of is not MarginSettings or own[NegativeColumnSettings].neg_rescale_factor != 0
+def _is_reading(settings_class: type, own: Parts) -> bool:
+    return settings_class is not MarginSettings or own[NegativeColumnSettings].neg_rescale_factor != 0
 
 
 def _build(function_of: Callable[[Parts], PairwiseLoss], setup: LossSetup) -> WeightedSum:
