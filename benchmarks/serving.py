@@ -3,8 +3,8 @@
 A run over 10,000 items is trained first (GPT-2, 2 layers, width 64, on made-up sessions). The server and the clients,
 which send one session each and wait for its 10 best items, share the cores. A JSON line for each backend, with batches
 and without: requests a second, milliseconds of the median and of the 99th percentile, and processor milliseconds of
-the server for each request; and the same for the Recommender called directly, one session and 64 at a time.
-With --minutes, load with a new day every 20 s instead: failed requests, and the memory of the server over time.
+the server and of all clients for each request; and the same for the Recommender called directly, one session and 64 at
+a time. With --minutes, load with a new day every 20 s instead: failed requests, and the memory of the server over time.
 """
 
 import argparse
@@ -112,9 +112,9 @@ def measure_load(run: Path, sessions: list[list[int]], backend: str, max_batch: 
     flags = ("--backend", backend, "--max_batch", str(max_batch), "--threads", str(given.threads))
     with server(run, *flags) as pid:
         asyncio.run(ask(sessions, clients=given.clients, seconds=2))
-        before = processor_seconds(pid)
+        before, own = processor_seconds(pid), time.process_time()
         times, failed = asyncio.run(ask(sessions, clients=given.clients, seconds=given.seconds))
-        used = processor_seconds(pid) - before
+        used, own = processor_seconds(pid) - before, time.process_time() - own
     show(
         backend=backend,
         max_batch=max_batch,
@@ -122,6 +122,7 @@ def measure_load(run: Path, sessions: list[list[int]], backend: str, max_batch: 
         requests_a_second=round(len(times) / given.seconds),
         **percentiles(times),
         server_processor_ms=round(1000 * used / len(times), 2),
+        clients_processor_ms=round(1000 * own / len(times), 2),
         failed=failed,
     )
 
