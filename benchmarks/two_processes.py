@@ -1,14 +1,15 @@
-"""Measure two processes of one thread each against one process of one thread: python benchmarks/two_processes.py.
+"""Measure two processes of one thread each against one: python benchmarks/two_processes.py --items 10000.
 
-GPT-2, 2 layers, width 128, 4 heads, 256 sessions a step in all, cross entropy over 10,000 items, fp32. One and two
-processes take turns; a JSON line a run with sessions a second while training a day, and the cores that the whole run
-got: less than 0.95 for one, or 0.85 each for two, which wait for each other, means that something else was running,
-and that the line says nothing.
+GPT-2, 2 layers, width 128, 4 heads, 256 sessions a step in all, fp32, cross entropy or sampled softmax with 256
+negatives. One process, two, and two that share item tables out (`--shard_item_tables`) take turns; a JSON line a run:
+sessions a second while training a day; the cores and processor seconds that the whole run got; and the most memory of its
+largest process, libraries included. Less than 0.95 cores for one, or 0.85 each for two, which wait for each other, means
+that something else was running, and that the speed of the line says nothing.
 """
 
+import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -21,46 +22,62 @@ import pyarrow.parquet as pq
 from transformers4recsys.benchmarking.workload import write_sessions
 
 MAIN = Path(__file__).parents[1] / "codes" / "recsys_main.py"
-NUM_ITEMS, NUM_SESSIONS, STEP, REPEATS = 10_000, 8_000, 256, 3
+STEP = 256
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node")
+WAYS = {"one": 1, "two": 2, "shared": 2}
 
 
-def measure(folder: Path, num_processes: int) -> dict[str, float]:
-    output = folder / f"by_{num_processes}"
+def measure(folder: Path, way: str, given: argparse.Namespace) -> dict[str, object]:
+    num_processes, output = WAYS[way], folder / f"by_{way}"
     launcher = (*TORCHRUN, str(num_processes)) if num_processes > 1 else ()
     flags = f"""--do_train --data_path {folder} --feature_config {folder / "features.yaml"} --output_dir {output}
         --start_date 2026-01-01 --end_date 2026-01-02 --d_model 128 --n_layer 2 --n_head 4 --learning_rate 0.001
         --num_train_epochs 1 --per_device_train_batch_size {STEP // num_processes} --shuffle_buffer_size 1000000
-        --overwrite_output_dir --use_cpu --report_to none --save_steps 0"""
-    start, used = time.perf_counter(), cpu_seconds()
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, *launcher, str(MAIN), *flags.split()], env=environment, check=True)
+        --loss_type {given.loss_type} --max_steps {given.steps} --overwrite_output_dir --use_cpu
+        --report_to none --save_steps 0 --shard_item_tables {way == "shared"} {" ".join(given.flags)}"""
+    start, environment = time.perf_counter(), os.environ | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([sys.executable, *launcher, str(MAIN), *flags.split()], env=environment)
+    _, status, usage = os.wait4(process.pid, 0)
+    assert status == 0, way
     whole = time.perf_counter() - start
     state = json.loads((output / "trainer_state.json").read_text())
     (seconds,) = [entry["train_runtime"] for entry in state["log_history"] if "train_runtime" in entry]
-    cores = (cpu_seconds() - used) / whole
-    return {"processes": num_processes, "sessions/s": round(NUM_SESSIONS / seconds), "cores": round(cores, 2)}
-
-
-def cpu_seconds() -> float:
-    of_children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return of_children.ru_utime + of_children.ru_stime
+    num_sessions = STEP * given.steps
+    cpu_seconds = usage.ru_utime + usage.ru_stime
+    return {
+        "way": way,
+        "sessions/s": round(num_sessions / seconds),
+        "cores": round(cpu_seconds / whole, 2),
+        "cpu s": round(cpu_seconds, 1),
+        "peak MB": usage.ru_maxrss * 1024 // 10**6,
+    }
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--items", type=int, default=10_000)
+    parser.add_argument("--loss_type", choices=("cross_entropy", "sampled_softmax"), default="cross_entropy")
+    parser.add_argument("--steps", type=int, default=31)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=[*WAYS])
+    parser.add_argument("flags", nargs="*", help="further flags of training, behind --")
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         day = folder / "session_start_date=2026-01-01-train.parquet"
-        write_sessions(day, num_items=NUM_ITEMS, num_sessions=NUM_SESSIONS, length=5.5, longest=20, seed=7)
+        num_sessions = STEP * (given.steps + 1)
+        write_sessions(day, num_items=given.items, num_sessions=num_sessions, length=5.5, longest=20, seed=7)
         rows = pq.read_table(day).slice(0, STEP)
         pq.write_table(rows, folder / "session_start_date=2026-01-02-valid.parquet")
-        entry = f"items: {{dtype: categorical, cardinality: {NUM_ITEMS + 1}, is_label: true}}\n"
+        entry = f"items: {{dtype: categorical, cardinality: {given.items + 1}, is_label: true}}\n"
         (folder / "features.yaml").write_text(entry)
-        runs = [measure(folder, number) for _ in range(REPEATS) for number in (1, 2)]
+        runs = [measure(folder, way, given) for _ in range(given.repeats) for way in given.ways]
     for run in runs:
         sys.stdout.write(json.dumps(run) + "\n")
-    one, two = (statistics.median(run["sessions/s"] for run in runs if run["processes"] == n) for n in (1, 2))
-    sys.stdout.write(f"speed-up, by medians: {two / one:.2f}\n")
+    speeds = {way: statistics.median(run["sessions/s"] for run in runs if run["way"] == way) for way in given.ways}
+    if "one" in speeds:
+        ratios = {way: round(speed / speeds["one"], 2) for way, speed in speeds.items()}
+        sys.stdout.write(json.dumps({"speed-up, by medians": ratios}) + "\n")
 
 
 if __name__ == "__main__":

@@ -118,6 +118,9 @@ class RecSysTrainer(Trainer):
             super().__init__(model=model, args=args, callbacks=callbacks, optimizer_cls_and_kwargs=optimizer)
         except Exception as error:
             raise InputError(f"these settings do not go together here: {in_one_line(error)}") from error
+        if self.accelerator.ddp_handler is not None:
+            # Gradients lie where they are added up, in place of being copied there and back.
+            self.accelerator.ddp_handler.gradient_as_bucket_view = True
         for shows_progress in (PrinterCallback, ProgressCallback):
             self.remove_callback(shows_progress)
         self.schedule, self.evaluation = schedule, evaluation
