@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from datetime import datetime, timedelta
@@ -19,6 +20,7 @@ from transformers4recsys import Recommender, cli
 from transformers4recsys.errors import InputError
 from transformers4recsys.reporting.output_folder import claimed
 from transformers4recsys.run_folder import RunFolder
+from transformers4recsys.training.inside_day import StopRequest
 from transformers4recsys.training.trainer import RecSysTrainer
 
 KILLS = Path(__file__).with_name("update_kills.py")
@@ -175,6 +177,24 @@ def test_where_it_fails_all_is_as_it_was(shop, monkeypatch, capsys):
         command("update", exit_code=2, run="run", input="new.parquet")
     assert contents_of(shop / "run") == before
     command("update", run="run", input="new.parquet")
+    assert RunFolder.open("run").day_name == "2024-01-04"
+
+
+def test_a_signal_leaves_all_as_it_was_and_the_same_command_goes_on(shop, monkeypatch, capsys):
+    before, new = contents_of(shop / "run"), write_log(shop / "new.parquet", "2024-01-04", named(0, 12))
+    ask = StopRequest.on_step_end
+
+    def stop(self, *arguments, **others):
+        self.signal = signal.SIGTERM
+        ask(self, *arguments, **others)
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit) as stopped:
+        patch.setattr(StopRequest, "on_step_end", stop)
+        command("update", run="run", input=new)
+    told = capsys.readouterr().err
+    assert stopped.value.code == 143 and contents_of(shop / "run") == before
+    assert "give the same command again to go on" in told and "resume_from_checkpoint" not in told
+    command("update", run="run", input=new)
     assert RunFolder.open("run").day_name == "2024-01-04"
 
 

@@ -49,7 +49,7 @@ from transformers4recsys.training.callbacks import (
 from transformers4recsys.training.day_files import DataSettings, checked_days, day_readers
 from transformers4recsys.training.evaluation import Evaluation
 from transformers4recsys.training.incremental import DayReaders, Incremental, Protocol
-from transformers4recsys.training.inside_day import StopRequest
+from transformers4recsys.training.inside_day import RESUME, StopRequest
 from transformers4recsys.training.item_content import read_compared_items, read_item_data
 from transformers4recsys.training.launch import LaunchSettings
 from transformers4recsys.training.memory import keep_freed_memory
@@ -100,10 +100,15 @@ def run(values: Mapping[str, Any]) -> None:
     train(from_values(TrainSettings, values))
 
 
-def train(settings: TrainSettings, sinks: Mapping[str, Callable[[Path], Sink]] = SINKS) -> None:
-    """Check the input, build the program and run all days; `sinks` take the numbers of each."""
+def train(
+    settings: TrainSettings, sinks: Mapping[str, Callable[[Path], Sink]] = SINKS, *, after_a_stop: str = RESUME
+) -> None:
+    """Check the input, build the program and run all days; `sinks` take the numbers of each.
+
+    `after_a_stop` is what a signal's line advises.
+    """
     _require(settings)
-    with StopRequest().listening() as stop:
+    with StopRequest(after_a_stop).listening() as stop:
         _train(settings, sinks, stop)
     wandb_runs.close_run()
 

@@ -24,6 +24,7 @@ from transformers4recsys.reporting.sink import Sink
 from transformers4recsys.settings import as_values, check, check_names, from_values, names_of, setting
 from transformers4recsys.settings_files import FILE_ENDINGS, values_of_file
 from transformers4recsys.terminal import counted, show_result
+from transformers4recsys.training.inside_day import SAME_AGAIN
 from transformers4recsys.tuning.space import Space, default_space, space_of
 
 log = logging.getLogger(__name__)
@@ -108,7 +109,11 @@ def run(values: Mapping[str, Any]) -> None:
         try:
             with _quiet(loud):
                 of_trial = {**given, **halves.choosing, **drawn, "output_dir": str(folder)}
-                train(_trial_settings(of_trial), {"watch": lambda _: DayWatch(settings.metric, on_day)})
+                train(
+                    _trial_settings(of_trial),
+                    {"watch": lambda _: DayWatch(settings.metric, on_day)},
+                    after_a_stop=SAME_AGAIN,
+                )
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -169,7 +174,7 @@ def _trial_settings(values: Mapping[str, Any]) -> TrainSettings:
 def _report_run(folder: Path, values: Mapping[str, Any]) -> None:
     settings = {**values, "output_dir": str(folder), "overwrite_output_dir": True, "log_predictions": True}
     sinks = {name: make for name, make in SINKS.items() if name != "result_table"}
-    train(from_values(TrainSettings, {**settings, "resume_from_checkpoint": None}), sinks)
+    train(from_values(TrainSettings, {**settings, "resume_from_checkpoint": None}), sinks, after_a_stop=SAME_AGAIN)
 
 
 def _table(output: Path, metric: str, halves: Halves, study: Any) -> Table:

@@ -37,6 +37,7 @@ from transformers4recsys.run_files import publish, read_manifest
 from transformers4recsys.run_folder import CONFIG, COPIED, DAYS_OF_RUN, VOCABULARY, RunFolder, as_json
 from transformers4recsys.settings import check, from_values, if_changed, part, required, setting
 from transformers4recsys.terminal import show_result
+from transformers4recsys.training.inside_day import SAME_AGAIN
 
 log = logging.getLogger(__name__)
 # Beside the day files: the feature config of the run, with the sizes of today.
@@ -217,7 +218,7 @@ def _train(given: Mapping[str, Any], working: Path, *, days: tuple[str, str], na
     }
     # What is shown at the end is of the run, where it will be.
     sinks = {name: make for name, make in SINKS.items() if name != RESULT_TABLE}
-    train.train(from_values(train.TrainSettings, values), sinks)
+    train.train(from_values(train.TrainSettings, values), sinks, after_a_stop=SAME_AGAIN)
 
 
 def _record_places(trained: Path, folder: Path, *, start_date: str | None) -> None:

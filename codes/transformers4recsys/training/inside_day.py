@@ -24,6 +24,9 @@ from transformers4recsys.data.readers.protocol import Reader
 from transformers4recsys.training.trainer import RecSysTrainer
 
 log = logging.getLogger(__name__)
+# What a run that a signal stops is advised to do, by `train` and by commands that train for a purpose of their own.
+RESUME = "go on with --resume_from_checkpoint true"
+SAME_AGAIN = "give the same command again to go on"
 
 # A launcher passes on a signal that has come from the terminal already.
 REPEATED_WITHIN_SECONDS = 2.0
@@ -146,11 +149,13 @@ class StoppedError(Exception):
 class StopRequest(TrainerCallback):
     """Takes note of SIGTERM and SIGINT: the step is finished and saved, then train() returns; `signal` says which came.
 
-    Before and after the days, a single process ends at once; several ones agree first. So does a second Ctrl-C.
+    Before and after the days, a single process ends at once; several ones agree first. So does a second Ctrl-C. The
+    `advice` says how a stopped run goes on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, advice: str = RESUME) -> None:
         self.signal: int | None = None
+        self._advice = advice
         self._noted_at, self._is_running = 0.0, False
 
     @contextlib.contextmanager
@@ -197,7 +202,7 @@ class StopRequest(TrainerCallback):
     def end(self, when: str, *, can_go_on: bool = True) -> NoReturn:
         """End the program as the signal asks, with one line of explanation."""
         assert self.signal is not None
-        advice = "; go on with --resume_from_checkpoint true" if can_go_on else ""
+        advice = f"; {self._advice}" if can_go_on else ""
         log.warning("stopped by %s %s%s", signal.Signals(self.signal).name, when, advice)
         raise SystemExit(128 + self.signal)
 
