@@ -34,12 +34,6 @@ class RowShards:
     rank: int
     num_ranks: int
 
-    @classmethod
-    def of_this_run(cls, num_items: int) -> RowShards | None:
-        """Share rows out over the processes of this run; None where there is but one."""
-        num_ranks = distributed.world_size()
-        return cls(num_items, distributed.rank(), num_ranks) if num_ranks > 1 else None
-
     @cached_property
     def starts(self) -> list[int]:
         """The first id of each process, and `num_items` behind them."""

@@ -4,6 +4,10 @@ import pytest
 import safetensors.torch
 import torch
 
+from transformers4recsys import distributed
+from transformers4recsys.errors import InputError
+from transformers4recsys.training.shared_tables import share_out
+
 
 @pytest.mark.parametrize(
     ("flags", "words"),
@@ -26,6 +30,17 @@ def test_what_they_do_not_go_with_is_named(flags, words, run_train, toy_days, ca
     message = " ".join(capsys.readouterr().err.split())
     assert "--shard_item_tables does not go with" in message and words in message
     assert not folder.exists()
+
+
+def test_each_process_needs_an_item(schema, make_model, monkeypatch):
+    model = make_model(schema, "gru")
+    num_items = len(model.item_counts) - 1
+    monkeypatch.setattr(distributed, "world_size", lambda: num_items + 1)
+    with pytest.raises(InputError, match=f"{num_items + 1} processes have {num_items}: leave it out"):
+        share_out(model)
+    monkeypatch.setattr(distributed, "world_size", lambda: num_items)
+    share_out(model)
+    assert {len(weight) for weight in model.weights_of_items.values()} == {2}
 
 
 def test_one_process_holds_all_rows(run_train):

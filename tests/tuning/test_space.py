@@ -64,4 +64,7 @@ def test_the_papers_space_varies_settings_there_are():
     assert {"mlm_probability", *PAPER} == set(masked) <= set(names_of(TrainSettings))
     assert left_out() == set()
     assert left_out(constrained_embeddings=True) == {"item_embedding_dim"}
+    assert left_out(model_type="avgseq") == {"n_head", "n_layer"}
+    with pytest.raises(InputError, match="`model_type` popular is a baseline.* as `space`"):
+        left_out(model_type="popular")
     assert left_out(model_type="gru", loss_type="sampled_softmax") == {"n_head", "label_smoothing_factor"}

@@ -188,7 +188,7 @@ def load_best(trainer: RecSysTrainer, state: TrainingState) -> None:
     model = trainer.accelerator.unwrap_model(trainer.model)
     own, shared = model.state_dict(), shared_tables.shared_weights(model)
     weights = {
-        name: shared_tables.part_in(state.tensors, f"best/{name}", model.shards)
+        name: shared_tables.part_in(state.tensors, f"best/{name}", model.shards).to(own[name].device)
         if name in shared
         else sharding.part(state.tensors[f"best/{name}"], own[name])
         for name in own

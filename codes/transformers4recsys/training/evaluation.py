@@ -126,7 +126,7 @@ class Evaluation:
                 batch = batch.to(device)
                 with autocast():
                     output = model(batch)
-                if on_attentions is not None and output.attentions is not None:
+                if on_attentions is not None and output.attentions is not None and step < len(reader):  # no dummy
                     on_attentions(output.inputs, output.attentions)
                 earlier = self._earlier(batch, output, model.schema.item_id.name)
                 scores = output.hidden, table_VE, order.bias_V

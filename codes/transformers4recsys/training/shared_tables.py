@@ -46,10 +46,19 @@ def require_shareable(model: ModelSettings, arguments: TrainingArguments) -> Non
 
 
 def share_out(model: NextItemModel) -> None:
-    """Let this process keep its rows of item tables and bias; a no-op where there is but one process."""
-    if distributed.world_size() == 1:
+    """Let this process keep its rows of item tables and bias; a no-op where there is but one process.
+
+    Raise InputError if there are fewer items than processes.
+    """
+    num_processes, num_items = distributed.world_size(), len(model.item_counts) - 1
+    if num_processes == 1:
         return
-    model.features.shards = shards = RowShards(len(model.item_counts), distributed.rank(), distributed.world_size())
+    if num_items < num_processes:
+        raise InputError(
+            f"`shard_item_tables` gives each process an item at least, and {num_processes} processes have {num_items}: "
+            "leave it out, or start fewer processes"
+        )
+    model.features.shards = shards = RowShards(len(model.item_counts), distributed.rank(), num_processes)
     for weight in model.weights_of_items.values():
         # In place: optimizers, and whatever else knows the weight, go on with it.
         weight.data = shards.part_of(weight.data)

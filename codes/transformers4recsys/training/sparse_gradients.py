@@ -71,13 +71,13 @@ def choose_gradients(model: NextItemModel, settings: ItemUpdates, arguments: Tra
         if reasons:
             raise InputError(f"`{settings.asked_for}`: {reasons[0]}, or leave it out")
         model.make_gradients_sparse()
-    elif len(model.output_weights) > MANY_ITEMS:
+    elif len(model.item_counts) > MANY_ITEMS:
         is_tied = model.scorer.table is None
         is_read_by_row_alone = not (is_tied and reads_all_items)
         if is_read_by_row_alone and not reasons and arguments.device.type == "cpu":
             model.make_gradients_sparse()
         if not is_tied and not reads_all_items and not reasons:
-            log.info("`sparse_item_updates` makes steps over %d items faster; see --help", len(model.output_weights))
+            log.info("`sparse_item_updates` makes steps over %d items faster; see --help", len(model.item_counts))
     leave_to_exchange(model)
 
 

@@ -12,6 +12,7 @@ from transformers4recsys.model.build import ModelSettings
 from transformers4recsys.model.encoders import encoder_of
 from transformers4recsys.model.encoders.settings import EncoderSettings
 from transformers4recsys.model.objectives import OBJECTIVES
+from transformers4recsys.models import is_baseline
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -90,8 +91,13 @@ def default_space(model: ModelSettings) -> Space:
     """Give the paper's space, without what has no effect on this model.
 
     That is the width of item tables where these are as wide as the encoder anyway, smoothing of labels where the loss
-    takes none, and heads where the encoder has none.
+    takes none, and layers or heads where the encoder has none. Raise InputError for a baseline, which has none of it.
     """
+    if is_baseline(model):
+        raise InputError(
+            f"`model_type` {model.choice.model_type} is a baseline, which has none of the settings of the default "
+            "space: give a file of those that may vary as `space`"
+        )
     space = {**PAPER, **(OF_MASKED if model.targets.task == "masked" else {})}
     if model.scorer.constrained_embeddings:
         del space["item_embedding_dim"]
@@ -99,8 +105,8 @@ def default_space(model: ModelSettings) -> Space:
         del space["label_smoothing_factor"]
     if not model.choice.library_model:
         encoder = encoder_of(model.choice.model_type)(EncoderSettings(16, n_layer=1))
-        if "n_head" not in encoder.used_settings:
-            del space["n_head"]
+        for name in {"n_layer", "n_head"} - encoder.used_settings:
+            del space[name]
     return space
 
 

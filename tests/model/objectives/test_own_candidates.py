@@ -9,13 +9,15 @@ from transformers4recsys.model.objectives.own_candidates import distinct, plain_
 PLACES_PK = torch.tensor([[4, 0, 4], [2, 1, 0], [0, 0, 0], [1, 4, 2]])
 
 
+# Repeated once more, there are more candidates than items.
+@pytest.mark.parametrize("places_PK", [PLACES_PK, PLACES_PK.repeat(1, 2)], ids=["few", "more than items"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_chosen_products_and_their_gradients_equal_gathered_ones(dtype):
+def test_chosen_products_and_their_gradients_equal_gathered_ones(dtype, places_PK):
     generator = torch.Generator().manual_seed(0)
     hidden_PE = torch.randn(4, 6, generator=generator, dtype=dtype).requires_grad_()
     items_UE = torch.randn(5, 6, generator=generator, dtype=dtype).requires_grad_()
 
-    found_PK, expected_PK = products(hidden_PE, items_UE, PLACES_PK), plain_products(hidden_PE, items_UE, PLACES_PK)
+    found_PK, expected_PK = products(hidden_PE, items_UE, places_PK), plain_products(hidden_PE, items_UE, places_PK)
 
     torch.testing.assert_close(found_PK, expected_PK)
     gradients = [torch.autograd.grad(each.sin().sum(), [hidden_PE, items_UE]) for each in (found_PK, expected_PK)]

@@ -1,4 +1,4 @@
-"""GPT-2 (Radford 2019), to the bit as the library has it, whose import takes longer than to recommend.
+"""GPT-2 (Radford 2019), to the bit as the library has it (`hidden_act` gelu_new: to rounding), which imports slowly.
 
 `R` rows of `S` places hold several sessions each, as `packing` lays them out; `H` heads of width `E`.
 """

@@ -97,7 +97,9 @@ def check_type(name: str, new: ir.Column, old: ir.Column, path: str | Path) -> N
     """Raise InputError if raw ids are of another type than on the days before."""
     kind, before = (column.type().copy(nullable=True) for column in (new, old))
     if kind != before:
-        raise InputError(f"`input`: {name} is of type {kind}, but {before} on the days before ({path}); give one")
+        raise InputError(
+            f"`input`: {name} is of type {kind}, but {before} on the days before ({path}); write {before} here too"
+        )
 
 
 def typed(events: ir.Table, database: Database, ids: Iterable[str], known: Mapping[str, tuple[str, str]]) -> ir.Table:
