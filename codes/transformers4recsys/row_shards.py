@@ -107,7 +107,7 @@ class SharedTable:
         return max(1, NUMBERS_AT_A_TIME // max(1, self.part[0].numel()))
 
     def _in_blocks(self, rows: Tensor) -> Iterator[Tensor]:
-        return iter(torch.split(rows, self._rows_at_a_time) if len(rows) else ())
+        return iter(torch.split(rows, self._rows_at_a_time))
 
 
 def rows_of_all(ids: Tensor, part_V: Tensor, shards: RowShards, *, sparse: bool = False) -> Tensor:

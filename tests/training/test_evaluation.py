@@ -5,8 +5,9 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-from transformers4recsys.batch import ALL_ITEMS, Batch, Jagged
+from transformers4recsys.batch import ALL_ITEMS, Batch, Jagged, dummy_batch
 from transformers4recsys.errors import DivergedError, InputError
+from transformers4recsys.training import evaluation as loop
 from transformers4recsys.training.evaluation import Evaluation
 
 SESSIONS = [[3, 7, 9], [4, 5], [5, 6, 7, 8], [1, 2]]
@@ -145,6 +146,20 @@ def test_items_cut_off_a_long_row_are_seen_too(model, make_batch):
 def test_no_batch_gives_no_numbers(model):
     numbers = evaluate(model, [])
     assert numbers["recall@20"] is None and numbers["loss"] is None and numbers["num_targets"] == 0
+
+
+def test_attentions_of_a_dummy_are_not_written(schema, make_model, make_batch, monkeypatch):
+    model = make_model(schema, "gpt2", has_attentions=True)
+    model.item_counts += 1
+    batches, written, ways = [make_batch(SESSIONS[:2])], [], loop._ways
+
+    def with_a_dummy(*given):
+        rank, top, read, number = ways(*given)
+        return rank, top, iter([*read, dummy_batch(schema)]), number + 1
+
+    monkeypatch.setattr(loop, "_ways", with_a_dummy)
+    evaluate(model, batches, on_attentions=lambda inputs, weights: written.append(len(inputs)))
+    assert written == [2]
 
 
 def test_some_batches_may_be_left_out(model, make_batch):

@@ -43,8 +43,9 @@ def test_each_process_needs_an_item(schema, make_model, monkeypatch):
     assert {len(weight) for weight in model.weights_of_items.values()} == {2}
 
 
-def test_one_process_holds_all_rows(run_train):
+def test_one_process_holds_all_rows_and_says_so(run_train, capsys):
     plain, shared = (run_train(name, shard_item_tables=name == "shared") for name in ("plain", "shared"))
+    assert capsys.readouterr().err.count("--shard_item_tables has no effect here: one process holds all rows") == 1
     of_both = [safetensors.torch.load_file(folder / "model.safetensors") for folder in (plain, shared)]
     assert of_both[0].keys() == of_both[1].keys()
     assert all(torch.equal(value, of_both[1][name]) for name, value in of_both[0].items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from transformers4recsys.models import AnyModel, is_baseline
 from transformers4recsys.row_shards import RowShards, SharedTable
 from transformers4recsys.tensor_file import TensorFile, in_order
 
+log = logging.getLogger(__name__)
 # Losses whose processes look rows up together, whether or not each has something to predict.
 LOSSES = ("cross_entropy", "sampled_softmax", "gbce")
 # They treat each number by itself, whichever process holds it.
@@ -46,12 +48,13 @@ def require_shareable(model: ModelSettings, arguments: TrainingArguments) -> Non
 
 
 def share_out(model: NextItemModel) -> None:
-    """Let this process keep its rows of item tables and bias; a no-op where there is but one process.
+    """Let this process keep its rows of item tables and bias; where there is but one process, it has all of them.
 
     Raise InputError if there are fewer items than processes.
     """
     num_processes, num_items = distributed.world_size(), len(model.item_counts) - 1
     if num_processes == 1:
+        log.warning("`shard_item_tables` has no effect here: one process holds all rows")
         return
     if num_items < num_processes:
         raise InputError(

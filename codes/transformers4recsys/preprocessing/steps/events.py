@@ -108,11 +108,12 @@ def typed(events: ir.Table, database: Database, ids: Iterable[str], known: Mappi
     `known` says which file, and which column of it, has the raw ids of the days before; without one, they are text.
     """
     missing = [name for name in ids if name in events.columns and times.is_missing(events[name].type())]
-    types = {name: "string" for name in missing if name not in known}
-    for name in {*missing} & {*known}:
-        path, column = known[name]
-        types[name] = database.read("parquet", [path])[column].type()
-    return events.mutate(**{name: ibis.null(kind) for name, kind in types.items()})
+    nulls = {name: ibis.null("string") for name in missing}
+    for name in missing:
+        if name in known:
+            path, column = known[name]
+            nulls[name] = ibis.null(database.read("parquet", [path])[column].type())
+    return events.mutate(**nulls)
 
 
 def known(raw: ir.Table, column: str, recipe: Recipe) -> ir.Column:
