@@ -152,10 +152,11 @@ def _routes(served: Served) -> APIRouter:
         return Response(answer.model_dump_json(), media_type="application/json")
 
     @router.get("/items", tags=["recommend"])
-    async def find_items(
-        text: str = Query("", max_length=200), limit: int = Query(20, ge=1, le=100)
+    def find_items(
+        text: str = Query("", max_length=1_000), limit: int = Query(20, ge=1, le=100)
     ) -> list[Recommendation]:
-        """List items by a part of their raw id or title."""
+        """List items by a part of their raw id or title, the best matches first."""
+        # A thread of its own: requests for recommendations do not wait while a large catalogue is searched.
         return served.source.current.find_items(text, limit)
 
     @router.get("/metrics", tags=["health"], response_class=Response)

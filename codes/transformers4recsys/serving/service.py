@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Protocol
 
 import duckdb
@@ -11,6 +12,7 @@ import pyarrow as pa
 from ibis.common.exceptions import IbisError
 
 from transformers4recsys.errors import InputError, in_one_line
+from transformers4recsys.serving.item_search import ItemSearch
 from transformers4recsys.serving.requests import RecommendAnswer, Recommendation, RecommendRequest, SessionAnswer
 
 TITLES = ("title", "name")
@@ -37,6 +39,11 @@ class Service:
     def __init__(self, model: Model, *, on_unknown: Callable[[int], None] = lambda number: None):
         self.model, self.day, self._on_unknown = model, model.last_day, on_unknown
         self.titles = titles_of(model.item_table)
+
+    @cached_property
+    def _search(self) -> ItemSearch:
+        """Made for the first who searches: most servers never are asked."""
+        return ItemSearch(self.titles)
 
     def answer_all(self, requests: Sequence[RecommendRequest]) -> list[RecommendAnswer]:
         """Answer requests in as few passes as their candidates allow; each list has its own length and exclusions."""
@@ -110,19 +117,9 @@ class Service:
         self.model.recommend([some], k=1)
 
     def find_items(self, text: str, limit: int) -> list[Recommendation]:
-        """List items whose raw id or title holds `text`, whatever its case; those that begin with it come first."""
-        wanted = text.casefold()
-        found = [
-            (
-                not (str(item).casefold().startswith(wanted) or title.casefold().startswith(wanted)),
-                str(item),
-                item,
-                title,
-            )
-            for item, title in self.titles.items()
-            if wanted in str(item).casefold() or wanted in title.casefold()
-        ]
-        return [Recommendation(item=item, score=0, title=title) for _, _, item, title in sorted(found)[:limit]]
+        """List items whose raw id or title holds `text`, whatever its case; the best matches come first."""
+        found = self._search.find(text, limit)
+        return [Recommendation(item=item, score=0, title=self.titles[item]) for item in found]
 
 
 def titles_of(item_table: pa.Table | None) -> dict[Any, str]:
