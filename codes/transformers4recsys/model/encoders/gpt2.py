@@ -1,5 +1,6 @@
 """GPT-2 (Radford 2019), to the bit as the library has it (`hidden_act` gelu_new: to rounding), which imports slowly.
 
+One gradient differs: the bias of the keys gets none, where the library's is nothing but rounding.
 `R` rows of `S` places hold several sessions each, as `packing` lays them out; `H` heads of width `E`.
 """
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from transformers4recsys.errors import InputError
+from transformers4recsys.model.encoders.key_bias import without_key_gradient
 from transformers4recsys.model.encoders.packing import pack
 from transformers4recsys.model.encoders.settings import EncoderSettings, activation
 from transformers4recsys.outputs import Encoded
@@ -29,8 +31,9 @@ class Linear(nn.Module):
         self.weight = nn.Parameter(torch.empty(num_inputs, num_outputs).normal_(std=0.02))
         self.bias = nn.Parameter(torch.zeros(num_outputs))
 
-    def forward(self, hidden_RSD: Tensor) -> Tensor:
-        flat_PD = torch.addmm(self.bias, hidden_RSD.flatten(0, 1), self.weight)
+    def forward(self, hidden_RSD: Tensor, bias_D: Tensor | None = None) -> Tensor:
+        """Add another bias where one is given."""
+        flat_PD = torch.addmm(self.bias if bias_D is None else bias_D, hidden_RSD.flatten(0, 1), self.weight)
         return flat_PD.view(*hidden_RSD.shape[:-1], -1)
 
 
@@ -56,7 +59,8 @@ class Attention(nn.Module):
         return scores_RHSS.masked_fill(~may_see_R1SS, -torch.inf).softmax(-1)
 
     def _qkv(self, hidden_RSD: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        query_RSD, key_RSD, value_RSD = self.c_attn(hidden_RSD).chunk(3, dim=-1)
+        bias_3D = without_key_gradient(self.c_attn.bias)
+        query_RSD, key_RSD, value_RSD = self.c_attn(hidden_RSD, bias_3D).chunk(3, dim=-1)
         heads = (self.n_head, -1)
         return (
             query_RSD.unflatten(-1, heads).transpose(1, 2),

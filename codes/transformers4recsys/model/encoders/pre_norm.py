@@ -10,10 +10,11 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention, silu
+from torch.nn.functional import linear, scaled_dot_product_attention, silu
 
 from transformers4recsys.batch import moved
 from transformers4recsys.errors import InputError
+from transformers4recsys.model.encoders.key_bias import without_key_gradient
 from transformers4recsys.model.encoders.packing import pack
 from transformers4recsys.model.encoders.settings import EncoderSettings, activation
 from transformers4recsys.outputs import Encoded
@@ -29,16 +30,20 @@ class Attention(nn.Module):
         self.output = nn.Linear(settings.d_model, settings.d_model)
 
     def forward(self, hidden_RSD: Tensor, may_see_R1SS: Tensor) -> Tensor:
-        qkv_3RHSE = self.to_qkv(hidden_RSD).unflatten(-1, (3, self.n_head, -1)).permute(2, 0, 3, 1, 4)
         dropout = self.dropout if self.training else 0.0
-        read_RHSE = scaled_dot_product_attention(*qkv_3RHSE, attn_mask=may_see_R1SS, dropout_p=dropout)
+        read_RHSE = scaled_dot_product_attention(*self._qkv(hidden_RSD), attn_mask=may_see_R1SS, dropout_p=dropout)
         return self.output(read_RHSE.transpose(1, 2).flatten(2))
 
     def weights(self, hidden_RSD: Tensor, may_see_R1SS: Tensor) -> Tensor:
         """Give what `forward` weighs the places with, (R, H, S, S), without dropout."""
-        query_RHSE, key_RHSE, _ = self.to_qkv(hidden_RSD).unflatten(-1, (3, self.n_head, -1)).permute(2, 0, 3, 1, 4)
+        query_RHSE, key_RHSE, _ = self._qkv(hidden_RSD)
         scores_RHSS = query_RHSE @ key_RHSE.transpose(-1, -2) / query_RHSE.shape[-1] ** 0.5
         return scores_RHSS.masked_fill(~may_see_R1SS, -torch.inf).softmax(-1)
+
+    def _qkv(self, hidden_RSD: Tensor) -> Tensor:
+        """Give queries, keys and values, (3, R, H, S, E)."""
+        qkv_RS3D: Tensor = linear(hidden_RSD, self.to_qkv.weight, without_key_gradient(self.to_qkv.bias))
+        return qkv_RS3D.view(*qkv_RS3D.shape[:2], 3, self.n_head, -1).permute(2, 0, 3, 1, 4)
 
 
 class FeedForward(nn.Module):
