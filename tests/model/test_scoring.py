@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.nn.functional import normalize
 
 from transformers4recsys.model.scoring import ItemScorer, ScorerSettings
 
@@ -32,6 +33,16 @@ def test_cosine_scores_by_hand():
     scores = scorer.project(torch.tensor([[0.0, 2.0]])) @ scorer.vectors(items).T + scorer.bias
     torch.testing.assert_close(scores, torch.tensor([[-torch.inf, 2.0, 0.0, 1.6]]))
     assert not scorer.item_bias.requires_grad
+
+
+def test_gradients_of_cosines_are_those_of_the_plain_twin():
+    scorer = ItemScorer(4, ScorerSettings("none", score="cosine"), num_items=3, table_width=4)
+    items, twins = (torch.tensor([[0.0] * 4, [3.0, 0, 4, 0], [1, -2, 3, 5]]).requires_grad_() for _ in range(2))
+    weights = torch.arange(12.0).reshape(3, 4) * torch.tensor([[0.0], [1], [1]])
+    (scorer.vectors(items) * weights).sum().backward()
+    (normalize(twins, dim=-1) * weights).sum().backward()
+    torch.testing.assert_close(items.grad, twins.grad)
+    assert items.grad[1:].abs().min() > 0
 
 
 def test_item_dropout_falls_in_training_alone():

@@ -218,6 +218,15 @@ def test_early_stopping_keeps_the_best_weights_of_the_day(run_train, capsys):
     assert "early_stopping_patience = 2" in (folder / "eval_results_avg_over_days.txt").read_text()
 
 
+def test_a_day_ends_with_the_averaged_weights_that_it_validated(run_train, capsys):
+    flags = {"validate_every": 1, "num_train_epochs": 3, "learning_rate": 0.05, "end_date": "2019-10-02"}
+    last, averaged = run_train("last", **flags), run_train("averaged", **flags, ema_decay=0.9)
+    _, _, of_last, _, _, of_average = re.findall(r"epoch \d: .* ndcg@20 (0\.\d+)", capsys.readouterr().err)
+    assert of_last != of_average
+    for folder, value in ((last, of_last), (averaged, of_average)):
+        assert results(folder)["2019-10-02"]["eval_ndcg@20"] == pytest.approx(float(value), abs=1e-4)
+
+
 def test_weights_are_chosen_on_valid_files_and_reported_on_test_files(run_train, toy_days, capsys):
     (toy_days / "session_start_date=2019-10-02-test.parquet").rename(toy_days / "kept")
     flags = {"validate_every": 1, "early_stopping_patience": 2, "end_date": "2019-10-02", "eval_on_test_set": True}

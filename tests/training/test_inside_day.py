@@ -43,6 +43,7 @@ KINDS = {
     "negatives": {"loss_type": "bpr_max", "negative_sampling": True, "neg_sampling_extra_samples_per_batch": 7},
     "masked": {"model_type": "xlnet", "attn_type": "bi", "mlm": True, "gradient_accumulation_steps": 2},
     "best": {"validate_every": 1, "early_stopping_patience": 1, "num_train_epochs": 4, "learning_rate": 0.05},
+    "averaged": {"ema_decay": 0.9, "num_train_epochs": 3, "validate_every": 1},
     "own": {"loss_type": "sampled_softmax", "sampled_negatives_per": "position", "num_sampled_negatives": 4},
     "sampled": {"loss_type": "gbce", "num_sampled_negatives": 4, "sparse_item_updates": True},
 }

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn.functional import normalize
 
 from transformers4recsys.errors import InputError
@@ -96,7 +98,31 @@ class ItemScorer(nn.Module):
 
     def _scaled(self, vectors: Tensor) -> Tensor:
         """Bring vectors to a length of 1, where their cosine is wanted."""
-        return normalize(upcast(vectors), dim=-1) if self.is_cosine else vectors
+        if not self.is_cosine:
+            return vectors
+        vectors = upcast(vectors)
+        if not (torch.is_grad_enabled() and vectors.requires_grad):
+            return normalize(vectors, dim=-1)
+        return cast("Tensor", _UnitRows.apply(vectors))  # pyright: ignore[reportUnknownMemberType]
+
+
+class _UnitRows(torch.autograd.Function):
+    """Rows at a length of 1, as normalize() makes them; its own backward takes twice the passes over a table."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, vectors_KE: Tensor) -> Tensor:
+        lengths_K1 = torch.linalg.vector_norm(vectors_KE, dim=-1, keepdim=True).clamp_min_(1e-12)
+        units_KE = vectors_KE / lengths_K1
+        ctx.save_for_backward(units_KE, lengths_K1)
+        return units_KE
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, gradient_KE: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        units_KE, lengths_K1 = cast("tuple[Tensor, Tensor]", ctx.saved_tensors)  # pyright: ignore
+        # What lies along a row changes its length, which is 1 whatever happens.
+        along_K1 = torch.linalg.vecdot(gradient_KE, units_KE)[..., None]
+        return torch.addcmul(gradient_KE, units_KE, along_K1, value=-1).div_(lengths_K1)
 
 
 def upcast(scores: Tensor) -> Tensor:

@@ -45,6 +45,8 @@ class TrainingState:
     scaler: Mapping[str, Any] | None
     position: Position | None
     best: Mapping[str, Any] | None = None
+    # How many steps the average of the weights has seen.
+    num_averaged: int = 0
 
 
 def contents(trainer: RecSysTrainer, position: Position | None = None) -> dict[str, Content]:
@@ -66,8 +68,9 @@ def contents(trainer: RecSysTrainer, position: Position | None = None) -> dict[s
         tensors |= {f"random/{name}": numbers for name, numbers in _gathered(random_states()).items()}
         for number, store in enumerate(_stores(model)):
             tensors |= {f"negatives/{number}/{name}": value for name, value in store.state().items()}
-        best = shared_tables.as_written(sharding.whole(trainer.best.weights), model)
-        tensors |= {f"best/{name}": weight for name, weight in best.items()}
+        for kind, kept in {"best": trainer.best.weights, "average": trainer.average.weights}.items():
+            written = shared_tables.as_written(sharding.whole(kept), model)
+            tensors |= {f"{kind}/{name}": weight for name, weight in written.items()}
     if not distributed.is_main():
         parts = {WEIGHTS: weights, TENSORS: tensors} if model.shards else {}
         return {name: partial(shared_tables.send_rows, part) for name, part in parts.items()}
@@ -77,6 +80,7 @@ def contents(trainer: RecSysTrainer, position: Position | None = None) -> dict[s
         "scaler": scaler.state_dict() if scaler else None,
         "position": asdict(position) if position else None,
         "best": trainer.best.state() if position else None,
+        "num_averaged": trainer.average.num_steps if position else 0,
     }
     return beside | {
         WEIGHTS: partial(write_tensors, weights, metadata={"format": "pt"}),
@@ -95,7 +99,8 @@ def read_state(tensors: TensorFile, text: bytes, *, where: Path) -> TrainingStat
     try:
         state = json.loads(text)
         position = Position(**state["position"]) if state["position"] else None
-        return TrainingState(tensors, state["optimizer"], state["scaler"], position, state.get("best"))
+        since = state.get("best"), state.get("num_averaged", 0)
+        return TrainingState(tensors, state["optimizer"], state["scaler"], position, *since)
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{where / STATE} was written by another version of this program: {error}") from error
 
@@ -181,20 +186,25 @@ def load_optimizer(trainer: RecSysTrainer, state: TrainingState) -> bool:
     return True
 
 
-def load_best(trainer: RecSysTrainer, state: TrainingState) -> None:
-    """Let validations inside a day go on from what the earlier ones of that day found."""
-    if not (state.best and trainer.best.patience):
-        return
+def load_kept(trainer: RecSysTrainer, state: TrainingState) -> None:
+    """Let the best and the averaged weights of a day go on from what its earlier steps found."""
     model = trainer.accelerator.unwrap_model(trainer.model)
+    if state.best and trainer.best.patience:
+        trainer.best.load(state.best, _kept(state, "best", model))
+    if state.num_averaged and trainer.average.decay:
+        trainer.average.load(state.num_averaged, _kept(state, "average", model))
+
+
+def _kept(state: TrainingState, kind: str, model: AnyModel) -> dict[str, Tensor]:
+    """Read the weights of that kind, of shared tables the rows of this process."""
     own, shared = model.state_dict(), shared_tables.shared_weights(model)
-    weights = {
-        name: shared_tables.part_in(state.tensors, f"best/{name}", model.shards).to(own[name].device)
+    return {
+        name: shared_tables.part_in(state.tensors, f"{kind}/{name}", model.shards).to(own[name].device)
         if name in shared
-        else sharding.part(state.tensors[f"best/{name}"], own[name])
+        else sharding.part(state.tensors[f"{kind}/{name}"], own[name])
         for name in own
-        if f"best/{name}" in state.tensors
+        if f"{kind}/{name}" in state.tensors
     }
-    trainer.best.load(state.best, weights)
 
 
 def _of_rows(

@@ -53,6 +53,12 @@ class Protocol:
         unused_because="`validate_every` is off",
     )
     best_metric: str = setting("ndcg@20", "what the best weights are best in", choices=BEST_METRICS)
+    ema_decay: float = setting(
+        0.0,
+        "validate and keep the moving average of a day's weights, which each step moves by 1 less this; 0 none",
+        at_least=0,
+        below=1,
+    )
     train_on_last_day: bool = setting(
         False, "train on the last day too, after its evaluation: a model for tomorrow", if_changed="ignore"
     )
@@ -156,8 +162,7 @@ class Incremental:
         if self.does_train:
             self._train(day, next_day, inside)
         try:
-            # Where the best weights took the place of those of the last step, that step cannot be saved any more.
-            if not self.trainer.best.weights or self.writer.has_saved(self.trainer, day.isoformat()):
+            if not self.trainer.has_left_last_step or self.writer.has_saved(self.trainer, day.isoformat()):
                 self.stop.require_none()
             numbers = self._evaluate(day, next_day) if self.does_evaluate and next_day else {}
         except StoppedError:
@@ -198,11 +203,12 @@ class Incremental:
         self.trainer.best = BestWeights(
             self.protocol.best_metric, self.protocol.early_stopping_patience if self.protocol.stops_early else 0
         )
+        self.trainer.average.begin(self.protocol.ema_decay)
         self.progress.description = f"train    {self.name_of(day)}"
         self.trainer.watch.start(self.name_of(day))
         with self._start_of(inside):
             self.trainer.train()
-        self._keep_best(day)
+        self._end_training(day)
         # Before the day is evaluated: scores of weights that are not numbers are none either.
         model, optimizer = self.trainer.model, self.trainer.optimizer
         assert isinstance(model, torch.nn.Module) and (
@@ -224,10 +230,12 @@ class Incremental:
             self.protocol.training_time_window_size,
         )
 
-    def _keep_best(self, day: datetime) -> None:
+    def _end_training(self, day: datetime) -> None:
+        """Let the model have the best or the averaged weights, where they are asked for."""
         best = self.trainer.best
+        self.trainer.average.restore(self._model)
         if best.weights:
-            best.restore(self.trainer.accelerator.unwrap_model(self.trainer.model))
+            best.restore(self._model)
             log.info("%s: weights of epoch %g, %s %.4f", self.name_of(day), best.epoch, best.metric, best.value)
         if self.protocol.validation_split != self.protocol.eval_split:
             self.trainer.eval_reader = None
@@ -239,7 +247,7 @@ class Incremental:
             yield
             return
         model = self._model
-        checkpoint.load_best(self.trainer, inside.state)
+        checkpoint.load_kept(self.trainer, inside.state)
         with starting_at(
             self.trainer,
             inside.state.position,
@@ -294,4 +302,4 @@ class Incremental:
 
 
 def _stoppable(reader: Reader, trainer: RecSysTrainer, stop: StopRequest) -> Reader:
-    return reader if trainer.best.weights else StoppableReader(reader, stop, trainer.args.device)
+    return reader if trainer.has_left_last_step else StoppableReader(reader, stop, trainer.args.device)

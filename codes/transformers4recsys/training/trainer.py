@@ -36,6 +36,7 @@ from transformers4recsys.models import AnyModel
 from transformers4recsys.schema import Schema
 from transformers4recsys.settings import check, choose, setting
 from transformers4recsys.training import sharding
+from transformers4recsys.training.averaged_weights import AveragedWeights
 from transformers4recsys.training.best_weights import BestWeights
 from transformers4recsys.training.evaluation import Evaluation, OnAttentions, OnPredictions
 from transformers4recsys.training.finite import FiniteWatch
@@ -131,8 +132,14 @@ class RecSysTrainer(Trainer):
             _try_optimizer(self)
         self.train_reader: Reader | None = None
         self.eval_reader: Reader | None = None
-        self.best = BestWeights()
+        self.best, self.average = BestWeights(), AveragedWeights()
+        self.add_callback(self.average)
         self.save_inside_day: Callable[[], None] = lambda: None
+
+    @property
+    def has_left_last_step(self) -> bool:
+        """Whether the day has ended with other weights than those of its last step, which cannot be saved any more."""
+        return bool(self.best.weights or self.average.weights)
 
     def get_train_dataloader(self) -> EpochLoader:
         assert self.train_reader is not None, "train_reader is set before train()"
@@ -209,11 +216,12 @@ class RecSysTrainer(Trainer):
         self.control.should_evaluate = False
         if self.eval_reader is None:
             return {}
-        numbers = self.measure(self.eval_reader, split="validation", description="validate")
+        model = self.accelerator.unwrap_model(self.model)
+        with self.average.in_place(model):
+            numbers = self.measure(self.eval_reader, split="validation", description="validate")
+            self.best.see(numbers[f"validation_{self.best.metric}"], epoch=self.state.epoch or 0, model=model)
         self.log(drop_none(numbers))
         log.info("epoch %g: %s", self.state.epoch, format_metrics(numbers, "validation", self.best.metric))
-        model, value = self.accelerator.unwrap_model(self.model), numbers[f"validation_{self.best.metric}"]
-        self.best.see(value, epoch=self.state.epoch or 0, model=model)
         if self.best.is_exhausted:
             self.control.should_training_stop = True
         return drop_none(numbers)
