@@ -111,7 +111,7 @@ class _UnitRows(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: FunctionCtx, vectors_KE: Tensor) -> Tensor:
-        lengths_K1 = torch.linalg.vector_norm(vectors_KE, dim=-1, keepdim=True).clamp_min_(1e-12)
+        lengths_K1 = cast("Tensor", vectors_KE.norm(dim=-1, keepdim=True)).clamp_min(1e-12)  # pyright: ignore[reportUnknownMemberType]
         units_KE = vectors_KE / lengths_K1
         ctx.save_for_backward(units_KE, lengths_K1)
         return units_KE
@@ -121,7 +121,7 @@ class _UnitRows(torch.autograd.Function):
     def backward(ctx: FunctionCtx, gradient_KE: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         units_KE, lengths_K1 = cast("tuple[Tensor, Tensor]", ctx.saved_tensors)  # pyright: ignore
         # What lies along a row changes its length, which is 1 whatever happens.
-        along_K1 = torch.linalg.vecdot(gradient_KE, units_KE)[..., None]
+        along_K1 = (gradient_KE * units_KE).sum(-1, keepdim=True)
         return torch.addcmul(gradient_KE, units_KE, along_K1, value=-1).div_(lengths_K1)
 
 

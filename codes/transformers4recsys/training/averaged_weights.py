@@ -46,7 +46,8 @@ class AveragedWeights(TrainerCallback):
             self.weights = {name: weight.detach().clone() for name, weight in own.items()}
             return
         decay = min(self.decay, (1 + self.num_steps) / (10 + self.num_steps))
-        torch._foreach_lerp_([*self.weights.values()], [own[name].detach() for name in self.weights], 1 - decay)
+        averages, weights = [*self.weights.values()], [own[name].detach() for name in self.weights]
+        torch._foreach_lerp_(averages, weights, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
 
     @contextmanager
     def in_place(self, model: nn.Module) -> Iterator[None]:
