@@ -49,11 +49,14 @@ def attended_sessions(folder: Path, raw_ids: Sequence[Any] | None) -> list[Atten
 
 
 def picture(session: AttendedSession, name: str) -> str:
-    """Draw one head: the stronger a cell, the more its row's position reads of its column's."""
+    """Draw one head: the stronger a cell, the more its row's position reads of its column's.
+
+    The opacity is the root of the weight, so that weights spread over a long session can be seen.
+    """
     size = CELL * len(session.items)
     cells = [
         f'<rect x="{CELL * k}" y="{CELL * q}" width="{CELL}" height="{CELL}" fill="{COLOURS[0]}" '
-        f'fill-opacity="{weight:.2f}"><title>{escape(session.items[q])} reads {escape(session.items[k])}: '
+        f'fill-opacity="{weight**0.5:.2f}"><title>{escape(session.items[q])} reads {escape(session.items[k])}: '
         f"{weight:.3f}</title></rect>"
         for q, row in enumerate(session.weights[name])
         for k, weight in enumerate(row)

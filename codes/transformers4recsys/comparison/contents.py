@@ -177,7 +177,7 @@ def _corrected(differences: Sequence[Difference]) -> list[Difference]:
 
 
 def _settings(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """List the settings in which the runs differ; all that were given for a run alone."""
+    """List the settings in which the runs differ."""
     names = dict.fromkeys(name for run in runs for name in run.settings)
     rows = [{"name": name, "values": [run.settings.get(name) for run in runs]} for name in names if name not in PLACES]
     return [row for row in rows if any(value != row["values"][0] for value in row["values"])]

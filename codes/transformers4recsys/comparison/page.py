@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import Any
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from transformers4recsys.comparison.attention import AttendedSession, picture
 from transformers4recsys.comparison.contents import Comparison, Difference
-from transformers4recsys.metrics.statistics import Interval
+from transformers4recsys.metrics.statistics import FEWEST_DAYS, Interval
 from transformers4recsys.reporting import charts
+from transformers4recsys.reporting.pages import render
 
 DIFFERENCE_HEADS = (
     "run",
@@ -32,15 +31,14 @@ NONE = "-"
 
 def page(comparison: Comparison, attention: Sequence[AttendedSession] = ()) -> str:
     """Lay a comparison out; the template escapes every text in it."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = files("transformers4recsys.comparison").joinpath("page.html").read_text(encoding="utf-8")
     names = [run["name"] for run in comparison.runs]
-    return environment.from_string(template).render(
+    values = dict(
         title=f"{len(names)} runs compared" if len(names) > 1 else names[0],
         first=names[0],
         days=comparison.days,
         doubts=comparison.doubts,
-        runs=[(run["name"], run["model"], run["days"], f"{run['items']:,}", run["folder"]) for run in comparison.runs],
+        runs=[tuple(run[name] for name in ("name", "model", "days", "items", "folder")) for run in comparison.runs],
         mean_heads=("mean of", *comparison.metrics),
         means=[
             (name, *(_number(of_run[metric]) for metric in comparison.metrics))
@@ -49,17 +47,19 @@ def page(comparison: Comparison, attention: Sequence[AttendedSession] = ()) -> s
         legend=[(*charts.colour_of(number), name) for number, name in enumerate(comparison.curves)],
         plots=[Markup(_curve(comparison, metric)) for metric in comparison.metrics],
         tested=" or ".join(dict.fromkeys(each.tested for each in comparison.differences if each.tested)) or "days",
+        fewest_days=FEWEST_DAYS,
         difference_heads=DIFFERENCE_HEADS,
         differences=[_row(each) for each in comparison.differences],
         interval_plots=[Markup(plot) for metric in comparison.metrics for plot in _intervals(comparison, metric)],
         slices=_slices(comparison),
         setting_heads=("setting", *names),
-        settings=[(row["name"], *(_value(value) for value in row["values"])) for row in comparison.settings],
+        settings=[(row["name"], *row["values"]) for row in comparison.settings],
         attention=[
             {"items": each.items, "pictures": [(name, Markup(picture(each, name))) for name in each.weights]}
             for each in attention
         ],
     )
+    return render(template, values)
 
 
 def _curve(comparison: Comparison, metric: str) -> str:
@@ -120,7 +120,3 @@ def _interval(interval: Interval | None) -> str:
 
 def _p(value: float | None) -> str:
     return NONE if value is None else "< .0001" if value < 0.0001 else f"{value:.4f}"
-
-
-def _value(value: Any) -> str:
-    return NONE if value is None else str(value)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import TypeVar
 
 WIDTH, HEIGHT = 560, 240
 LEFT, RIGHT, TOP, BOTTOM = 56, 36, 30, 40
@@ -14,6 +15,9 @@ WIDE_LEFT, ROW_HEIGHT = 190, 24
 # Told apart on white and on black, and by people who see few colours.
 COLOURS = ("#3b82f6", "#e08a1e", "#0f9d76", "#c2569f", "#8b6fd6", "#a3862c", "#58a7c9", "#d6604d")
 MARKED = 40
+# Half the width of a character on a narrow screen, where text is larger; longer names lose their middle.
+HALF_CHARACTER, LONGEST_NAME = 4.2, 21
+Number = TypeVar("Number", int, float)
 
 
 def colour_of(number: int) -> tuple[str, bool]:
@@ -76,9 +80,8 @@ def lines(
     y_axis = Axis(1 if is_log else 0, (highest or 1) * (1.3 if is_log else 1.05), HEIGHT - BOTTOM, TOP, is_log)
     parts = _frame(title, y_axis, is_share=is_share, x_name=x_name)
     ticks = _spread(xs) if x_labels else x_axis.ticks()
-    for tick in ticks:
-        text = x_labels[list(xs).index(tick)] if x_labels else format_number(tick)
-        parts.append(_x_label(x_axis.place(tick), text))
+    texts = [x_labels[list(xs).index(tick)] if x_labels else format_number(tick) for tick in ticks]
+    parts += _x_labels([x_axis.place(tick) for tick in ticks], texts)
     for number, (name, values) in enumerate(series.items()):
         colour, is_dashed = colour_of(number)
         dashes = ' stroke-dasharray="5 3"' if is_dashed else ""
@@ -109,8 +112,9 @@ def points(
     x_axis = Axis(min(xs), max(xs), LEFT, WIDTH - RIGHT, is_log)
     y_axis = Axis(min(ys), max(ys), HEIGHT - BOTTOM, TOP)
     parts = _frame(title, y_axis, is_share=False, x_name="")
-    for tick in range(len(labels)) if labels else x_axis.ticks():
-        parts.append(_x_label(x_axis.place(tick), labels[int(tick)] if labels else format_number(tick)))
+    ticks = range(len(labels)) if labels else x_axis.ticks()
+    texts = labels or [format_number(tick) for tick in ticks]
+    parts += _x_labels([x_axis.place(tick) for tick in ticks], texts)
     for x, y in values:
         tip = escape(f"{labels[int(x)] if labels else format_number(x)}: {y_name} {y:.4f}")
         place = f'cx="{x_axis.place(x):.1f}" cy="{y_axis.place(y):.1f}"'
@@ -123,7 +127,6 @@ def bars(title: str, labels: Sequence[str], values: Sequence[float], *, x_name: 
     y_axis = Axis(0, max(values, default=1) * 1.05 or 1, HEIGHT - BOTTOM, TOP)
     parts = _frame(title, y_axis, is_share=False, x_name=x_name)
     slot = (WIDTH - LEFT - RIGHT) / max(len(values), 1)
-    shown = set(_spread(range(len(labels)), at_most=20))
     for number, (label, value) in enumerate(zip(labels, values, strict=True)):
         x, top = LEFT + slot * number, y_axis.place(value)
         parts.append(
@@ -131,8 +134,8 @@ def bars(title: str, labels: Sequence[str], values: Sequence[float], *, x_name: 
             f'height="{HEIGHT - BOTTOM - top:.1f}" fill="{COLOURS[0]}">'
             f"<title>{escape(label)}: {value:,}</title></rect>"
         )
-        if number in shown:
-            parts.append(_x_label(x + slot / 2, label))
+    shown = _spread(range(len(labels)), at_most=20)
+    parts += _x_labels([LEFT + slot * (number + 0.5) for number in shown], [labels[number] for number in shown])
     return _svg(title, parts)
 
 
@@ -151,7 +154,7 @@ def intervals(title: str, rows: Sequence[tuple[str, float, float, float]]) -> st
     for number, (name, value, low, high) in enumerate(rows):
         y = TOP + ROW_HEIGHT * (number + 0.5)
         colour = COLOURS[0] if low <= 0 <= high else COLOURS[2] if low > 0 else COLOURS[7]
-        parts.append(f'<text x="{WIDE_LEFT - 12}" y="{y + 4:.1f}" text-anchor="end">{escape(name)}</text>')
+        parts.append(f'<text x="{WIDE_LEFT - 12}" y="{y + 4:.1f}" text-anchor="end">{escape(_short(name))}</text>')
         line = f'x1="{x_axis.place(low):.1f}" y1="{y:.1f}" x2="{x_axis.place(high):.1f}" y2="{y:.1f}"'
         parts.append(f'<line {line} stroke="{colour}" stroke-width="2.5"/>')
         tip = escape(f"{name}: {value:.4f}, from {low:.4f} to {high:.4f}")
@@ -161,13 +164,17 @@ def intervals(title: str, rows: Sequence[tuple[str, float, float, float]]) -> st
     return _svg(title, parts, height)
 
 
-def _spread(values: Sequence[float], at_most: int = 6) -> list[float]:
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"{name[:10]}…{name[-10:]}"
+
+
+def _spread(values: Sequence[Number], at_most: int = 6) -> list[Number]:
     step = math.ceil(len(values) / at_most)
     return list(values)[::step]
 
 
 def _frame(title: str, y_axis: Axis, *, is_share: bool, x_name: str) -> list[str]:
-    parts = [f'<text x="{LEFT}" y="16" font-weight="bold">{escape(title)}</text>']
+    parts = [f'<text x="12" y="16" font-weight="bold">{escape(title)}</text>']
     for tick in y_axis.ticks():
         y = y_axis.place(tick)
         line = f'x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}"'
@@ -179,8 +186,14 @@ def _frame(title: str, y_axis: Axis, *, is_share: bool, x_name: str) -> list[str
     return parts
 
 
-def _x_label(x: float, text: str) -> str:
-    return f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{escape(text)}</text>'
+def _x_labels(xs: Sequence[float], texts: Sequence[str]) -> list[str]:
+    """Write labels below an axis, whole ones at its ends; pages for narrow screens leave every other one out."""
+    parts: list[str] = []
+    for number, (x, text) in enumerate(zip(xs, texts, strict=True)):
+        x = min(x, WIDTH - 4 - HALF_CHARACTER * len(text))
+        kind = ' class="minor"' if number % 2 else ""
+        parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 19}" text-anchor="middle"{kind}>{escape(text)}</text>')
+    return parts
 
 
 def _legend(place: int, name: str, colour: str) -> str:

@@ -9,38 +9,30 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from transformers4recsys.reporting import charts
+from transformers4recsys.reporting.pages import render
 
 FEWEST_FOR_IMPORTANCE = 10
 TOLD = ("mean", "days", "note")
-PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1"><title>Search over settings</title><style>
-:root { color-scheme: light dark; --line: #8886; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 74rem; margin: 0 auto; padding: 1.5rem 1rem; }
-h1 { font-size: 1.35rem; } h2 { font-size: 1.05rem; margin-top: 2rem; }
-.plots { display: grid; gap: .8rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); }
-svg { width: 100%; height: auto; border: 1px solid var(--line); border-radius: .5rem; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-td, th { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid var(--line); }
-td:first-child, th:first-child { text-align: left; padding-left: 0; }
-</style></head><body>
+PAGE = """{% from "page_table.html" import table %}
+<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1"><title>Search over settings</title>
+<style>{% include "page_style.css" %}</style></head><body><main>
 <h1>Search over settings: {{ metric }}</h1>
 <p>{{ complete }} trials ran all {{ days }} days of choosing, {{ pruned }} were given up early, {{ failed }} failed;
 {{ saved }} of {{ possible }} days were not trained.</p>
 <div class="plots">{{ history }}</div>
 <h2>Best settings, trial {{ best.number }}</h2>
-<div class="wide"><table><tr><th>setting</th><th>value</th><th>importance</th></tr>
-{% for name, value in best.user_attrs.settings.items() %}<tr><td>{{ name }}</td><td>{{ value }}</td>
-<td>{{ "%.2f" | format(importance[name]) if name in importance else "" }}</td></tr>{% endfor %}</table></div>
+{{ table(("setting", "value", "importance"), settings) }}
 <h2>Each setting, all trials that ran to the end</h2>
 <div class="plots">{% for plot in plots %}{{ plot }}{% endfor %}</div>
-</body></html>
+</main></body></html>
 """
 
 
@@ -67,24 +59,24 @@ def write_page(study: Study, path: Path, *, metric: str, days: int) -> None:
     trials = study.get_trials(deepcopy=False)
     done = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     pruned = [trial for trial in trials if trial.state == TrialState.PRUNED]
-    page = (
-        Environment(autoescape=True, undefined=StrictUndefined)
-        .from_string(PAGE)
-        .render(
-            metric=metric,
-            complete=len(done),
-            pruned=len(pruned),
-            failed=sum(trial.state == TrialState.FAIL for trial in trials),
-            days=days,
-            saved=sum(days - trial.user_attrs.get("days", 0) for trial in pruned),
-            possible=days * (len(done) + len(pruned)),
-            history=Markup(_history(done, metric)),
-            best=study.best_trial,
-            importance=_importance(study, len(done)),
-            plots=[Markup(_scatter(name, done, metric)) for name in study.best_trial.params],
-        )
+    importance = _importance(study, len(done))
+    values = dict(
+        metric=metric,
+        complete=len(done),
+        pruned=len(pruned),
+        failed=sum(trial.state == TrialState.FAIL for trial in trials),
+        days=days,
+        saved=sum(days - trial.user_attrs.get("days", 0) for trial in pruned),
+        possible=days * (len(done) + len(pruned)),
+        history=Markup(_history(done, metric)),
+        best=study.best_trial,
+        settings=[
+            (name, value, f"{importance[name]:.2f}" if name in importance else "")
+            for name, value in study.best_trial.user_attrs["settings"].items()
+        ],
+        plots=[Markup(_scatter(name, done, metric)) for name in study.best_trial.params],
     )
-    path.write_text(page, encoding="utf-8")
+    path.write_text(render(PAGE, values), encoding="utf-8")
 
 
 def _history(done: Sequence[FrozenTrial], metric: str) -> str:

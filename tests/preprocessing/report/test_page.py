@@ -104,7 +104,7 @@ def test_numbers_and_verdicts_can_be_read(found):
         "dropped: no item",
         "dropped: before the last 20 of a session",
         "2024-01-05 to 2024-01-06",
-        "<th>users</th>",
+        ">users</th>",
         "The counts add up.",
         "7 events have no price",
         "brand &lt;b&gt;",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from transformers4recsys.reporting import charts
+from transformers4recsys.reporting.pages import render
 
 MANY_LENGTHS = 60
 CARDS = {
@@ -27,40 +27,24 @@ REASONS = {
     "before_the_last_n": "before the last {session_length_max} of a session",
 }
 PAIR_COLUMNS = ("trained_on", "rows", "rows_later", "events_later", "trained_until", "evaluated_from")
-TEMPLATE = """
-{%- macro table(heads, rows) -%}
-<div class="wide"><table><tr>{% for head in heads %}<th>{{ head }}</th>{% endfor %}</tr>
-{%- for row in rows %}<tr>{% for value in row %}<td>{{ value | number }}</td>{% endfor %}</tr>{% endfor %}</table></div>
-{%- endmacro -%}
+TEMPLATE = """{% from "page_table.html" import table %}
 {%- macro verdict(is_good, good, bad) -%}
 <span class="{{ 'good' if is_good else 'bad' }}">{{ good if is_good else bad }}</span>
 {%- endmacro -%}
-<!doctype html><html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1"><title>Data report</title><style>
-body { font: 15px/1.5 sans-serif; color: #222; max-width: 1180px; margin: 2em auto; padding: 0 1em; }
-h1 { font-size: 1.5em; } h2 { font-size: 1.15em; margin-top: 2em; }
-.cards, .plots { display: grid; gap: 12px; }
-.cards { grid-template-columns: repeat(auto-fill, minmax(165px, 1fr)); }
-.cards div { background: #f3f4f6; border-radius: 6px; padding: 8px 12px; }
-.cards b { display: block; font-size: 1.3em; }
-.plots { margin-top: 20px; grid-template-columns: repeat(auto-fit, minmax(min(440px, 100%), 1fr)); }
-svg { width: 100%; border: 1px solid #e5e7eb; border-radius: 6px; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; } td, th { padding: 2px 12px; text-align: right; border-bottom: 1px solid #e5e7eb; }
-td + td { white-space: nowrap; }
-td:first-child, th:first-child { text-align: left; padding-left: 0; }
-.good { color: #047857; font-weight: bold; } .bad { color: #b91c1c; font-weight: bold; }
-</style></head><body>
+<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1"><title>Data report</title>
+<style>{% include "page_style.css" %}</style></head><body><main>
 <h1>Data report, {{ period }}</h1>
 {% if settings.split == "days" -%}
 <p>Training files hold all sessions; each is in a valid or a test file as well.</p>
 {%- endif %}
-<div class="cards">{% for value, text in cards %}<div><b>{{ value | number }}</b>{{ text }}</div>{% endfor %}</div>
+<div class="cards">{% for value, text in cards %}<div><b>{{ value | readable }}</b>{{ text }}</div>{% endfor %}</div>
 <div class="plots">{% for plot in plots %}{{ plot }}{% endfor %}</div>
 <h2>What was read, dropped and written</h2>
 {{ table(("events", "number", "share"), accounts) }}
 <p>{{ verdict(adds_up, "The counts add up.", "The counts do not add up.") }}
-{%- if events_without_price %} {{ events_without_price | number }} {{ "event has" if events_without_price == 1 else
+{%- if events_without_price %} {{ events_without_price | readable }} {{ "event has" if events_without_price == 1 else
 "events have" }} no price.{% endif %}</p>
 {% if checks -%}
 <h2>What was checked before</h2>
@@ -75,25 +59,23 @@ td:first-child, th:first-child { text-align: left; padding-left: 0; }
 <p>The log has an order and no times, so times cannot be compared.</p>
 {%- else -%}
 <p>{{ verdict(leaks.is_ok, "Holds", "Broken") }} on {{ leaks.number }} of {{ leaks.pairs | length }} training files,
-{{ leaks.rows | number }} rows.</p>
-{% if leaks.note %}<p>{{ leaks.note }} Here: {{ leaks.events_later | number }}.</p>{% endif %}
+{{ leaks.rows | readable }} rows.</p>
+{% if leaks.note %}<p>{{ leaks.note }} Here: {{ leaks.events_later | readable }}.</p>{% endif %}
 <details><summary>All pairs</summary>{{ table(leaks.heads, leaks.table) }}</details>
 {%- endif %}
 <h2>{{ unit | capitalize }} by {{ unit }}</h2>
 <details><summary>{{ days | length }} {{ unit }}{{ "" if days | length == 1 else "s" }}</summary>
 {{- table(day_heads, days) }}</details>
-</body></html>
+</main></body></html>
 """
 
 
 def page(report: dict[str, Any]) -> str:
     """Lay out what `contents.report_of` found; the template escapes every text in it."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True)
-    environment.filters["number"] = lambda value: f"{value:,}" if isinstance(value, int | float) else value
     days, unit = report["by_day"], report["settings"]["time_unit"]
     day_names = [name for name in days[0] if name != "users" or report["totals"]["users"]]
     names = ("settings", "adds_up", "events_without_price")
-    return environment.from_string(TEMPLATE).render(
+    values = dict(
         {name: report[name] for name in names},
         period=" to ".join(dict.fromkeys([days[0]["day"], days[-1]["day"]])),
         unit=unit,
@@ -106,6 +88,7 @@ def page(report: dict[str, Any]) -> str:
         day_heads=[unit if name == "day" else name.replace("_", " ") for name in day_names],
         days=[[day[name] for name in day_names] for day in days],
     )
+    return render(TEMPLATE, values)
 
 
 def _cards(report: dict[str, Any]) -> list[tuple[Any, str]]:
