@@ -66,3 +66,11 @@ def test_bars_are_as_high_as_their_values():
 def test_nothing_but_zeros_can_be_drawn(values):
     assert ElementTree.fromstring(charts.lines("t", range(len(values)), {"up": values})) is not None
     assert ElementTree.fromstring(charts.bars("t", ["a"] * len(values), values)) is not None
+
+
+def test_labels_and_names_stay_inside_the_chart():
+    svg = charts.lines("t", range(2), {"up": [1, 2]}, x_labels=["2024-01-01", "2024-01-02"])
+    last = next(each for each in ElementTree.fromstring(svg).iter(f"{SVG}text") if each.text == "2024-01-02")
+    assert float(last.get("x")) + 10 * charts.HALF_CHARACTER == pytest.approx(charts.WIDTH - 4)
+
+    assert "0123456789...klmnopqrst" in charts.intervals("t", [("0123456789abcdefghijklmnopqrst", 0.1, 0, 0.2)])

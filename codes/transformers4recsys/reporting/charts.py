@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TypeVar
+from typing import Any, TypeVar
 
 WIDTH, HEIGHT = 560, 240
 LEFT, RIGHT, TOP, BOTTOM = 56, 36, 30, 40
@@ -79,13 +79,12 @@ def lines(
     x_axis = Axis(min(xs), max(xs), LEFT, WIDTH - RIGHT, is_log)
     y_axis = Axis(1 if is_log else 0, (highest or 1) * (1.3 if is_log else 1.05), HEIGHT - BOTTOM, TOP, is_log)
     parts = _frame(title, y_axis, is_share=is_share, x_name=x_name)
-    ticks = _spread(xs) if x_labels else x_axis.ticks()
-    texts = [x_labels[list(xs).index(tick)] if x_labels else format_number(tick) for tick in ticks]
-    parts += _x_labels([x_axis.place(tick) for tick in ticks], texts)
+    names = dict(zip(xs, x_labels, strict=True)) if x_labels else None
+    parts += _x_axis(x_axis, _spread(xs) if names else x_axis.ticks(), names)
     for number, (name, values) in enumerate(series.items()):
         colour, is_dashed = colour_of(number)
         dashes = ' stroke-dasharray="5 3"' if is_dashed else ""
-        texts = x_labels or [format_number(x) for x in xs]
+        texts = x_labels or list(map(format_number, xs))
         known = [(x, text, y) for x, text, y in zip(xs, texts, values, strict=True) if y is not None]
         path = " ".join(f"{x_axis.place(x):.1f},{y_axis.place(y):.1f}" for x, _, y in known)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.8"{dashes}/>')
@@ -112,9 +111,8 @@ def points(
     x_axis = Axis(min(xs), max(xs), LEFT, WIDTH - RIGHT, is_log)
     y_axis = Axis(min(ys), max(ys), HEIGHT - BOTTOM, TOP)
     parts = _frame(title, y_axis, is_share=False, x_name="")
-    ticks = range(len(labels)) if labels else x_axis.ticks()
-    texts = labels or [format_number(tick) for tick in ticks]
-    parts += _x_labels([x_axis.place(tick) for tick in ticks], texts)
+    names = dict(enumerate(labels)) if labels else None
+    parts += _x_axis(x_axis, list(names or x_axis.ticks()), names)
     for x, y in values:
         tip = escape(f"{labels[int(x)] if labels else format_number(x)}: {y_name} {y:.4f}")
         place = f'cx="{x_axis.place(x):.1f}" cy="{y_axis.place(y):.1f}"'
@@ -165,7 +163,7 @@ def intervals(title: str, rows: Sequence[tuple[str, float, float, float]]) -> st
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else f"{name[:10]}…{name[-10:]}"
+    return name if len(name) <= LONGEST_NAME else f"{name[:10]}...{name[-10:]}"
 
 
 def _spread(values: Sequence[Number], at_most: int = 6) -> list[Number]:
@@ -184,6 +182,11 @@ def _frame(title: str, y_axis: Axis, *, is_share: bool, x_name: str) -> list[str
     middle = (LEFT + WIDTH - RIGHT) / 2
     parts.append(f'<text x="{middle:.0f}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_name)}</text>')
     return parts
+
+
+def _x_axis(axis: Axis, ticks: Sequence[float], names: Mapping[Any, str] | None) -> list[str]:
+    texts = [names[tick] if names else format_number(tick) for tick in ticks]
+    return _x_labels([axis.place(tick) for tick in ticks], texts)
 
 
 def _x_labels(xs: Sequence[float], texts: Sequence[str]) -> list[str]:
