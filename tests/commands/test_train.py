@@ -127,11 +127,17 @@ def test_settings_without_effect_are_found(values, idle):
     assert sorted(note.split()[0] for note in notes) == [f"`{name}`" for name in idle]
 
 
+def test_flags_without_effect_for_one_reason_are_one_line():
+    values = {"model_type": "vstan", "d_model": 64, "n_layer": 1, "dropout": 0.2}
+    assert unused_settings(from_values(TrainSettings, values)) == [
+        "`d_model`, `n_layer`, `dropout` have no effect here: vstan is a baseline, which is not trained by gradient"
+    ]
+
+
 def test_flags_without_effect_are_named_once(run_train, capsys):
     run_train(end_date="2019-10-02", lsh_num_hashes=4, fp16=True, hidden_act="relu", eval_accumulation_steps=10)
     message = " ".join(capsys.readouterr().err.split())
-    assert message.count("--lsh_num_hashes has no effect here") == 1
-    assert message.count("--hidden_act has no effect here: the encoder gru does not use it") == 1
+    assert message.count("--hidden_act, --lsh_num_hashes have no effect here: the encoder gru has no such setting") == 1
     assert message.count("--eval_accumulation_steps has no effect here: ranks are counted batch by batch") == 1
     assert "--fp16 needs a CUDA GPU" in message
-    assert message.count("columns bef_... hold past sessions: ignored without --session_aware") == 1
+    assert message.count("1 column of past sessions (bef_...): ignored without --session_aware") == 1

@@ -24,7 +24,7 @@ def test_an_own_configuration_decides_the_sizes(run_train, tmp_path, capsys):
     )
     run_train(config_name=tmp_path / "own", mlm=True, n_layer=3, d_model=20, **ONE_DAY)
     message = " ".join(capsys.readouterr().err.split())
-    assert "--n_layer has no effect here" in message and "--d_model has no effect here" in message
+    assert "--d_model, --n_layer, --n_head have no effect here" in message
 
 
 def test_weights_of_the_library_are_trained_on_but_not_evaluated_alone(run_train, tmp_path, capsys):

@@ -143,6 +143,43 @@ def test_what_may_change_is_told(flags, words, run_train, capsys):
     assert all(value in [section.get(name) for section in config.values()] for name, value in flags.items())
 
 
+@pytest.mark.parametrize(
+    ("flags", "leave_out", "line"),
+    [
+        ({"n_layer": 2}, [], "n_layer: 1 -> 2"),
+        ({"model_type": "lstm"}, [], 'model_type: "gru" -> "lstm"'),
+        ({"model_type": "vstan"}, [], 'model_type: "gru" -> "vstan"'),
+        ({}, ["price"], "column price: dtype float -> not there"),
+    ],
+)
+def test_a_start_whose_weights_do_not_fit_names_the_settings(flags, leave_out, line, run_train, toy_days, capsys):
+    start = run_train(end_date="2019-10-02")
+    path = toy_days / "features.yaml"
+    features = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump({name: of for name, of in features.items() if name not in leave_out}))
+    folder = run_train("other", exit_code=2, model_name_or_path=start, **flags, **END)
+    message = capsys.readouterr().err
+    assert f"its weights do not fit other values of these:\n  {line}\nGive the earlier values" in message
+    assert not folder.exists()
+
+
+def test_a_start_whose_weights_fit_as_another_model_says_so(run_train, capsys):
+    start = run_train(end_date="2019-10-02")
+    run_train("other", model_name_or_path=start, tf_out_activation="tanh", **END)
+    words = '--model_name_or_path was trained with other values of these: tf_out_activation: "relu" -> "tanh"'
+    assert words in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_start_over_ids_that_mean_other_items_is_refused(run_train, toy_days, capsys):
+    vocabulary = toy_days / "vocabulary"
+    vocabulary.mkdir()
+    pq.write_table(pa.table({"raw": ["a", "b"], "id": [1, 2]}), vocabulary / "item_id.parquet")
+    start = run_train(end_date="2019-10-02")
+    pq.write_table(pa.table({"raw": ["b", "a"], "id": [1, 2]}), vocabulary / "item_id.parquet")
+    run_train("other", exit_code=2, model_name_or_path=start, **END)
+    assert "the ids of column item_id are not those" in capsys.readouterr().err
+
+
 def test_a_damaged_run_is_named_and_left_alone(run_train, capsys):
     folder = run_train(end_date="2019-10-02")
     (folder / "model.safetensors").write_bytes(b"PK\x03\x04 not a model")

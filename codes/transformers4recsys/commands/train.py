@@ -38,7 +38,7 @@ from transformers4recsys.reporting.sink import Sink
 from transformers4recsys.run_folder import RunFolder
 from transformers4recsys.schema import Schema
 from transformers4recsys.settings import converted, from_values, if_changed, part, required, unused
-from transformers4recsys.terminal import show_log_lines
+from transformers4recsys.terminal import counted, show_log_lines
 from transformers4recsys.training import checkpoint
 from transformers4recsys.training.callbacks import (
     ContinuousLog,
@@ -54,7 +54,7 @@ from transformers4recsys.training.item_content import read_compared_items, read_
 from transformers4recsys.training.launch import LaunchSettings
 from transformers4recsys.training.memory import keep_freed_memory
 from transformers4recsys.training.recorded_settings import sections_of
-from transformers4recsys.training.resume import goes_on_in_place, load, load_grown, open_resumed, writer_of
+from transformers4recsys.training.resume import goes_on_in_place, load, open_resumed, start_from, writer_of
 from transformers4recsys.training.sharding import require_processes, shard
 from transformers4recsys.training.shared_tables import require_shareable, share_out
 from transformers4recsys.training.sparse_gradients import ItemUpdates, choose_gradients
@@ -127,7 +127,8 @@ def _train(settings: TrainSettings, sinks: Mapping[str, Callable[[Path], Sink]],
     schema = data.sessions.schema(has_texts=training.predictions.log_predictions)
     if schema.ignored:
         prefix = data.sessions.session_aware_features_prefix
-        log.warning("%d columns %s... hold past sessions: ignored without `session_aware`", len(schema.ignored), prefix)
+        columns = counted(len(schema.ignored), "column")
+        log.warning("%s of past sessions (%s...): ignored without `session_aware`", columns, prefix)
     with _output_of(arguments, training.output) as output:
         _train_in(output, settings, schema, arguments, sinks, stop)
 
@@ -158,7 +159,7 @@ def _train_in(
     of_run["schema"] = schema = with_table_widths(schema, earlier.schema if earlier else None)
     # What an earlier run knew of items is kept.
     items = read_item_data(settings.model.content, schema, data_path=of_run["data_path"], earlier=earlier)
-    model = _model_of(settings, schema, arguments, start, items)
+    model = _model_of(settings, schema, arguments, start, sections, items)
     described = _described(sections) | {"days_skipped": [days.unit.name(day) for day in days.missing]}
     sinks = _with_raw_values(sinks, settings, schema, days)
     bar = TrainingProgress()
@@ -203,8 +204,19 @@ def unused_settings(settings: TrainSettings) -> list[str]:
         loss = settings.model.loss
         reasons = {**unused(settings), **settings.data.reader.unused(), **loss.unused()}
         if settings.training.library.label_smoothing_factor and not OBJECTIVES[loss.loss_type].takes_label_smoothing:
-            reasons["label_smoothing_factor"] = f"`loss_type` {loss.loss_type} does not use it"
-    return [f"`{name}` has no effect here: {reason}" for name, reason in reasons.items()]
+            reasons["label_smoothing_factor"] = f"`loss_type` {loss.loss_type} has no such setting"
+    return _without_effect(reasons)
+
+
+def _without_effect(reasons: Mapping[str, str]) -> list[str]:
+    """Say each reason once, behind all settings that have no effect because of it."""
+    names_by_reason: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        names_by_reason.setdefault(reason, []).append(f"`{name}`")
+    return [
+        f"{', '.join(names)} {'has' if len(names) == 1 else 'have'} no effect here: {reason}"
+        for reason, names in names_by_reason.items()
+    ]
 
 
 def _model_of(
@@ -212,13 +224,13 @@ def _model_of(
     schema: Schema,
     arguments: TrainingArguments,
     start: RunFolder | None,
+    sections: Mapping[str, Any],
     item_data: ItemData | None,
 ) -> AnyModel:
     """Build the model: fresh weights drawn from `seed`, or those of the run to start from."""
     if is_baseline(settings.model):
         baseline = build_baseline(schema, settings.model, settings.baselines, settings.model.choice.model_type)
-        if start:
-            load_grown(baseline, start, settings.training.growth, data_path=settings.data.days.data_path or "")
+        _start_from(start, baseline, settings, sections)
         return baseline
     wants_attentions, of_model = settings.training.attention.log_attention_weights, settings.model
     if start:
@@ -232,14 +244,21 @@ def _model_of(
         has_attentions=wants_attentions,
         item_data=item_data,
     )
-    for name in unused_encoder_settings(model.encoder, of_model, wants_attentions=wants_attentions):
-        log.warning("`%s` has no effect here: the encoder %s does not use it", name, of_model.choice.name)
-    if start:
-        load_grown(model, start, settings.training.growth, data_path=settings.data.days.data_path or "")
+    names = unused_encoder_settings(model.encoder, of_model, wants_attentions=wants_attentions)
+    for note in _without_effect(dict.fromkeys(names, f"the encoder {of_model.choice.name} has no such setting")):
+        log.warning(note)
+    _start_from(start, model, settings, sections)
     if settings.training.launch.shard_item_tables:
         share_out(model)
     choose_gradients(model, settings.training.item_updates, arguments)
     return model
+
+
+def _start_from(start: RunFolder | None, model: AnyModel, settings: TrainSettings, sections: Mapping[str, Any]) -> None:
+    if start:
+        rules, data_path = if_changed(TrainSettings), settings.data.days.data_path or ""
+        growth = settings.training.growth
+        start_from(model, start, growth, settings=sections, if_changed=rules, data_path=data_path)
 
 
 def _beside(settings: TrainSettings, schema: Schema) -> dict[str, BaselineModel]:

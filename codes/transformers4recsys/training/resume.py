@@ -159,6 +159,36 @@ def load_grown(model: AnyModel, run: RunFolder, growth: GrowthSettings, *, data_
     checkpoint.load_weights(model, run.weights(), where=run.path, policy=growth.new_items, groups=groups)
 
 
+def start_from(
+    model: AnyModel,
+    run: RunFolder,
+    growth: GrowthSettings,
+    *,
+    settings: Mapping[str, Any],
+    if_changed: Mapping[str, IfChanged | None],
+    data_path: str,
+) -> None:
+    """Put the weights of another run into a model; InputError says what differs where they do not fit.
+
+    Where they fit, but were trained as another model, a warning says so.
+    """
+    require_same_ids(run, copied_contents(data_path))
+    of_model = {section: settings[section] for section in ("data", "model")}
+    others = _refused(run, of_model, if_changed, model.schema)
+    try:
+        load_grown(model, run, growth, data_path=data_path)
+    except InputError as error:
+        if not others:
+            raise
+        lines = "".join(f"\n  {line}" for line in others)
+        raise InputError(
+            f"`model_name_or_path` {run.path}: its weights do not fit other values of these:{lines}\n"
+            "Give the earlier values, or train anew without `model_name_or_path`"
+        ) from error
+    if others:
+        log.warning("`model_name_or_path` was trained with other values of these: %s", "; ".join(others))
+
+
 def writer_of(
     output_dir: Path,
     *,
@@ -204,8 +234,7 @@ def require_same(
     """List the settings that have changed, `name old -> new` each; raise InputError if one may not."""
     found = changes(run.settings, settings)
     changed = {name: change for name, change in found.items() if if_changed.get(name) != "ignore"}
-    refused = [f"{name}: {change}" for name, change in changed.items() if if_changed.get(name) == "refuse"]
-    refused += _schema_changes(run.schema, schema)
+    refused = _refused(run, settings, if_changed, schema)
     if refused:
         lines = "".join(f"\n  {line}" for line in refused)
         raise InputError(
@@ -228,6 +257,15 @@ def require_same_ids(run: RunFolder, contents: Mapping[str, Content]) -> None:
                 f"`data_path`: the ids of column {name} are not those that {run.path} was trained with; "
                 "add new days to the same output of `preprocess`, or train anew"
             )
+
+
+def _refused(
+    run: RunFolder, settings: Mapping[str, Any], if_changed: Mapping[str, IfChanged | None], schema: Schema
+) -> list[str]:
+    """List what a run cannot go on with, `name: old -> new` each: settings and columns that make it another model."""
+    found = changes(run.settings, settings)
+    refused = [f"{name}: {change}" for name, change in found.items() if if_changed.get(name) == "refuse"]
+    return refused + _schema_changes(run.schema, schema)
 
 
 def _schema_changes(before: Schema, now: Schema) -> list[str]:

@@ -42,5 +42,5 @@ class ReaderSettings:
     def unused(self) -> dict[str, str]:
         """Give the settings of other readers that were changed, each with the reason that they have no effect."""
         used = ("loader_memory", *(self.library.used_settings if self.library else USED_BY_PYARROW))
-        reason = f"`data_loader_engine` {self.data_loader_engine} does not use it"
+        reason = f"`data_loader_engine` {self.data_loader_engine} has no such setting"
         return {name: reason for name in changed(self.reading) if name not in used}

@@ -67,7 +67,7 @@ class LossSettings:
         for settings_class in own_settings_of_losses():
             if settings_class not in loss.settings or not loss.is_reading(settings_class, self.own):
                 unused += changed(self.own[settings_class])
-        return dict.fromkeys(unused, f"`loss_type` {self.loss_type} does not use it")
+        return dict.fromkeys(unused, f"`loss_type` {self.loss_type} has no such setting")
 
 
 def make_objective(settings: LossSettings, setup: LossSetup) -> WeightedSum:
