@@ -3,8 +3,9 @@
 Made-up hidden states, item vectors and biases, width 64; 256 sessions at a time, the best 20 items of each. Plain is
 topk() of the full product. Each way has a process of its own, and they take turns; a JSON line each with sessions by
 second of processor time and of the clock, the median of the repeats, and the peak memory beyond that of the item
-vectors and the libraries. Compare numbers of one run with one another. The recall of the
-approximate index is that of the exact lists; vectors drawn at random, as here, are the hardest for it.
+vectors and the libraries. Compare numbers of one run with one another. With `--run results --day FILE` vectors and
+biases are those of a trained run, and hidden states those of the sessions of a day file less their last item. The
+recall of the approximate index is that of the exact lists; vectors drawn at random are the hardest for it.
 """
 
 import argparse
@@ -19,13 +20,16 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 
+from transformers4recsys.recommender import Recommender
 from transformers4recsys.recommender.filters import Filters, ItemLists
 from transformers4recsys.recommender.item_ids import ItemIds
 from transformers4recsys.recommender.lists import ListMaker
+from transformers4recsys.run_folder import RunFolder
 
-WIDTH, SESSIONS, K = 64, 256, 20
+WIDTH, K, MANY = 64, 20, 256
 Way = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, ListMaker], Callable[[], object]]
 
 
@@ -36,7 +40,7 @@ def plain(hidden: torch.Tensor, table: torch.Tensor, bias: torch.Tensor, maker: 
 def plain_without_seen(
     hidden: torch.Tensor, table: torch.Tensor, bias: torch.Tensor, maker: ListMaker
 ) -> Callable[[], object]:
-    seen = torch.from_numpy(np.array(some_items(len(table), 20)))
+    seen = torch.from_numpy(np.array(some_items(len(table), 20, len(hidden))))
     return lambda: torch.addmm(bias, hidden, table.T).scatter_(1, seen, -torch.inf).topk(K, dim=1)
 
 
@@ -49,11 +53,13 @@ def of_lists(filters: Callable[[int], Filters], *, has_index: bool = False, as_t
             maker.use_index()
             made = time.process_time() - start
             best = torch.addmm(bias, hidden, table.T).topk(K, dim=1).indices.numpy()
-            found = maker.of_hidden(hidden, range(SESSIONS), some_items(len(table), 20), filters(len(table))).items
+            found = maker.of_hidden(
+                hidden, range(len(hidden)), some_items(len(table), 20, len(hidden)), filters(len(table))
+            ).items
             recall = np.mean([np.isin(row, own).mean() for row, own in zip(best, found, strict=True)])
             show(items=len(table), index_made_in_processor_seconds=round(made, 1), recall=round(float(recall), 3))
-        asked, names, seen = filters(len(table)), range(SESSIONS), some_items(len(table), 20)
-        places, ids = np.arange(SESSIONS), pa.array(range(SESSIONS))
+        asked, names, seen = filters(len(table)), range(len(hidden)), some_items(len(table), 20, len(hidden))
+        places, ids = np.arange(len(hidden)), pa.array(range(len(hidden)))
 
         def make() -> object:
             lists = maker.of_hidden(hidden, names, seen, asked)
@@ -68,8 +74,8 @@ def torch_ranker(
     hidden: torch.Tensor, table: torch.Tensor, bias: torch.Tensor, maker: ListMaker
 ) -> Callable[[], object]:
     rank = import_module("rectools.models.rank")
-    ranker = rank.TorchRanker(rank.Distance.DOT, "cpu", hidden, table, batch_size=SESSIONS)
-    return lambda: ranker.rank(subject_ids=np.arange(SESSIONS), k=K)
+    ranker = rank.TorchRanker(rank.Distance.DOT, "cpu", hidden, table, batch_size=len(hidden))
+    return lambda: ranker.rank(subject_ids=np.arange(len(hidden)), k=K)
 
 
 def implicit_ranker(
@@ -77,11 +83,38 @@ def implicit_ranker(
 ) -> Callable[[], object]:
     rank = import_module("rectools.models.rank")
     ranker = rank.ImplicitRanker(rank.Distance.DOT, hidden.numpy(), table.numpy())
-    return lambda: ranker.rank(subject_ids=np.arange(SESSIONS), k=K)
+    return lambda: ranker.rank(subject_ids=np.arange(len(hidden)), k=K)
 
 
-def some_items(num_items: int, number: int) -> list[list[int]]:
-    return np.random.default_rng(3).integers(1, num_items, (SESSIONS, number)).tolist()
+def top_items_callback(
+    hidden: torch.Tensor, table: torch.Tensor, bias: torch.Tensor, maker: ListMaker
+) -> Callable[[], object]:
+    lightning, head = import_module("lightning"), import_module("replay.nn.head").EmbeddingTyingHead()
+    nn = import_module("replay.nn.lightning")
+    callbacks = import_module("replay.nn.lightning.callback")
+
+    class Scorer(torch.nn.Module):
+        """Takes hidden states for the model's, as all other ways do."""
+
+        def forward(self, hidden: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"logits": head(hidden, table)}
+
+    batch = {"hidden": hidden, "query_id": torch.arange(len(hidden))}
+    loader = torch.utils.data.DataLoader([batch] * BATCHES, batch_size=None)
+    module = nn.LightningModule(Scorer())
+
+    def predict() -> object:
+        callback = callbacks.TorchTopItemsCallback(K, "query_id")
+        quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+        trainer = lightning.Trainer(callbacks=[callback], accelerator="cpu", inference_mode=True, **quiet)
+        trainer.predict(module, dataloaders=loader, return_predictions=False)
+        return callback.get_result()
+
+    return predict
+
+
+def some_items(num_items: int, number: int, sessions: int) -> list[list[int]]:
+    return np.random.default_rng(3).integers(1, num_items, (sessions, number)).tolist()
 
 
 WAYS: dict[str, Way] = {
@@ -90,30 +123,56 @@ WAYS: dict[str, Way] = {
     "plain, seen items left out": plain_without_seen,
     "lists, seen items left out": of_lists(lambda num_items: Filters(K, exclude_seen=True)),
     "lists, 1,000 candidates": of_lists(
-        lambda num_items: Filters(K, candidates=ItemLists(tuple(some_items(num_items, 1_000)[0])))
+        lambda num_items: Filters(K, candidates=ItemLists(tuple(some_items(num_items, 1_000, 1)[0])))
     ),
     "lists, 100 candidates a session": of_lists(
-        lambda num_items: Filters(K, candidates=ItemLists(None, dict(enumerate(some_items(num_items, 100)))))
+        lambda num_items: Filters(K, candidates=ItemLists(None, dict(enumerate(some_items(num_items, 100, MANY)))))
     ),
     "lists as a table of raw ids": of_lists(lambda num_items: Filters(K), as_table=True),
     "lists by an approximate index": of_lists(lambda num_items: Filters(K), has_index=True),
 }
-# They need `pip install rectools`, and leave the biases out.
-OTHERS: dict[str, Way] = {"RecTools' TorchRanker": torch_ranker, "RecTools' ImplicitRanker": implicit_ranker}
+# They need `pip install rectools` and `pip install 'replay-rec[torch]'`, and leave the biases out.
+REPLAY = "RePlay's TorchTopItemsCallback"
+OTHERS: dict[str, Way] = {
+    "RecTools' TorchRanker": torch_ranker,
+    "RecTools' ImplicitRanker": implicit_ranker,
+    REPLAY: top_items_callback,
+}
+# What Lightning does before the first batch and after the last one is shared by so many.
+BATCHES = 20
 
 
-def measure(way: str, num_items: int, repeats: int) -> None:
+Model = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+def made_up(num_items: int, sessions: int) -> Model:
+    """Give hidden states, item vectors and biases."""
     generator = torch.Generator().manual_seed(7)
     table = torch.randn(num_items + 1, WIDTH, generator=generator)
     bias = torch.randn(num_items + 1, generator=generator)
     bias[0] = -torch.inf
-    hidden = torch.randn(SESSIONS, WIDTH, generator=generator)
-    item_ids = ItemIds.from_vocabulary(None, num_items=num_items + 1)
+    return torch.randn(sessions, WIDTH, generator=generator), table, bias
+
+
+def trained(run: str, day: str, sessions: int) -> Model:
+    """Give the same of a run, and of the first sessions of a day file less their last item."""
+    recommender = Recommender.load(run, device="cpu")
+    rows = pq.read_table(day, columns=[RunFolder.open(run).schema.item_id.name]).slice(0, sessions).column(0)
+    raw = recommender.item_ids.to_pylist()
+    hidden = recommender.encode([[raw[item] for item in row[:-1]] for row in rows.to_pylist()])
+    return tuple(map(torch.from_numpy, (hidden, recommender.item_vectors, recommender.item_bias)))
+
+
+def measure(way: str, model: Model, repeats: int) -> None:
+    hidden, table, bias = model
+    item_ids = ItemIds.from_vocabulary(None, num_items=len(table))
     run = (WAYS | OTHERS)[way](
-        hidden, table, bias, ListMaker(table, bias, item_ids, torch.ones(num_items + 1, dtype=torch.long))
+        hidden, table, bias, ListMaker(table, bias, item_ids, torch.ones(len(table), dtype=torch.long))
     )
     # A first run on a few sessions loads what is needed.
     torch.addmm(bias[:9], hidden[:2], table[:9].T).topk(2, dim=1)
+    if way == REPLAY:
+        run()
     # All of the table is in memory, and Linux begins a new peak, here.
     table.sum()
     Path("/proc/self/clear_refs").write_text("5")
@@ -122,10 +181,12 @@ def measure(way: str, num_items: int, repeats: int) -> None:
         clock, processor = time.perf_counter(), time.process_time()
         run()
         times.append((time.process_time() - processor, time.perf_counter() - clock))
-    processor, clock = (SESSIONS / statistics.median(each) for each in zip(*times, strict=True))
+    sessions = len(hidden) * (BATCHES if way == REPLAY else 1)
+    processor, clock = (sessions / statistics.median(each) for each in zip(*times, strict=True))
     show(
-        items=num_items,
+        items=len(table) - 1,
         way=way,
+        at_a_time=len(hidden),
         sessions_by_processor_second=round(processor),
         sessions_by_second=round(clock),
         peak_mb=round(peak_mb() - before),
@@ -147,6 +208,9 @@ def show(**numbers: object) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", nargs="+", type=int, default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--run", help="run folder whose vectors are measured in place of made-up ones")
+    parser.add_argument("--day", help="day file of sessions for --run")
+    parser.add_argument("--sessions", type=int, default=MANY, help="at a time")
     parser.add_argument("--ways", nargs="+", choices=WAYS | OTHERS, default=list(WAYS))
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
@@ -154,12 +218,18 @@ def main() -> None:
     given = parser.parse_args()
     if given.way:
         torch.set_num_threads(given.threads)
-        measure(given.way, given.items[0], given.repeats)
+        if given.run:
+            model = trained(given.run, given.day, given.sessions)
+        else:
+            model = made_up(given.items[0], given.sessions)
+        measure(given.way, model, given.repeats)
         return
-    for number in given.items:
+    flags = ["--repeats", str(given.repeats), "--threads", str(given.threads), "--sessions", str(given.sessions)]
+    if given.run:
+        flags += ["--run", given.run, "--day", given.day]
+    for number in [1] if given.run else given.items:
         for way in given.ways:
-            flags = ["--way", way, "--items", str(number), "--repeats", str(given.repeats)]
-            subprocess.run([sys.executable, __file__, *flags, "--threads", str(given.threads)], check=True)
+            subprocess.run([sys.executable, __file__, "--way", way, "--items", str(number), *flags], check=True)
 
 
 if __name__ == "__main__":

@@ -200,7 +200,7 @@ def _top_of_blocks(
     Once k are found, what a block adds are its scores above the worst of them: few, which wait until they are many.
     """
     item_RK, first = best_RK.long(), 0
-    better: list[tuple[Tensor, Tensor, Tensor]] = []
+    better = _nothing(best_RK)
     for scores_RC in blocks:
         for hide in hides:
             hide(scores_RC, first + 1)
@@ -210,12 +210,22 @@ def _top_of_blocks(
         else:
             # In this form a score that is not a number stays in sight.
             row_X, place_X = (~(scores_RC <= best_RK[:, -1:])).nonzero().unbind(1)
-            better.append((row_X, place_X + first, scores_RC[row_X, place_X]))
-            if sum(len(rows) for rows, _, _ in better) > item_RK.numel() // 2:
+            # Joined at once: small tensors that wait each by itself lie where blocks lay, and the next need new memory.
+            of_block = (row_X, place_X + first, scores_RC[row_X, place_X])
+            better = tuple(torch.cat(pair) for pair in zip(better, of_block, strict=True))
+            if len(better[0]) > item_RK.numel() // 2:
                 item_RK, best_RK = _best_of_both(item_RK, best_RK, *_as_rows(better, item_RK[:, -1:]), k)
-                better = []
+                better = _nothing(best_RK)
         first += scores_RC.shape[1]
-    return _best_of_both(item_RK, best_RK, *_as_rows(better, item_RK[:, -1:]), k) if better else (item_RK, best_RK)
+    if len(better[0]):
+        return _best_of_both(item_RK, best_RK, *_as_rows(better, item_RK[:, -1:]), k)
+    return item_RK, best_RK
+
+
+def _nothing(best_RK: Tensor) -> tuple[Tensor, ...]:
+    """Give rows, items and scores of no item."""
+    none = torch.empty(0, dtype=torch.long, device=best_RK.device)
+    return none, none, best_RK.new_empty(0)
 
 
 def _best_of_both(
@@ -226,13 +236,13 @@ def _best_of_both(
     return torch.cat([item_RK, other_RC], dim=1).gather(1, place_RK), best_RK
 
 
-def _as_rows(parts: Sequence[tuple[Tensor, Tensor, Tensor]], worst_R1: Tensor) -> tuple[Tensor, Tensor]:
+def _as_rows(found: Sequence[Tensor], worst_R1: Tensor) -> tuple[Tensor, Tensor]:
     """Lay rows (X,), items and scores out as items and scores of each row, (R, C).
 
     They end in scores of -inf, of each row's worst item: where one of these is among the best, that item scores -inf.
     """
     num_rows = len(worst_R1)
-    row_X, item_X, score_X = (torch.cat(each) for each in zip(*parts, strict=True))
+    row_X, item_X, score_X = found
     row_X, order_X = row_X.sort(stable=True)
     counts_R = torch.bincount(row_X, minlength=num_rows)
     place_X = torch.arange(len(row_X), device=row_X.device) - (counts_R.cumsum(0) - counts_R)[row_X]

@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers4recsys.errors import InputError
 
 # Neighbours of each item in the graph, and how many are looked at while it is built and while it is searched.
-CONNECTIVITY, EXPANSION_ADD, EXPANSION_SEARCH = 32, 128, 256
+CONNECTIVITY, EXPANSION_ADD, EXPANSION_SEARCH = 16, 64, 256
 
 
 class ApproximateIndex:
