@@ -14,7 +14,7 @@ def test_what_is_left_out_is_told_with_its_reasons_and_the_setting_that_keeps_it
     }
     told.tell(call, recipe())
     assert "4 of 10 events are in the sessions of 1 day" in caplog.text
-    reasons = "5 that repeat the item just before (`drop_repeats` none keeps them), 1 without an item"
+    reasons = "5 repeating the item just before (`drop_repeats` none keeps them), 1 without an item"
     assert f"left out: {reasons}" in caplog.text
 
 

@@ -12,7 +12,7 @@ from transformers4recsys.terminal import counted
 log = logging.getLogger(__name__)
 
 REASONS = {
-    "broken_line": "broken lines (`bad_lines` skip)",
+    "broken_line": "on broken lines (`bad_lines` skip)",
     "other_event_type": "of other event types (`event_types`)",
     "no_item": "without an item",
     "no_time": "without a time",
@@ -21,7 +21,7 @@ REASONS = {
     "already_written": "of days written already",
     "of_a_session_already_written": "of sessions written already",
     "outside_the_core": "of rare items and users (`k_core`)",
-    "repeated_item": "that repeat {repeats} (`drop_repeats` none keeps them)",
+    "repeated_item": "repeating {repeats} (`drop_repeats` none keeps them)",
     "in_a_short_session": "in sessions of a single event",
     "before_the_last_n": "before the last {longest} of their session (`session_length_max`)",
 }
@@ -38,13 +38,18 @@ def tell(call: Mapping[str, Any], recipe: Recipe) -> None:
     checks = call["checks"]
     if "sessions" in checks:
         log.info(
-            "checked: of %d session ids, %d have several users, %d last longer than a day",
-            *(checks[name] for name in ("sessions", "sessions_with_several_users", "sessions_longer_than_a_day")),
+            "checked: %s, %d with several users, %d longer than a day",
+            counted(checks["sessions"], "session id"),
+            checks["sessions_with_several_users"],
+            checks["sessions_longer_than_a_day"],
         )
     if "first_time" in checks:
         log.info(
-            "checked: times from %s to %s, %d events later than now, %d days far from all others",
-            *(checks[name] for name in ("first_time", "last_time", "events_later_than_now", "days_far_from_others")),
+            "checked: times from %s to %s, %s later than now, %s far from all others",
+            checks["first_time"],
+            checks["last_time"],
+            counted(checks["events_later_than_now"], "event"),
+            counted(checks["days_far_from_others"], "day"),
         )
 
 

@@ -55,7 +55,7 @@ def test_nothing_but_written_days_is_no_error(audited, recipe):
         ("a,2024-01-05,\nb,2024-01-05,\n", r"no event that can be used \(2 rows read\): no_item 2"),
         ("", "there are no rows"),
         (ROWS + "a,yesterday,3\n", r"a\.csv, row 3: column time holds 'yesterday', which is not a time"),
-        ("a,1570060800,3\n", "give their `time_format` or `epoch_unit`"),
+        ("a,1570060800,3\n", "give `epoch_unit`, else its `time_format`"),
     ],
 )
 def test_what_cannot_be_read_is_an_error_with_its_place(audited, recipe, rows, message):

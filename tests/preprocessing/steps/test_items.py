@@ -111,3 +111,17 @@ def test_without_own_columns_there_are_the_ids(tmp_path, first_day, recipe):
 def test_a_column_cannot_be_called_as_the_ids_are(recipe, name):
     with pytest.raises(InputError, match=f"column 'brand' cannot be called '{name}'"):
         items.own_columns(recipe(categorical_columns=["brand"], names={"brand": name}))
+
+
+def test_a_column_without_a_value_on_the_first_day_gets_its_type_from_a_later_one(tmp_path, write_log, recipe):
+    first, later = ("a", "01-05 10:00:00", "cup", None), ("b", "01-06 10:00:00", "cup", 7)
+    settings = recipe(categorical_columns=["brand"])
+    for number, event in enumerate((first, later)):
+        log = write_log(
+            [event, (event[0], event[1].replace("10:00", "10:01"), "mug", None)], "brand", name=f"{number}.parquet"
+        )
+        preprocess(LogSettings(log, tmp_path / "days"), settings, SMALL)
+    assert rows(tmp_path) == [
+        {"raw": "cup", "id": 1, "brand": 7},
+        {"raw": "mug", "id": 2, "brand": None},
+    ]

@@ -1,5 +1,6 @@
 import datetime as dt
 
+import ibis
 import pytest
 
 from transformers4recsys.errors import InputError
@@ -55,6 +56,15 @@ def test_another_type_than_on_the_days_before_is_an_error(database, table, tmp_p
     database.write({tmp_path / "kind.parquet": vocabulary.to_file(first.table)})
     with pytest.raises(InputError, match="kind is of type string, but int64 on the days before"):
         vocabulary.extended(database, "kind", table(kind=["1"], _time=[2]), tmp_path / "kind.parquet")
+
+
+def test_days_without_a_single_value_leave_the_type_to_later_ones(database, table, tmp_path):
+    path = tmp_path / "kind.parquet"
+    empty = table(_time=[1, 2]).mutate(kind=ibis.null("string"))
+    first = vocabulary.extended(database, "kind", empty, None)
+    database.write({path: vocabulary.to_file(first.table)})
+    made = vocabulary.extended(database, "kind", table(kind=[7, None], _time=[3, 4]), path)
+    assert words(database, made) == {None: (1, 1, 3), 7: (2, 3, 1)}
 
 
 def test_events_get_ids_in_the_place_of_raw_values(database, table):

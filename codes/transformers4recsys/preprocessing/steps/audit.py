@@ -53,15 +53,14 @@ def checks_of(raw: ir.Table, recipe: Recipe, parse_time: times.ParseTime | None)
     """List what is checked of each value: that times and numbers can be read, and that splits are known."""
     checks = []
     if recipe.time_column:
-        text = raw[recipe.time_column].type().is_string()
-        cure = "write times alike, or give their `time_format` or `epoch_unit`" if text else "check `epoch_unit`"
+        is_text = raw[recipe.time_column].type().is_string()
         checks.append(
             Check(
                 recipe.time_column,
                 lambda table: _unread(
                     events.known(table, recipe.time_column or "", recipe), events.time_of(table, recipe, parse_time)
                 ),
-                lambda value: f"{value!r}, which is not a time; {cure}",
+                lambda value: f"{value!r}, which is not a time; {_cure_of_time(value, is_text=is_text)}",
             )
         )
     columns = [*events.numbers(recipe).values(), *([recipe.order_column] if recipe.order_column else [])]
@@ -236,6 +235,14 @@ def _not_a_number(value: str, recipe: Recipe) -> str:
         f"{value!r}, which is not a number; write digits alone, without a currency or signs between thousands, or name "
         "it among `missing_values` if it stands for none"
     )
+
+
+def _cure_of_time(value: str, *, is_text: bool) -> str:
+    if not is_text:
+        return "check `epoch_unit`"
+    if value.lstrip("-").isdigit():
+        return "if it counts from 1970, give `epoch_unit`, else its `time_format`"
+    return "write times alike, or give their `time_format` or `epoch_unit`"
 
 
 def _unread(values: ir.Column, parsed: ir.Value) -> tuple[ir.BooleanValue, ir.Value]:

@@ -53,9 +53,11 @@ def table_of(database: Database, vocabulary: ir.Table, found: ir.Table, earlier:
     items = vocabulary.select(*KEYS)
     sources = [found]
     if earlier:
-        # Columns that an older version did not write are those of no item.
+        # What an older version did not write, or had no value and so no type of its own, no item has.
         before = database.read("parquet", [str(earlier)])
-        sources.append(before.select("raw", *(name for name in names if name in before.columns)))
+        is_text = {name: before[name].type().is_string() for name in before.columns}
+        same = [name for name in names if is_text.get(name) is found[name].type().is_string()]
+        sources.append(before.select("raw", *same))
     for number, source in enumerate(sources):
         source = source.rename(**{f"{name} {number}": name for name in source.columns})
         items = items.left_join(source, column(items, "raw") == source[f"raw {number}"])

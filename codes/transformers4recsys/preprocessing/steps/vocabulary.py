@@ -42,6 +42,9 @@ def extended(database: Database, name: str, events: ir.Table, earlier: Path | No
 def _continued(database: Database, name: str, seen: ir.Table, path: Path) -> ir.Table:
     """Count what was known anew, and number what was not behind it."""
     known = _read(database, path)
+    if not database.rows(known.agg(values=column(known, "raw").count()))[0]["values"]:
+        # Days without a single value had no type.
+        known = known.mutate(raw=ibis.null(seen["raw"].type()))
     check_type(name, seen["raw"], known["raw"], path)
     matched = seen.join(known, column(seen, "raw").identical_to(known["raw"]), how="left")
     matched = matched.select(seen["raw"], seen["first_seen"], seen["count"], known_id=known["id"])
