@@ -112,6 +112,7 @@ def _of_split(counts: LogCounts, recipe: Recipe) -> Iterator[Choice]:
     yield "per_device_train_batch_size", 128, ""
     yield "learning_rate", 0.001, ""
     yield "positions_from_end", True, "sequences of all lengths end at the same position"
+    yield "ema_decay", 0.998, "the average of many steps is steadier than the last one"
     if counts.has("test") and counts.has("valid"):
         yield "num_train_epochs", MOST_EPOCHS_OF_A_SPLIT, "at most: the best weights on the valid file are kept"
         yield "validate_every", 2, "epochs"
