@@ -48,7 +48,7 @@ def test_equals_the_plain_twin(spread, blocks):
 @pytest.mark.parametrize("off", [-1e-3, 0, 1e-3])
 def test_a_product_that_rounds_otherwise_changes_no_rank(off, dtype, monkeypatch):
     """The labels' own scores come from a narrow product: let it be off, and find the ranks of the blocks' scores."""
-    monkeypatch.setattr(catalogue, "ITEMS_OF_A_BLOCK_ON_CPU", 24)
+    monkeypatch.setattr(catalogue, "ITEMS_OF_A_BLOCK", 24)
     generator = torch.Generator().manual_seed(1)
     hidden, table = torch.randn(9, WIDTH, generator=generator), torch.randn(NUM_ITEMS, WIDTH, generator=generator)
     bias, labels = torch.randn(NUM_ITEMS, generator=generator), torch.arange(1, 10)

@@ -18,7 +18,7 @@ from transformers4recsys.metrics.ranking import Ranks, rank_bounds
 from transformers4recsys.metrics.sparse_scores import SortedBias, rank_sparse, score_blocks_sparse, top_sparse
 from transformers4recsys.outputs import SparseScores
 
-# Scores at a time: 2 MiB stay in the caches of two CPU cores, 64 MiB fill a GPU.
+# Scores at a time: 2 MiB stay in the caches of two CPU cores, 64 MiB fill a GPU. The fewer the rows, the wider a block.
 ROWS_AT_A_TIME, FEW_ROWS = 256, 32
 ITEMS_OF_A_BLOCK_ON_CPU, ITEMS_OF_A_BLOCK = 2_048, 65_536
 LOG2_E = math.log2(math.e)
@@ -255,7 +255,9 @@ def _as_rows(found: Sequence[Tensor], worst_R1: Tensor) -> tuple[Tensor, Tensor]
 
 def score_blocks(hidden_RE: Tensor, table_IE: Tensor, bias_I: Tensor) -> Iterator[Tensor]:
     """Score the items block by block, (R, C) each; the last block may be smaller."""
-    size = ITEMS_OF_A_BLOCK_ON_CPU if hidden_RE.device.type == "cpu" else ITEMS_OF_A_BLOCK
+    size = ITEMS_OF_A_BLOCK
+    if hidden_RE.device.type == "cpu":
+        size = min(size, ITEMS_OF_A_BLOCK_ON_CPU * max(1, ROWS_AT_A_TIME // max(1, len(hidden_RE))))
     for start in range(0, len(table_IE), size):
         # The last product goes back to be as wide as the others: another width may round equal items apart.
         first = max(0, min(start, len(table_IE) - size))
