@@ -75,9 +75,13 @@ def test_days_that_preprocess_did_not_make_have_no_recipe(tmp_path):
 def test_a_damaged_or_missing_file_is_named(name, publish_day):
     folder = publish_day(1)
     whole = (folder / name).read_bytes()
-    for damaged in (whole[:-1], whole[:-1] + bytes([whole[-1] ^ 1]), b""):
+    for damaged, what in (
+        (whole[:-1], f"{len(whole) - 1} bytes; manifest.json says {len(whole)}"),
+        (whole[:-1] + bytes([whole[-1] ^ 1]), "another SHA-256 than manifest.json says"),
+        (b"", "0 bytes"),
+    ):
         (folder / name).write_bytes(damaged)
-        with pytest.raises(InputError, match=f"run/{name} is not the file that this run wrote"):
+        with pytest.raises(InputError, match=f"run/{name} is not the file that this run wrote .{what}"):
             RunFolder.open(folder)
     (folder / name).unlink()
     with pytest.raises(InputError, match=f"run/{name} is missing"):
@@ -93,7 +97,7 @@ def test_files_of_another_run_are_named(publish_day, tmp_path):
         RunFolder.open(folder)
     (folder / "vocabulary" / "brand.parquet").unlink()
     os.replace(tmp_path / "first" / "model.safetensors", folder / "model.safetensors")
-    with pytest.raises(InputError, match="model.safetensors is not the file that this run wrote .another SHA-256"):
+    with pytest.raises(InputError, match="model.safetensors is not the file that this run wrote .another SHA-256 than"):
         RunFolder.open(folder)
 
 

@@ -17,6 +17,7 @@ from transformers4recsys.settings import (
     from_values,
     if_changed,
     names_of,
+    nearest,
     num_bytes,
     only_in_files,
     part,
@@ -145,6 +146,14 @@ def test_a_mistake_names_the_setting_and_the_cure(values, words):
     with pytest.raises(InputError) as error:
         from_values(Job, values, where="job.yaml")
     assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("adam", "adamw_torch"), ("adamw_tohc", "adamw_torch"), ("adalom", "adalomo"), ("grok", "grokadamw"), ("", None)],
+)
+def test_what_goes_on_from_a_name_is_nearer_than_what_is_somewhat_alike(given, meant):
+    assert nearest(given, ["adamw_torch", "adamw_torch_fused", "adalomo", "grokadamw"]) == meant
 
 
 def test_a_choice_is_looked_up_in_a_table():

@@ -162,9 +162,10 @@ def _checked(folder: Path, name: str, entry: Entry) -> BinaryIO:
             return file
         size = file.tell()
         file.close()
-        what = f"{size} bytes in place of {entry.size}" if size != entry.size else "another SHA-256"
+        of_another_size = f"{size} bytes; {MANIFEST} says {entry.size}"
+        what = f"another SHA-256 than {MANIFEST} says" if size == entry.size else of_another_size
         raise InputError(
-            f"{path} is not the file that this run wrote ({what} than {MANIFEST} says); "
+            f"{path} is not the file that this run wrote ({what}); "
             "it was damaged, or comes from another run: restore it from a copy"
         )
     raise InputError(f"{folder / name} is missing, and {MANIFEST} lists it; restore it from a copy")

@@ -155,8 +155,13 @@ def choose(table: Mapping[str, Choice], name: str, setting: str, *, also: str = 
 
 
 def nearest(name: Any, known: Iterable[str]) -> str | None:
-    """Give the known name that is most like another one, if one is alike at all."""
-    return next(iter(difflib.get_close_matches(str(name), list(known), n=1)), None)
+    """Give the known name that is likely meant: a very like one, the first that goes on from it, or a like one."""
+    given, names = str(name), list(known)
+    longer = [each for each in names if given and each.startswith(given)]
+    alike = (
+        difflib.get_close_matches(given, names, n=1, cutoff=0.8) or longer or difflib.get_close_matches(given, names)
+    )
+    return next(iter(alike), None)
 
 
 def required(settings: Any, *names: str) -> None:

@@ -51,8 +51,21 @@ def test_flags_of_the_other_engine_are_told(engine, report, idle):
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_read(flags, words, tmp_path, capsys):
-    assert cli.main(["preprocess", "--input", "none", "--output", str(tmp_path / "days"), *flags.split()]) == 2
+    (tmp_path / "log.csv").touch()
+    log, days = str(tmp_path / "log.csv"), str(tmp_path / "days")
+    assert cli.main(["preprocess", "--input", log, "--output", days, *flags.split()]) == 2
     assert words in capsys.readouterr().err and not (tmp_path / "days").exists()
+
+
+def test_an_input_that_is_missing_is_told_before_columns_that_are(tmp_path, capsys):
+    nothing, pattern = str(tmp_path / "nothing"), str(tmp_path / "*.csv")
+    for path in (nothing, pattern):
+        assert cli.main(["preprocess", "--input", path, "--output", str(tmp_path / "days")]) == 2
+        assert f"--input {path}: there is no such file or folder" in capsys.readouterr().err
+    (tmp_path / "log.csv").touch()
+    for path in (str(tmp_path), pattern):
+        assert cli.main(["preprocess", "--input", path, "--output", str(tmp_path / "days")]) == 2
+        assert "--item_column is not given" in capsys.readouterr().err
 
 
 def test_a_recipe_file_and_flags_are_converted_alike(tmp_path, capsys):

@@ -47,6 +47,17 @@ def same(found, expected):
         assert row["score"] == pytest.approx(other["score"], rel=1e-6)
 
 
+def test_what_was_done_is_told_in_numbers_and_words(run, caplog):
+    caplog.set_level("INFO", "transformers4recsys")
+    run(items=["3"], k=1)
+    assert "out.jsonl: 1 recommendation for 1 session" in caplog.text
+    run(items=["nothing", "3"], k=2)
+    assert "given items that are not known to this run, and are left out: 1" in caplog.text
+    run(items=["nothing"], k=2, fallback="popular")
+    assert "out.jsonl: 2 recommendations for 1 session" in caplog.text
+    assert "without a known item: 1 of 1 session; they get the most popular items" in caplog.text
+
+
 @pytest.mark.parametrize("name", ["out.jsonl", "out.csv", "out.parquet"])
 def test_items_of_one_session(name, run, output):
     same(run(name, items=["3", "7"], k=4), best(output, [[3, 7]], k=4))

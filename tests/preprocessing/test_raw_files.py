@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from transformers4recsys.errors import InputError
@@ -45,6 +47,12 @@ def test_nothing_to_read_is_an_error(logs, tmp_path, given, message):
     (logs / "_empty").mkdir()
     with pytest.raises(InputError, match=message):
         raw_files(logs / given, output=tmp_path / "out")
+
+
+def test_a_pipe_is_an_error(tmp_path):
+    os.mkfifo(tmp_path / "log.csv")
+    with pytest.raises(InputError, match="log.csv is a pipe or a device.*save it as a file"):
+        raw_files(tmp_path / "log.csv", output=tmp_path / "out")
 
 
 def test_two_kinds_are_an_error(logs, tmp_path):

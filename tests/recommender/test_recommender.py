@@ -185,8 +185,8 @@ def test_unknown_ids_are_counted_and_left_out(recommender, caplog):
         "sessions_without_known_item": 2,
         "unknown_items": 2,
     }
-    assert "`candidates`: 1 ids are not known" in caplog.text
-    assert "2 of the given items are not known" in caplog.text
+    assert "`candidates`: ids that are not known to this run: 1" in caplog.text
+    assert "not known to this run, and are left out: 2" in caplog.text
     np.testing.assert_array_equal(recommender.scores(sessions)[0], recommender.scores([[3, 7]])[0])
     assert np.isnan(recommender.scores(sessions)[1:]).all() and np.isnan(recommender.encode(sessions)[1:]).all()
 

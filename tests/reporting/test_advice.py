@@ -25,7 +25,7 @@ def test_the_best_baseline_and_two_flags_are_named():
     told = advice([day(0.9, most_popular=0.1, rules=0.2), day(0.15, most_popular=0.1, rules=0.2)], USUAL)
     assert told == (
         "The model is behind a baseline in the last half of the days: ndcg@20 0.1500, rules 0.2000. "
-        "Most likely to help: --learning_rate 0.001 (now 5e-05) and --constrained_embeddings true (now False)."
+        "Most likely to help: --learning_rate 0.001 (now 5e-05) and --constrained_embeddings true (now false)."
     )
 
 

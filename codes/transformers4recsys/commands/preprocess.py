@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from transformers4recsys.preprocessing.engines.table import DatabaseChoice
+from transformers4recsys.preprocessing.raw_files import check_found
 from transformers4recsys.preprocessing.recipe import Recipe, read_recipe
 from transformers4recsys.preprocessing.run import LogSettings, preprocess
-from transformers4recsys.settings import changed, check_names, names_of, part, pick, unused
+from transformers4recsys.settings import changed, check_names, names_of, part, pick, required, unused
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,8 @@ def run(values: Mapping[str, Any]) -> None:
     """Turn raw logs into day files, with settings by name; those of a recipe file count where they are not given."""
     check_names(PreprocessSettings, values)
     log_settings, database = pick(LogSettings, values), pick(DatabaseChoice, values)
+    required(log_settings, "input", "output")
+    check_found(log_settings.input or ())
     of_recipe = {name: values[name] for name in names_of(Recipe) if name in values}
     recipe = read_recipe(log_settings.recipe, of_recipe)
     if recipe.neg_strategy == "uniform" and values.get("neg_decay") is not None:

@@ -204,10 +204,10 @@ def _answers_to_events(
     kind: str,
     files: Sequence[str],
 ) -> Iterator[pa.Table]:
-    from transformers4recsys.terminal import progress_bar
+    from transformers4recsys.terminal import counted, progress_bar
 
     reader = recommender.event_reader(memory_limit=settings.memory_limit, threads=settings.threads)
-    log.info("reading %d file%s of events", len(files), "s" if len(files) > 1 else "")
+    log.info("reading %s of events", counted(len(files), "file"))
     with reader.opened_files(kind, files) as found:
         counts.update(found.counts)
         with progress_bar("recommend", found.num_sessions) as advance:
@@ -222,12 +222,15 @@ def _advance(advance: Callable[[], None], number: int) -> None:
 
 
 def _report(counts: Mapping[str, int], settings: RecommendSettings) -> None:
+    from transformers4recsys.terminal import counted
+
     if settings.output != "-":
-        log.info("%s: %d recommendations for %d sessions", settings.output, counts["rows"], counts["sessions"])
+        rows, sessions = counted(counts["rows"], "recommendation"), counted(counts["sessions"], "session")
+        log.info("%s: %s for %s", settings.output, rows, sessions)
     told = {name: count for name, count in counts.items() if count and name not in ("rows", "sessions", "events")}
     for name, count in told.items():
         if name == "sessions_without_known_item":
             what = "get the most popular items" if settings.fallback == "popular" else "get nothing"
-            log.warning("%d of %d sessions have no known item and %s", count, counts["sessions"], what)
+            log.warning("without a known item: %d of %s; they %s", count, counted(counts["sessions"], "session"), what)
         elif name != "unknown_items" or "events" in counts:
-            log.warning("%s: %d of %d events", name.replace("_", " "), count, counts.get("events", 0))
+            log.warning("%s: %d of %s", name.replace("_", " "), count, counted(counts.get("events", 0), "event"))

@@ -28,6 +28,14 @@ def kind_of(path: str | Path) -> str | None:
     return next((kind for ending, kind in KINDS.items() if str(path).lower().endswith(ending)), None)
 
 
+def check_found(inputs: Iterable[str | Path]) -> None:
+    """Raise InputError if a local input names no file or folder; nothing in folders or stores is looked at."""
+    for item in map(str, inputs):
+        path = Path(_path_of(item)).expanduser()
+        if is_local(item) and not (path.is_dir() or path.is_file()):
+            _matches_of(path)
+
+
 def raw_files(
     inputs: str | Path | Sequence[str | Path],
     *,
@@ -92,16 +100,23 @@ def _local_files(path: Path, output: Path, pattern: str | None) -> list[Path]:
     elif path.is_file():
         files = [path]
     else:
-        found = [Path(name) for name in glob(str(path), recursive=True)]
-        if not found:
-            raise InputError(f"`input` {path}: there is no such file or folder, and as a pattern it matches nothing")
-        files = [file for one in found for file in _local_files(one, output, pattern)]
+        files = [file for one in _matches_of(path) for file in _local_files(one, output, pattern)]
     inside = [file for file in files if output in file.resolve().parents]
     if inside:
         raise InputError(
             f"`input`: {inside[0]} lies in the output folder {output}; write to a folder outside the input"
         )
     return files
+
+
+def _matches_of(path: Path) -> list[Path]:
+    """List the files and folders that a path stands for which names none itself."""
+    if path.exists():
+        raise InputError(f"`input` {path} is a pipe or a device, and a log is read more than once; save it as a file")
+    found = [Path(name) for name in glob(str(path), recursive=True)]
+    if not found:
+        raise InputError(f"`input` {path}: there is no such file or folder, and as a pattern it matches nothing")
+    return found
 
 
 def _remote_files(uri: str, pattern: str | None) -> list[str]:

@@ -184,7 +184,7 @@ class Recommender:
         }
         for name, lists in looked_up.items():
             if lists and lists.num_unknown:
-                log.warning("`%s`: %d ids are not known to this run", name, lists.num_unknown)
+                log.warning("`%s`: ids that are not known to this run: %d", name, lists.num_unknown)
         return Filters(k, exclude_seen=exclude_seen, min_score=min_score, fallback=fallback, **looked_up)
 
     def event_reader(self, *, memory_limit: str = "3GB", threads: int = 0) -> EventReader:
@@ -247,7 +247,7 @@ class Recommender:
         request = of_lists(lists_of_ids(sessions, self._item_ids), self._item_inputs, keeps_unknown=keeps_unknown)
         if request.num_unknown:
             what = "read as unknown" if keeps_unknown else "left out"
-            log.warning("%d of the given items are not known to this run; they are %s", request.num_unknown, what)
+            log.warning("given items that are not known to this run, and are %s: %d", what, request.num_unknown)
         return request if names is None else replace(request, names=pa.array(names))
 
     @cached_property

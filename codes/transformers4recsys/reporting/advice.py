@@ -37,7 +37,7 @@ def advice(days: Iterable[Numbers], settings: Mapping[str, Any]) -> str | None:
     best = max(found, key=lambda name: found[name])
     if own >= found[best]:
         return None
-    flags = " and ".join(f"--{name} {value} (now {now})" for name, value, now in remedies(settings)[:2])
+    flags = " and ".join(f"--{name} {value} (now {_as_given(now)})" for name, value, now in remedies(settings)[:2])
     behind = (
         f"The model is behind a baseline in the last half of the days: {METRIC} {own:.4f}, "
         f"{best.replace('_', ' ')} {found[best]:.4f}."
@@ -50,6 +50,13 @@ def baselines_of(means: Numbers) -> dict[str, float]:
     prefix, suffix = "eval_", f"_{METRIC}"
     values = {name[len(prefix) : -len(suffix)]: value for name, value in means.items() if name.endswith(suffix)}
     return {name: value for name, value in values.items() if name in BASELINES and value is not None}
+
+
+def _as_given(value: Any) -> str:
+    """Write a value as the command line takes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def remedies(settings: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
