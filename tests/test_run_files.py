@@ -90,3 +90,12 @@ def test_a_full_disk_is_a_message_and_leaves_the_earlier_day(publish_day, monkey
         publish_day(2)
     assert days_in(Snapshot.open(folder)) == {1}
     assert Snapshot.open(folder).names_in("vocabulary") == ["vocabulary/brand", "vocabulary/item"]
+
+
+def test_a_disk_that_is_full_from_the_start_leaves_nothing_to_go_on_from(publish_day, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(run_files.os, "fsync", full)
+    with pytest.raises(InputError, match="nothing of it was saved before.*and start again"):
+        publish_day(1)

@@ -89,9 +89,12 @@ def publish(folder: Path, contents: Mapping[str, Content], *, removed: Iterable[
         finish(folder)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
+        has_earlier = (folder / MANIFEST).exists()
+        what_is_left = "its earlier files are whole" if has_earlier else "nothing of it was saved before"
+        on = "go on with --resume_from_checkpoint" if has_earlier else "start again"
         raise InputError(
-            f"{folder}: the run cannot be saved ({reason}); its earlier files are whole. "
-            "Make room or give the folder back its rights, and go on with --resume_from_checkpoint"
+            f"{folder}: the run cannot be saved ({reason}); {what_is_left}. "
+            f"Make room or give the folder back its rights, and {on}"
         ) from error
 
 

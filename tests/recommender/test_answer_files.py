@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv
@@ -9,6 +10,17 @@ from transformers4recsys.errors import InputError
 from transformers4recsys.recommender.answer_files import answer_file, format_of
 
 PARTS = [pa.table({"session": ["a", "b"], "item": ["x", 'y,"z']}), pa.table({"session": ["c"], "item": ["w"]})]
+
+
+def test_a_folder_that_cannot_be_written_to_is_a_message(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(30, "Read-only file system")
+
+    for change in ("open", "unlink"):
+        monkeypatch.setattr(Path, change, refuse)
+    path = str(tmp_path / "out.csv")
+    with pytest.raises(InputError, match="out.csv cannot be written: Read-only file system"), answer_file(path, None):
+        pass
 
 
 @pytest.mark.parametrize("ending", ["parquet", "csv", "jsonl"])

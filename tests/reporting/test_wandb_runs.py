@@ -1,5 +1,6 @@
 """W&B without a key, a network or the package: training goes on, its log stays here, and one line says so."""
 
+import os
 import socket
 import sys
 import threading
@@ -54,6 +55,7 @@ def test_a_run_that_cannot_be_online_is_offline(environment, said, no_wandb_sett
     error = " ".join(capsys.readouterr().err.split())
     assert error.count("W&B is offline, the log is kept in wandb/") == 1 and said in error
     assert KEY not in error and "short" not in error
+    assert "WANDB_MODE" not in os.environ, "W&B warns of a variable that is set after its address was asked for"
     assert list(folder.parent.glob("wandb/offline-run-*/*.wandb"))
     assert (folder / "model.safetensors").exists()
 

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -89,7 +89,9 @@ def answer_file(output: str, output_format: str | None) -> Generator[Callable[[p
     except OSError as error:
         raise InputError(f"`output` {output} cannot be written: {error.strerror or error}") from error
     finally:
-        aside.unlink(missing_ok=True)
+        # A folder that cannot be written to refuses this too, even where there is nothing to remove.
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
 
 
 @contextmanager

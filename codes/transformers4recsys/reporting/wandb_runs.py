@@ -70,7 +70,6 @@ def is_set_up() -> bool:
 def _begin(mode: str, group: str, run_name: str, settings: Mapping[str, Any]) -> TrainerCallback:
     import wandb
 
-    os.environ["WANDB_MODE"] = mode
     wandb.init(
         project=os.environ.get("WANDB_PROJECT", "transformers4recsys"),
         group=group,

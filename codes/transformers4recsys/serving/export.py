@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,9 @@ def export(recommender: Recommender, settings: ExportSettings, *, name: str) -> 
     except OSError as error:
         raise InputError(f"`output` {path}: {error.strerror or error}; give a file that can be written") from error
     finally:
-        aside.unlink(missing_ok=True)
+        # A folder that cannot be written to refuses this too, even where there is nothing to remove.
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
     return difference
 
 
