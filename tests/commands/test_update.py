@@ -127,13 +127,18 @@ def test_it_gives_what_preprocess_and_train_give(shop):
     assert Recommender.load("run").recommend([["sku-13"]], k=3).num_rows == 3
 
 
-def test_the_same_day_again_changes_nothing_and_says_so(shop, capsys):
+def test_a_day_that_is_not_behind_the_last_changes_nothing_and_says_so(shop, capsys):
     new = write_log(shop / "new.parquet", "2024-01-04", named(0, 12))
     command("update", run="run", input=new)
+    assert "now train" not in capsys.readouterr().err
     before = contents_of(shop / "run")
-    command("update", run="run", input=new)
+    earlier = write_log(shop / "earlier.parquet", "2023-12-31", named(0, 12))
+    for log in (new, earlier):
+        command("update", run="run", input=log)
+        said = " ".join(capsys.readouterr().err.split())
+        assert "nothing new: the 90 events are of days up to 2024-01-04, the last one written" in said
+        assert "nothing to do: run has been trained on 2024-01-04" in said
     assert contents_of(shop / "run") == before
-    assert "nothing to do: run has been trained on 2024-01-04" in capsys.readouterr().err
 
 
 def test_days_come_one_after_the_other_and_the_folder_of_the_first_days_is_needed_no_more(shop, finished):

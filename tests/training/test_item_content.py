@@ -14,7 +14,7 @@ from transformers4recsys.model.content import ContentSettings
 from transformers4recsys.recommender import Recommender
 from transformers4recsys.run_folder import RunFolder
 from transformers4recsys.schema import Schema
-from transformers4recsys.training.item_content import read_item_data
+from transformers4recsys.training.item_content import read_item_data, read_vectors
 
 # Even items are one kind, odd ones the other; the last of each is never trained on.
 COLD = (29, 30)
@@ -150,9 +150,22 @@ def test_a_run_that_goes_on_takes_new_vectors_and_keeps_the_old_ones(run_train, 
     name = "features.content.data.vectors.weight"
     assert torch.equal(after[name][:31], before[name])
     assert after[name][31:].tolist() == [[0, 0], [1, -1]]
+    assert "2 vectors of width 2; 0 are of no item of this run, 0 are all zeros; 1 item without one" in (
+        capsys.readouterr().err
+    )
     write(two_kinds, id=[5], vector=pa.array([[9.0]], LISTS))
     run_train("out", exit_code=2, resume_from_checkpoint="true", **flags)
     assert "the width is 1, and that of the run to go on with is 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ids", [[], [99]], ids=["no rows", "of items that nobody has clicked yet"])
+def test_a_day_without_vectors_of_use_keeps_those_that_there_are(folder, ids):
+    before = torch.tensor([[0.0, 0.0], [1.0, -1.0], [0.5, 2.0]])
+    path = write(folder / "v.parquet", id=[str(each) for each in ids], vector=pa.array([[1.0, 1.0]] * len(ids), LISTS))
+    vocabulary = folder / "vocabulary" / "item_id.parquet"
+    assert vocabulary.exists()
+    found = read_vectors(str(path), vocabulary, 5, before=before)
+    assert found.tolist() == [*before.tolist(), [0, 0], [0, 0]]
 
 
 def test_a_run_that_was_stopped_ends_with_the_same_bits(run_train, two_kinds):

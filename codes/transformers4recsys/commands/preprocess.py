@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from transformers4recsys.day_format import TRAIN_FILE
 from transformers4recsys.preprocessing.engines.table import DatabaseChoice
 from transformers4recsys.preprocessing.raw_files import check_found
 from transformers4recsys.preprocessing.recipe import Recipe, read_recipe
@@ -40,7 +43,10 @@ def run(values: Mapping[str, Any]) -> None:
         log.warning("`neg_decay` has no effect: `neg_strategy` uniform draws all items alike")
     for name in unused_settings_of_the_database(database, makes_report=log_settings.report):
         log.warning("`%s` has no effect: `engine` %s does not use it", name, database.engine)
-    preprocess(log_settings, recipe, database)
+    call = preprocess(log_settings, recipe, database)
+    if call["days"]:
+        config = Path(log_settings.output or "").expanduser() / TRAIN_FILE
+        log.info("now train: transformers4recsys train %s", shlex.quote(str(config)))
 
 
 def unused_settings_of_the_database(database: DatabaseChoice, *, makes_report: bool) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shlex
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 
 from ibis.expr import types as ir
 
-from transformers4recsys.day_format import TRAIN_FILE
 from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import raw_files as source
 from transformers4recsys.preprocessing import raw_log, times, told
@@ -76,8 +74,6 @@ def preprocess(
         if settings.report:
             report.write(output, recipe, database)
             log.info("the report is in %s", output / report.PAGE_FILE)
-    if call["days"]:
-        log.info("now train: transformers4recsys train %s", shlex.quote(str(output / TRAIN_FILE)))
     return call
 
 
@@ -135,7 +131,10 @@ def _add(pipeline: Pipeline, log_files: RawLog, *, first_day: int | None, last_d
         "days": sorted(added.days),
     }
     if not added.days:
-        log.info("nothing new: the %d events belong to days and sessions that are written already", found.read)
+        log.info(
+            "nothing new: the %d events are of days up to %s, the last one written, or of sessions written already",
+            *(found.read, max(manifest.days)),
+        )
         return call
     sessions_of_day = {day: counts["sessions"] for day, counts in added.days.items()}
     plausibility.check_empty(sessions_of_day, recipe, told.dropped(call, recipe))

@@ -18,7 +18,7 @@ REASONS = {
     "no_time": "without a time",
     "no_session_or_user": "without a session or user",
     "outside_start_and_end_date": "outside `start_date` and `end_date`",
-    "already_written": "of days written already",
+    "already_written": "of days up to the last one written",
     "of_a_session_already_written": "of sessions written already",
     "outside_the_core": "of rare items and users (`k_core`)",
     "repeated_item": "repeating {repeats} (`drop_repeats` none keeps them)",

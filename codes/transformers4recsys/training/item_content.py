@@ -61,8 +61,8 @@ def read_item_data(
                 raise InputError(f"`item_features` {name}: neither numbers nor a column with a vocabulary in {folder}")
     vectors = None
     if settings.item_vectors:
-        found = read_vectors(settings.item_vectors, folder / vocabulary_file(schema.item_id.name), num_items)
-        vectors = _behind(before.vectors, found, settings.item_vectors)
+        vocabulary = folder / vocabulary_file(schema.item_id.name)
+        vectors = read_vectors(settings.item_vectors, vocabulary, num_items, before=before.vectors)
     return ItemData(codes, numbers, scales, vectors)
 
 
@@ -82,13 +82,19 @@ def read_compared_items(settings: Evaluation, schema: Schema, *, data_path: str)
     return ItemData(codes, vectors=vectors)
 
 
-def read_vectors(path: str, vocabulary: Path, num_items: int, *, setting: str = "item_vectors") -> Tensor:
+def read_vectors(
+    path: str, vocabulary: Path, num_items: int, *, setting: str = "item_vectors", before: Tensor | None = None
+) -> Tensor:
     """Read raw ids and lists of floats, one width for all; give them by item id, (V, W), 0 where there is none.
 
-    Each is scaled to a mean square of 1. Raise InputError that names the `setting` and row of what cannot be used.
+    Each is scaled to a mean square of 1. Items that had one `before`, (R, W), in an earlier run keep it, and the file
+    may then have none of use. Raise InputError that names the `setting` and row of what cannot be used.
     """
     where = f"`{setting}` {path}"
     table = _read(Path(path).expanduser(), setting)
+    if before is not None and not table.num_rows:
+        log.info("%s has no rows: items without a vector have none", path)
+        return _behind(before, before.new_zeros(num_items, before.shape[1]), path)
     lists = [of.name for of in table.schema if is_list(of.type) and pa.types.is_floating(value_type(of.type))]
     if len(lists) != 1 or table.num_columns != 2:
         raise InputError(
@@ -110,15 +116,17 @@ def read_vectors(path: str, vocabulary: Path, num_items: int, *, setting: str = 
     size_N1 = np.sqrt(np.square(vectors_NW, dtype=np.float64).mean(axis=1, keepdims=True))
     vectors_VW = np.zeros((num_items, vectors_NW.shape[1]), np.float32)
     vectors_VW[ids_N[is_known_N]] = (vectors_NW / np.where(size_N1 > 0, size_N1, 1))[is_known_N]
+    found = torch.from_numpy(vectors_VW)
+    vectors = found if before is None else _behind(before, found, path)
     num_zero = int((size_N1 == 0).sum())
     log.info(
         "%s: %s of width %d; %d are of no item of this run, %d are all zeros; %s without one",
         *(path, counted(len(raw), "vector"), vectors_NW.shape[1], int((~is_known_N).sum()), num_zero),
-        counted(int((~vectors_VW.any(axis=1)).sum()) - 1, "item"),
+        counted(int((~vectors.any(dim=1)).sum()) - 1, "item"),
     )
-    if not is_known_N.any():
+    if before is None and not is_known_N.any():
         raise InputError(f"{where}: no id of column {id_name} is the raw id of an item of this run")
-    return torch.from_numpy(vectors_VW)
+    return vectors
 
 
 def _checked_vectors(column: pa.Array, where: str, name: str) -> np.ndarray:
@@ -144,10 +152,8 @@ def _checked_vectors(column: pa.Array, where: str, name: str) -> np.ndarray:
     return numbers
 
 
-def _behind(before: Tensor | None, found: Tensor, path: str) -> Tensor:
+def _behind(before: Tensor, found: Tensor, path: str) -> Tensor:
     """Give the earlier run's vectors where it had one, which training may have moved, else those of the file."""
-    if before is None:
-        return found
     if before.shape[1] != found.shape[1]:
         raise InputError(
             f"`item_vectors` {path}: the width is {found.shape[1]}, and that of the run to go on with is "
