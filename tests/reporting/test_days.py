@@ -44,3 +44,8 @@ def test_a_day_done_again_replaces_itself_and_days_are_in_order():
         ("2019-10-03", {"eval_loss": 3.0}),
     ]
     assert book.of_all_splits()["2019-10-02"] == {"eval_loss": 1.0, "train_loss": 7.0}
+
+
+def test_days_of_a_model_without_a_loss_count():
+    days = [{"eval_loss": None, "eval_mrr@5": 0.5}, {"eval_loss": None, "eval_mrr@5": None}]
+    assert average_over_days(days) == {"num_days": 1, "eval_loss": None, "eval_mrr@5": 0.5}

@@ -18,10 +18,12 @@ SCHEMA = Schema.from_entries({"item_id": {"dtype": "categorical", "cardinality":
 def test_what_was_given_makes_the_same_settings(data_path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     values = {"data_path": data_path, "loss_type": "gbce", "output_dir": "out", "max_grad_norm": 2.5, "use_cpu": True}
+    values["item_vectors"] = "vectors.parquet"
     settings = from_values(TrainSettings, values)
     arguments, _ = library_arguments(settings.training.library)
     sections = json.loads(json.dumps(sections_of(settings, arguments, SCHEMA), default=str))
     place = data_path if "://" in data_path else str(Path(tmp_path, "days").resolve())
-    assert sections["given"] == values | {"data_path": place}
-    assert changed(from_values(TrainSettings, sections["given"])) == changed(settings) | {"data_path": place}
+    places = {"data_path": place, "item_vectors": str(Path(tmp_path, "vectors.parquet").resolve())}
+    assert sections["given"] == values | places
+    assert changed(from_values(TrainSettings, sections["given"])) == changed(settings) | places
     assert sections["training"]["max_grad_norm"] == 2.5 and sections["features"] == SCHEMA.to_entries()

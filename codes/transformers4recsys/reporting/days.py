@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 
 Numbers = Mapping[str, float | None]
 # Numbers over some of the labels: a day may have none of these, and is a whole day all the same.
@@ -32,17 +32,23 @@ class DayBook:
 
 
 def average_over_days(days: Iterable[Numbers]) -> dict[str, float | None]:
-    """Mean of each number over the days that have it, None where none has; `num_days` have all their eval numbers."""
+    """Mean of each number over the days that have it, None where none has; `num_days` are those that count.
+
+    They have all eval numbers that any day has: a baseline that is the model has no loss.
+    """
     days = list(days)
-    means: dict[str, float | None] = {"num_days": sum(_counts(numbers) for numbers in days)}
+    found = {name for numbers in days for name, value in numbers.items() if value is not None}
+    means: dict[str, float | None] = {"num_days": sum(_counts(numbers, found) for numbers in days)}
     for name in sorted({name for numbers in days for name in numbers}):
         values = [value for numbers in days if (value := numbers.get(name)) is not None]
         means[name] = math.fsum(values) / len(values) if values else None
     return means
 
 
-def _counts(numbers: Numbers) -> bool:
+def _counts(numbers: Numbers, found: Set[str]) -> bool:
     values = [
-        value for name, value in numbers.items() if name.startswith("eval_") and not name.startswith(OF_SOME_LABELS)
+        value
+        for name, value in numbers.items()
+        if name in found and name.startswith("eval_") and not name.startswith(OF_SOME_LABELS)
     ]
     return bool(values) and None not in values

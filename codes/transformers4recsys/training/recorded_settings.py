@@ -13,6 +13,9 @@ from transformers4recsys.schema import Schema
 from transformers4recsys.settings import as_values, changed
 from transformers4recsys.training import checkpoint
 
+# Settings that name a folder or a file which `update`, started in another folder, reads.
+PLACES = ("data_path", "item_vectors", "diversity_vectors")
+
 
 def sections_of(settings: Any, arguments: TrainingArguments, schema: Schema) -> dict[str, Any]:
     """Give every setting of the sections data, model, baselines and training, the columns, and what was given."""
@@ -31,10 +34,11 @@ def sections_of(settings: Any, arguments: TrainingArguments, schema: Schema) -> 
 
 
 def _given(settings: Any) -> dict[str, Any]:
-    """Give the settings that are not at their defaults, as a file of flags has them; a folder can be found again."""
+    """Give the settings that are not at their defaults, as a file of flags has them; `PLACES` can be found again."""
     values = changed(settings)
-    if "://" not in (values.get("data_path") or "://"):
-        values["data_path"] = str(Path(values["data_path"]).expanduser().resolve())
+    for name in PLACES:
+        if "://" not in (values.get(name) or "://"):
+            values[name] = str(Path(values[name]).expanduser().resolve())
     if checkpoint.is_saved_run(values.get("model_name_or_path")):
         del values["model_name_or_path"]
     return values
