@@ -4,7 +4,7 @@ import torch
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.model import growth
-from transformers4recsys.model.growth import GrowthSettings, groups_of, has_more_rows, place_new_rows
+from transformers4recsys.model.growth import GrowthSettings, groups_of, has_more_rows, nearest_groups, place_new_rows
 
 # Ids 1 to 3 have occurred, 4 is a spare one; 0 is padding, 5 and 6 are new, of which the model has fresh rows.
 TABLE = [[0.0, 0.0], [1.0, 2.0], [3.0, 4.0], [8.0, 9.0], [50.0, 50.0], [0.25, 0.25], [0.25, 0.25]]
@@ -38,6 +38,25 @@ def test_new_items_begin_around_those_that_share_a_value(rows_at_a_time, monkeyp
     assert first == [(2.0 + 4.5) / 2 + 0.25, (3.0 + 5.5) / 2 + 0.25]
     # Nothing is like the other one.
     assert second == [4.25, 5.25]
+
+
+@pytest.mark.parametrize("new_at_a_time", [1, 64])
+def test_new_items_begin_around_those_of_the_most_similar_vectors(new_at_a_time, monkeypatch):
+    monkeypatch.setattr(growth, "NUM_NEAREST", 2)
+    monkeypatch.setattr(growth, "NEW_AT_A_TIME", new_at_a_time)
+    # Items 1 and 3 are nearest to 5 by the cosine, whatever their length; 4 would be nearer, and has not occurred.
+    vectors = torch.tensor([[0, 0], [9.0, 0], [-1, 0.5], [1, 1], [3, 1], [6, 2], [0, 0]])
+
+    first, second = placed(policy="features", groups=nearest_groups(vectors, IS_KNOWN))
+
+    assert first == [(1.0 + 8.0) / 2 + 0.25, (2.0 + 9.0) / 2 + 0.25]
+    # It has no vector.
+    assert second == [4.25, 5.25]
+
+
+def test_without_vectors_on_both_sides_nothing_is_near():
+    assert nearest_groups(torch.tensor([[0.0], [0], [0], [0], [0], [1], [1]]), IS_KNOWN) == []
+    assert nearest_groups(torch.tensor([[0.0], [1], [1], [1], [1], [0], [0]]), IS_KNOWN) == []
 
 
 def test_random_rows_are_those_of_the_model():

@@ -136,7 +136,8 @@ def test_items_without_a_click_are_recommended_where_they_belong(run_train, two_
 
 def test_a_run_that_goes_on_takes_new_vectors_and_keeps_the_old_ones(run_train, two_kinds, toy_days, capsys):
     flags = {"item_vectors": two_kinds, "constrained_embeddings": True}
-    before = RunFolder.open(run_train("out", end_date="2019-10-02", **flags)).weights()
+    out = run_train("out", end_date="2019-10-02", **flags)
+    before = RunFolder.open(out).weights()
     features = yaml.safe_load((toy_days / "features.yaml").read_text())
     for name in ("item_id", "bef_item_id"):
         features[name]["cardinality"] = 33
@@ -146,13 +147,18 @@ def test_a_run_that_goes_on_takes_new_vectors_and_keeps_the_old_ones(run_train, 
 
     # Of the items so far one has another vector now.
     write(two_kinds, id=[5, 32], vector=pa.array([[9.0, 9.0], [1.0, -1.0]], LISTS))
+    near = run_train("near", resume_from_checkpoint=out, learning_rate=0.0, new_items="features", **flags)
     after = RunFolder.open(run_train("out", resume_from_checkpoint="true", learning_rate=0.0, **flags)).weights()
+    # An item without a vector has none near to it.
+    [table] = [name for name in before if name.startswith("features.tables.") and len(before[name]) == 31]
+    are_alike = RunFolder.open(near).weights()[table] == after[table]
+    assert are_alike.all(1).tolist() == [True] * 32 + [False]
     name = "features.content.data.vectors.weight"
     assert torch.equal(after[name][:31], before[name])
     assert after[name][31:].tolist() == [[0, 0], [1, -1]]
-    assert "2 vectors of width 2; 0 are of no item of this run, 0 are all zeros; 1 item without one" in (
-        capsys.readouterr().err
-    )
+    told = capsys.readouterr().err
+    assert "2 vectors of width 2; 0 are of no item of this run, 0 are all zeros; 1 item without one" in told
+    assert "the mean of all items is taken" not in told
     write(two_kinds, id=[5], vector=pa.array([[9.0]], LISTS))
     run_train("out", exit_code=2, resume_from_checkpoint="true", **flags)
     assert "the width is 1, and that of the run to go on with is 2" in capsys.readouterr().err

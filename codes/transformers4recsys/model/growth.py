@@ -1,17 +1,19 @@
 """Tables of a smaller vocabulary in a model of a larger one: old rows keep their bits, new ones resemble others.
 
-`R` rows of a saved table, `V` rows of the larger one, `G` groups of items that share a value. Nothing here copies a
-table.
+`R` rows of a saved table, `V` rows of the larger one, `G` groups of items that share a value, `N` new items, `W` width
+of a vector. Nothing here copies a table.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import pyarrow as pa
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from transformers4recsys.row_shards import RowShards
 from transformers4recsys.settings import check, setting
@@ -30,6 +32,8 @@ TABLES = (
 # Rows of a table that are summed up together.
 ROWS_AT_A_TIME = 2**16
 POLICIES = ("mean", "features", "random")
+# Known items whose vectors are most similar to that of a new one, and new items that look for them at a time.
+NUM_NEAREST, NEW_AT_A_TIME = 5, 64
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class GrowthSettings:
     new_items: str = setting(
         "mean",
         "where a new item's vector begins: around the mean of all known items, or of those of the same category, "
-        "brand and so on (features), or at random",
+        "brand and so on and of the nearest `item_vectors` (features), or at random",
         choices=POLICIES,
     )
 
@@ -127,5 +131,28 @@ def groups_of(item_table: pa.Table, num_items: int) -> list[Tensor]:
         codes = item_table.column(name).combine_chunks().dictionary_encode().indices.fill_null(-1)
         group_V = torch.full((num_items,), -1)
         group_V[ids] = torch.tensor(codes.to_numpy(), dtype=torch.long)
+        groups.append(group_V)
+    return groups
+
+
+def nearest_groups(vectors_VW: Tensor, is_known_R: Tensor) -> list[Tensor]:
+    """Group each new item with the known one of the most similar vector, with the second and so on, (V,) each.
+
+    Similar by the cosine. Items are in a group of -1 where they are in none: those without a vector, which is 0 then.
+    """
+    units_VW = normalize(vectors_VW.float(), dim=1)
+    has_vector_V = units_VW.any(1)
+    known = (is_known_R & has_vector_V[: len(is_known_R)]).nonzero()[:, 0]
+    new = len(is_known_R) + has_vector_V[len(is_known_R) :].nonzero()[:, 0]
+    if not len(known) or not len(new):
+        return []
+    units_KW, k = units_VW[known], min(NUM_NEAREST, len(known))
+    places_NK = torch.cat([(units_VW[some] @ units_KW.T).topk(k).indices for some in torch.split(new, NEW_AT_A_TIME)])
+    groups: list[Tensor] = []
+    for place_N in places_NK.T:
+        # Only those that are near to some item are numbered: each group costs a row.
+        found, group_N = cast("tuple[Tensor, Tensor]", torch.unique(place_N, return_inverse=True))  # pyright: ignore[reportUnknownMemberType]
+        group_V = torch.full((len(vectors_VW),), -1)
+        group_V[known[found]], group_V[new] = torch.arange(len(found)), group_N
         groups.append(group_V)
     return groups

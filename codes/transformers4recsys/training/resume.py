@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from torch import Tensor
 
 from transformers4recsys.errors import InputError
-from transformers4recsys.model.growth import GrowthSettings, groups_of
+from transformers4recsys.model.content import ItemContent
+from transformers4recsys.model.growth import ITEM_COUNTS, GrowthSettings, groups_of, nearest_groups
 from transformers4recsys.models import AnyModel
 from transformers4recsys.run_files import MANIFEST, Content
 from transformers4recsys.run_folder import (
@@ -32,6 +33,7 @@ from transformers4recsys.run_folder import (
 )
 from transformers4recsys.schema import Feature, Schema
 from transformers4recsys.settings import IfChanged
+from transformers4recsys.tensor_file import TensorFile
 from transformers4recsys.training import checkpoint
 from transformers4recsys.training.checkpoint import TrainingState
 from transformers4recsys.training.run_writer import TRAINER_STATE, RunWriter, inside_checkpoints
@@ -144,19 +146,29 @@ def load(trainer: RecSysTrainer, resumed: Resumed, growth: GrowthSettings, *, da
 
 def load_grown(model: AnyModel, run: RunFolder, growth: GrowthSettings, *, data_path: str) -> None:
     """Put the weights of a run into a model; tables grow where the vocabulary has grown, as `growth` says."""
-    if not model.has_gradients:
+    if model.has_gradients is False:
         model.load_state_dict(run.weights())
         return
     before, num_items = run.schema.item_id.cardinality, model.schema.item_id.cardinality
     groups: list[Tensor] = []
+    weights = run.weights()
     if num_items > before:
         log.info("%d new item ids begin by `new_items` %s", num_items - before, growth.new_items)
-        items = copied_contents(data_path).get(ITEMS) if growth.new_items == "features" else None
-        if isinstance(items, bytes):
-            groups = groups_of(pq.read_table(pa.BufferReader(items)), num_items)
-        elif growth.new_items == "features":
-            log.warning("`new_items` features needs the %s of `preprocess`; the mean of all items is taken", ITEMS)
-    checkpoint.load_weights(model, run.weights(), where=run.path, policy=growth.new_items, groups=groups)
+        if growth.new_items == "features":
+            groups = _groups(model.features.content, num_items, weights, data_path)
+    checkpoint.load_weights(model, weights, where=run.path, policy=growth.new_items, groups=groups)
+
+
+def _groups(content: ItemContent | None, num_items: int, weights: TensorFile, data_path: str) -> list[Tensor]:
+    """Say which items share what the item table says of them, or have similar vectors."""
+    items, groups = copied_contents(data_path).get(ITEMS), list[Tensor]()
+    if isinstance(items, bytes):
+        groups += groups_of(pq.read_table(pa.BufferReader(items)), num_items)
+    if content is not None and content.vectors is not None:
+        groups += nearest_groups(content.vectors.weight.detach().cpu(), weights[ITEM_COUNTS] > 0)
+    if not groups:
+        log.warning("`new_items` features needs the %s of `preprocess`; the mean of all items is taken", ITEMS)
+    return groups
 
 
 def start_from(
