@@ -1,7 +1,7 @@
 """Tables of a smaller vocabulary in a model of a larger one: old rows keep their bits, new ones resemble others.
 
 `R` rows of a saved table, `V` rows of the larger one, `G` groups of items that share a value, `N` new items, `W` width
-of a vector. Nothing here copies a table.
+of a vector. Nothing here copies a table of weights.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 
@@ -15,6 +16,7 @@ class AveragedWeights(TrainerCallback):
     """Moves an average of trained weights by 1 - `decay` towards those of each step; with a decay of 0 there is none.
 
     After n steps the decay is (1 + n) / (10 + n) at most, so that the first weights of a day are soon forgotten.
+    torch's AveragedModel would copy the whole model, and what is not trained with it.
     Source: Polyak and Juditsky 1992, with the decay and its beginning of TensorFlow's ExponentialMovingAverage.
     """
 
@@ -47,7 +49,7 @@ class AveragedWeights(TrainerCallback):
             return
         decay = min(self.decay, (1 + self.num_steps) / (10 + self.num_steps))
         averages, weights = [*self.weights.values()], [own[name].detach() for name in self.weights]
-        torch._foreach_lerp_(averages, weights, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
+        get_ema_multi_avg_fn(decay)(averages, weights, self.num_steps)
 
     @contextmanager
     def in_place(self, model: nn.Module) -> Iterator[None]:

@@ -14,7 +14,7 @@ from transformers4recsys.settings import as_values, changed
 from transformers4recsys.training import checkpoint
 
 # Settings that name a folder or a file which `update`, started in another folder, reads.
-PLACES = ("data_path", "item_vectors", "diversity_vectors")
+PATHS = ("data_path", "item_vectors", "diversity_vectors")
 
 
 def sections_of(settings: Any, arguments: TrainingArguments, schema: Schema) -> dict[str, Any]:
@@ -34,9 +34,9 @@ def sections_of(settings: Any, arguments: TrainingArguments, schema: Schema) -> 
 
 
 def _given(settings: Any) -> dict[str, Any]:
-    """Give the settings that are not at their defaults, as a file of flags has them; `PLACES` can be found again."""
+    """Give the settings that are not at their defaults, as a file of flags has them; `PATHS` can be found again."""
     values = changed(settings)
-    for name in PLACES:
+    for name in PATHS:
         if "://" not in (values.get(name) or "://"):
             values[name] = str(Path(values[name]).expanduser().resolve())
     if checkpoint.is_saved_run(values.get("model_name_or_path")):

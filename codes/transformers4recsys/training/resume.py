@@ -34,7 +34,7 @@ from transformers4recsys.run_folder import (
 from transformers4recsys.schema import Feature, Schema
 from transformers4recsys.settings import IfChanged
 from transformers4recsys.tensor_file import TensorFile
-from transformers4recsys.training import checkpoint
+from transformers4recsys.training import checkpoint, sharding
 from transformers4recsys.training.checkpoint import TrainingState
 from transformers4recsys.training.run_writer import TRAINER_STATE, RunWriter, inside_checkpoints
 from transformers4recsys.training.trainer import RecSysTrainer
@@ -165,7 +165,7 @@ def _groups(content: ItemContent | None, num_items: int, weights: TensorFile, da
     if isinstance(items, bytes):
         groups += groups_of(pq.read_table(pa.BufferReader(items)), num_items)
     if content is not None and content.vectors is not None:
-        groups += nearest_groups(content.vectors.weight.detach().cpu(), weights[ITEM_COUNTS] > 0)
+        groups += nearest_groups(sharding.full(content.vectors.weight.detach()).cpu(), weights[ITEM_COUNTS] > 0)
     if not groups:
         log.warning("`new_items` features needs the %s of `preprocess`; the mean of all items is taken", ITEMS)
     return groups
