@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from transformers4recsys.metrics import catalogue
-from transformers4recsys.metrics.catalogue import rank_among_all, top_items
+from transformers4recsys.metrics.catalogue import rank_among_all, score_blocks, top_items
 from transformers4recsys.metrics.marked_items import MarkedItems
 from transformers4recsys.metrics.ranking import UNRANKED, rank_bounds
 
@@ -170,3 +170,9 @@ def test_the_best_items_among_those_allowed_are_those_of_masked_scores(blocks):
     items, found = top_items(hidden, table, bias, 9, allowed=allowed, excluded=excluded)
     assert torch.equal(found, scores.topk(9).values)
     assert torch.equal(scores.gather(1, items), found)
+
+
+@pytest.mark.parametrize(("num_rows", "widths"), [(256, [2048, 2048, 904]), (128, [4096, 904]), (1, [5000])])
+def test_few_rows_are_scored_in_wider_blocks(num_rows, widths):
+    blocks = score_blocks(torch.zeros(num_rows, 1), torch.zeros(5000, 1), torch.zeros(5000))
+    assert [block.shape[1] for block in blocks] == widths

@@ -227,6 +227,14 @@ def test_a_day_ends_with_the_averaged_weights_that_it_validated(run_train, capsy
         assert results(folder)["2019-10-02"]["eval_ndcg@20"] == pytest.approx(float(value), abs=1e-4)
 
 
+def test_each_day_has_an_average_of_its_own(run_train):
+    flags = {"num_train_epochs": 2, "learning_rate": 0.05, "ema_decay": 0.9}
+    at_once = run_train("at once", **flags)
+    run_train("parts", **flags, end_date="2019-10-02")
+    # A run that goes on knows nothing of the averages of earlier days.
+    assert results(run_train("parts", **flags, resume_from_checkpoint="true")) == results(at_once)
+
+
 def test_weights_are_chosen_on_valid_files_and_reported_on_test_files(run_train, toy_days, capsys):
     (toy_days / "session_start_date=2019-10-02-test.parquet").rename(toy_days / "kept")
     flags = {"validate_every": 1, "early_stopping_patience": 2, "end_date": "2019-10-02", "eval_on_test_set": True}
