@@ -1,6 +1,7 @@
 import os
 import random
 
+import duckdb
 import ibis
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -161,3 +162,19 @@ def test_a_large_table_comes_in_parts(database, table):
     numbers = table(n=list(range(10)))
     parts = [batch["n"].to_pylist() for batch in database.batches(numbers.order_by("n"), 4)]
     assert sum(parts, []) == list(range(10)) and len(parts) > 1
+
+
+def test_a_full_disk_is_said_in_plain_words(tmp_path, monkeypatch):
+    def fails(*_):
+        raise duckdb.IOException(
+            'IO Error: Async write failed for range [offset=4, size=9]: {"exception_type":"IO","exception_message":'
+            '"Could not write file \\"days/a.parquet\\": No space left on device","errno":"28"}'
+        )
+
+    monkeypatch.setattr("transformers4recsys.preprocessing.engines.duckdb._copy", fails)
+    database = DuckDB(tmp_path, memory_limit="500MB", threads=2)
+    table = database.keep("numbers", ibis.memtable({"number": [1]}))
+    with pytest.raises(InputError) as error:
+        database.write({tmp_path / "a.parquet": table})
+    said = "the disk is full: days/a.parquet cannot be written; free space on it, or choose another `output`"
+    assert str(error.value) == said

@@ -222,6 +222,13 @@ def _explained() -> Iterator[None]:
         line = _first_line(error)
         if "Out of Memory" in line:
             raise InputError(f"out of memory: {line}; raise `memory_limit`, or free space on the disk") from error
+        if "No space left on device" in line:
+            # The message is JSON inside a sentence: of it, only the file says something.
+            place = re.search(r'file \\?"([^"\\]+)', line)
+            raise InputError(
+                f"the disk is full{f': {place[1]} cannot be written' if place else ''}; free space on it, or choose "
+                "another `output`"
+            ) from error
         file = re.search(r"^ *file = (.*)$", str(error), re.MULTILINE)
         where = f" {file[1]}" if file else ""
         raise Unreadable(f"a file cannot be read or written:{where} {line}") from error
