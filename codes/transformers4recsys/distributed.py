@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -55,9 +56,14 @@ def join(*, uses_cpu: bool, timeout: timedelta, backend: str | None = None) -> N
 
 
 def leave() -> None:
-    """Part from the other processes, if this one had joined them."""
+    """Part from the other processes, if this one had joined them, and end the threads of the connection.
+
+    Gloo ends its threads with the last reference to the group, and a sharded model that nobody needs holds some until
+    its cycles are collected.
+    """
     if _is_on():
         torch.distributed.destroy_process_group()
+        gc.collect()
 
 
 def say_once(text: str) -> None:
