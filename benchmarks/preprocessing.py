@@ -25,7 +25,7 @@ from transformers4recsys.preprocessing import pipeline
 from transformers4recsys.preprocessing.engines.table import DatabaseChoice
 from transformers4recsys.preprocessing.recipe import read_recipe
 from transformers4recsys.preprocessing.run import LogSettings, preprocess
-from transformers4recsys.preprocessing.steps import day_files, events
+from transformers4recsys.preprocessing.steps import audit, day_files
 from transformers4recsys.simulation.simulate import SimulateSettings, simulate
 
 REPOSITORY = Path(__file__).parents[1]
@@ -71,7 +71,7 @@ def _preprocess(log: Path, output: Path, engine: str, *, history: int) -> dict[s
     """Run preprocess; give the seconds of reading with ids and sessions, of the features and lists, and of writing."""
     spent: Counter[str] = Counter()
     _timed(pipeline.Pipeline, "_identified", "read", spent)
-    _timed(events, "audit", "read", spent)
+    _timed(audit, "audit", "read", spent)
     _timed(day_files, "write", "write", spent)
     began = time.perf_counter()
     preprocess(
