@@ -142,8 +142,9 @@ def trainer_of(
     return trainer, times
 
 
-def reader_of(file: Path, num_items: int, **others: object) -> DayReader:
-    return DayReader([str(file)], schema=schema_of(num_items), session_length_max=LONGEST, day=DAY, **others)
+def reader_of(file: Path, num_items: int, *, shuffle: bool = False) -> DayReader:
+    schema = schema_of(num_items)
+    return DayReader([str(file)], schema=schema, batch_size=BATCH, session_length_max=LONGEST, shuffle=shuffle, day=DAY)
 
 
 def train(given: argparse.Namespace, folder: Path, stages: Stages) -> None:
@@ -154,13 +155,13 @@ def train(given: argparse.Namespace, folder: Path, stages: Stages) -> None:
     with stages.stage("count"):
         checked = check_file(str(folder / "sessions.parquet"), schema_of(num_items), session_length_max=LONGEST)
         model.add_counts(*map(torch.from_numpy, count_items([checked], num_items + 1)))
-    trainer.train_reader = reader_of(folder / "sessions.parquet", num_items, batch_size=BATCH, shuffle=True)
+    trainer.train_reader = reader_of(folder / "sessions.parquet", num_items, shuffle=True)
     with stages.stage("train"):
         trainer.train()
     stages.steps(times)
     evaluated = folder / "evaluated.parquet"
     pq.write_table(pq.read_table(folder / "sessions.parquet").slice(0, given.sessions), evaluated)
-    rows = reader_of(evaluated, num_items, batch_size=BATCH)
+    rows = reader_of(evaluated, num_items)
     with stages.stage("evaluate"):
         trainer.measure(rows, split="eval", description="evaluate")
     writer = resume.writer_of(
@@ -181,7 +182,7 @@ def go_on(given: argparse.Namespace, folder: Path, stages: Stages) -> None:
         resumed = resume.find(folder / "run")
         resume.load(trainer, resumed, GrowthSettings(given.new_items), data_path=str(folder / "more"))
     del resumed
-    trainer.train_reader = reader_of(folder / "sessions.parquet", num_items, batch_size=BATCH, shuffle=True)
+    trainer.train_reader = reader_of(folder / "sessions.parquet", num_items, shuffle=True)
     with stages.stage("train"):
         trainer.train()
     stages.steps(times)

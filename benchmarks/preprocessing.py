@@ -14,7 +14,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -69,18 +69,20 @@ RUNS = {run.__name__: run for run in (polars, duckdb, duckdb_without_history, sp
 
 def _preprocess(log: Path, output: Path, engine: str, *, history: int) -> dict[str, float]:
     """Run preprocess; give the seconds of reading with ids and sessions, of the features and lists, and of writing."""
-    spent: Counter[str] = Counter()
+    spent: dict[str, float] = defaultdict(float)
     _timed(pipeline.Pipeline, "_identified", "read", spent)
     _timed(audit, "audit", "read", spent)
     _timed(day_files, "write", "write", spent)
     began = time.perf_counter()
     preprocess(
-        LogSettings(log, output), read_recipe(RECIPE, {"past_length_max": history}), DatabaseChoice(engine=engine)
+        LogSettings((str(log),), str(output)),
+        read_recipe(RECIPE, {"past_length_max": history}),
+        DatabaseChoice(engine=engine),
     )
     return {**spent, "sessionise": time.perf_counter() - began - sum(spent.values())}
 
 
-def _timed(owner: object, name: str, part: str, spent: Counter[str]) -> None:
+def _timed(owner: object, name: str, part: str, spent: dict[str, float]) -> None:
     whole = getattr(owner, name)
 
     def timed(*arguments, **settings):

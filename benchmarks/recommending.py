@@ -17,11 +17,13 @@ import time
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from torch.utils.data import DataLoader, Dataset
 
 from transformers4recsys.recommender import Recommender
 from transformers4recsys.recommender.filters import Filters, ItemLists
@@ -100,7 +102,8 @@ def top_items_callback(
             return {"logits": head(hidden, table)}
 
     batch = {"hidden": hidden, "query_id": torch.arange(len(hidden))}
-    loader = torch.utils.data.DataLoader([batch] * BATCHES, batch_size=None)
+    batches = cast(Dataset[dict[str, torch.Tensor]], [batch] * BATCHES)
+    loader = DataLoader(batches, batch_size=None)
     module = nn.LightningModule(Scorer())
 
     def predict() -> object:
@@ -160,7 +163,8 @@ def trained(run: str, day: str, sessions: int) -> Model:
     rows = pq.read_table(day, columns=[RunFolder.open(run).schema.item_id.name]).slice(0, sessions).column(0)
     raw = recommender.item_ids.to_pylist()
     hidden = recommender.encode([[raw[item] for item in row[:-1]] for row in rows.to_pylist()])
-    return tuple(map(torch.from_numpy, (hidden, recommender.item_vectors, recommender.item_bias)))
+    hidden, table, bias = map(torch.from_numpy, (hidden, recommender.item_vectors, recommender.item_bias))
+    return hidden, table, bias
 
 
 def measure(way: str, model: Model, repeats: int) -> None:

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -27,7 +28,7 @@ TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node")
 WAYS = {"one": 1, "two": 2, "shared": 2}
 
 
-def measure(folder: Path, way: str, given: argparse.Namespace) -> dict[str, object]:
+def measure(folder: Path, way: str, given: argparse.Namespace) -> dict[str, Any]:
     num_processes, output = WAYS[way], folder / f"by_{way}"
     launcher = (*TORCHRUN, str(num_processes)) if num_processes > 1 else ()
     flags = f"""--do_train --data_path {folder} --feature_config {folder / "features.yaml"} --output_dir {output}

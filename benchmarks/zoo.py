@@ -186,7 +186,7 @@ def metered() -> Iterator[dict[str, float]]:
         return output
 
     def compute_loss(trainer: RecSysTrainer, model: Any, inputs: Any, *words: Any, **named: Any) -> Any:
-        used["events"] += len(inputs["batch"].columns[trainer.item_column].values)
+        used["events"] += len(inputs["batch"].columns[trainer.schema.item_id.name].values)
         return plain_loss(trainer, model, inputs, *words, **named)
 
     with patch.object(RecSysTrainer, "train", train), patch.object(RecSysTrainer, "compute_loss", compute_loss):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 
 Row = dict[str, str]
 
@@ -218,7 +219,7 @@ def _label_of_other(row: Row) -> str:
     return short(row["inputs"]) or "two tables" if row["group"] == "inputs" else short(row["loss"])
 
 
-def _dots(axes: plt.Axes, column: str, rows: list[Row], label: Callable[[Row], str]) -> None:
+def _dots(axes: Axes, column: str, rows: list[Row], label: Callable[[Row], str]) -> None:
     places: dict[str, int] = {}
     for row in rows:
         places.setdefault(label(row), len(places))
