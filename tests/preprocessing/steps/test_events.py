@@ -61,13 +61,13 @@ def test_a_decimal_comma_is_read_where_it_is_set(database, table, recipe):
 @pytest.mark.parametrize(
     ("missing", "expected"),
     [
-        (("NULL", "\\N"), ["x", None, None, None, None, "NA", "null"]),
-        (("NA",), ["x", None, None, "NULL", "\\N", None, "null"]),
+        (("NULL", "\\N"), ["x", None, None, None, None, "NA", "null", "N?", "No", "x NULL"]),
+        (("NA", "N?"), ["x", None, None, " NULL\n", "\\N", None, "null", None, "No", "x NULL"]),
     ],
 )
 def test_missing_is_missing_in_text(database, table, recipe, missing, expected):
-    values = ["x", "", "  ", "NULL", "\\N", "NA", "null"]
-    raw = table(visit=["a"] * 7, time=["2024-01-05"] * 7, product=values)
+    values = ["x", "", " \t\n\r\v\f", " NULL\n", "\\N", "NA", "null", "N?", "No", "x NULL"]
+    raw = table(visit=["a"] * 10, time=["2024-01-05"] * 10, product=values)
     rows = database.rows(events.standard_columns(raw, recipe(missing_values=missing)))
     assert [row["item_id"] for row in rows] == expected
 
