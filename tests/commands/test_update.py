@@ -18,6 +18,7 @@ import torch
 
 from transformers4recsys import Recommender, cli
 from transformers4recsys.errors import InputError
+from transformers4recsys.model.content import ItemData
 from transformers4recsys.reporting.output_folder import claimed
 from transformers4recsys.run_folder import RunFolder
 from transformers4recsys.training.inside_day import StopRequest
@@ -272,6 +273,28 @@ def test_new_items_begin_around_those_of_their_category(tmp_path, monkeypatch):
         assert torch.dist(begun[of_kind], known[of_kind]) < 0.5 * torch.dist(begun[of_kind], known[other])
 
 
+def test_vectors_of_new_items_may_be_in_a_file_of_their_own(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+
+    def write_vectors(name, vectors):
+        lists = pa.array(list(vectors.values()), pa.list_(pa.float32()))
+        pq.write_table(pa.table({"id": list(vectors), "vector": lists}), name)
+
+    logs = [write_log(tmp_path / f"{day}.parquet", f"2024-01-0{day}", named(0, 6)) for day in (1, 2)]
+    write_vectors("first.parquet", {item: [1.0, 0.0] for item in named(0, 6)})
+    dates = {"start_date": "2024-01-01", "end_date": "2024-01-02"}
+    trained(tmp_path, logs, item_vectors="first.parquet", freeze_item_vectors=True, **dates)
+    Path("first.parquet").unlink()
+    write_vectors("second.parquet", {"sku-7": [0.0, 1.0]})
+    command("update", run="run", input=write_log(tmp_path / "3.parquet", "2024-01-03", ["sku-7", "sku-0"]), exit_code=2)
+    assert f"--item_vectors {tmp_path / 'first.parquet'}" in capsys.readouterr().err
+    command("update", run="run", input=tmp_path / "3.parquet", item_vectors="second.parquet")
+    of_run = RunFolder.open(tmp_path / "run")
+    direction = torch.nn.functional.normalize(ItemData.of_weights(of_run.weights()).vectors, dim=-1)
+    assert torch.equal(direction[1:].round(), torch.tensor([[1.0, 0.0]] * 6 + [[0.0, 1.0]]))
+    assert of_run.settings["given"]["item_vectors"] == str(tmp_path / "second.parquet")
+
+
 def test_an_item_comes_back_after_a_year_and_keeps_its_vector_until_then(shop, capsys):
     before = RunFolder.open("run")
     known = before.vocabularies["item_id"].to_pylist()
@@ -307,6 +330,8 @@ def test_hours_windows_and_a_feature_config_of_its_own(tmp_path, monkeypatch, ca
 
 
 def test_runs_that_cannot_be_updated_say_why(shop, tmp_path, capsys):
+    command("update", run="run", input=shop / "logs" / "1.parquet", item_vectors="vectors.parquet", exit_code=2)
+    assert "--item_vectors: run was trained without; leave it out, or train anew" in capsys.readouterr().err
     new = write_log(shop / "new.parquet", "2024-01-04", named(0, 12))
     for flags, said in (
         ({"run": "run"}, "give either --input"),

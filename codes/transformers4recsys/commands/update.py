@@ -70,6 +70,9 @@ class UpdateSettings:
     data_path: str | None = setting(
         None, "folder of the earlier day files, where they are not where the run was trained with them"
     )
+    item_vectors: str | None = setting(
+        None, "parquet file with vectors of new items, in place of the one that the run was trained with"
+    )
     of_call: Any = part(CallSettings)
     database: DatabaseChoice = part(DatabaseChoice)
 
@@ -108,6 +111,10 @@ def run(values: Mapping[str, Any]) -> None:
 def _update(of_run: RunFolder, settings: UpdateSettings, of_call: Mapping[str, Any]) -> None:
     folder = of_run.path
     given, recipe = _given(of_run), _recipe(of_run, of_call)
+    if settings.item_vectors:
+        if "item_vectors" not in given:
+            raise InputError(f"`item_vectors`: {folder} was trained without; leave it out, or train anew")
+        given["item_vectors"] = settings.item_vectors
     working = folder / WORKING
     days = working / DAYS
     recorded = settings.data_path or given.get("data_path") or ""
