@@ -5,7 +5,8 @@ topk() of the full product. Each way has a process of its own, and they take tur
 second of processor time and of the clock, the median of the repeats, and the peak memory beyond that of the item
 vectors and the libraries. Compare numbers of one run with one another. With `--run results --day FILE` vectors and
 biases are those of a trained run, and hidden states those of the sessions of a day file less their last item. The
-recall of the approximate index is that of the exact lists; vectors drawn at random are the hardest for it.
+recall of the approximate index is that of the exact lists; vectors drawn at random are the hardest for it. `--graph`
+builds it otherwise than `recommend` does: connectivity, and items looked at for each while added and while searched.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict, astuple
 from importlib import import_module
 from pathlib import Path
 from typing import cast
@@ -26,6 +28,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from transformers4recsys.recommender import Recommender
+from transformers4recsys.recommender.approximate import CHOSEN, Graph
 from transformers4recsys.recommender.filters import Filters, ItemLists
 from transformers4recsys.recommender.item_ids import ItemIds
 from transformers4recsys.recommender.lists import ListMaker
@@ -46,20 +49,10 @@ def plain_without_seen(
     return lambda: torch.addmm(bias, hidden, table.T).scatter_(1, seen, -torch.inf).topk(K, dim=1)
 
 
-def of_lists(filters: Callable[[int], Filters], *, has_index: bool = False, as_table: bool = False) -> Way:
+def of_lists(filters: Callable[[int], Filters], *, as_table: bool = False) -> Way:
     def prepare(
         hidden: torch.Tensor, table: torch.Tensor, bias: torch.Tensor, maker: ListMaker
     ) -> Callable[[], object]:
-        if has_index:
-            start = time.process_time()
-            maker.use_index()
-            made = time.process_time() - start
-            best = torch.addmm(bias, hidden, table.T).topk(K, dim=1).indices.numpy()
-            found = maker.of_hidden(
-                hidden, range(len(hidden)), some_items(len(table), 20, len(hidden)), filters(len(table))
-            ).items
-            recall = np.mean([np.isin(row, own).mean() for row, own in zip(best, found, strict=True)])
-            show(items=len(table), index_made_in_processor_seconds=round(made, 1), recall=round(float(recall), 3))
         asked, names, seen = filters(len(table)), range(len(hidden)), some_items(len(table), 20, len(hidden))
         places, ids = np.arange(len(hidden)), pa.array(range(len(hidden)))
 
@@ -120,6 +113,7 @@ def some_items(num_items: int, number: int, sessions: int) -> list[list[int]]:
     return np.random.default_rng(3).integers(1, num_items, (sessions, number)).tolist()
 
 
+INDEXED = "lists by an approximate index"
 WAYS: dict[str, Way] = {
     "plain": plain,
     "lists": of_lists(lambda num_items: Filters(K)),
@@ -132,7 +126,7 @@ WAYS: dict[str, Way] = {
         lambda num_items: Filters(K, candidates=ItemLists(None, dict(enumerate(some_items(num_items, 100, MANY)))))
     ),
     "lists as a table of raw ids": of_lists(lambda num_items: Filters(K), as_table=True),
-    "lists by an approximate index": of_lists(lambda num_items: Filters(K), has_index=True),
+    INDEXED: of_lists(lambda num_items: Filters(K)),
 }
 # They need `pip install rectools` and `pip install 'replay-rec[torch]'`, and leave the biases out.
 REPLAY = "RePlay's TorchTopItemsCallback"
@@ -167,12 +161,33 @@ def trained(run: str, day: str, sessions: int) -> Model:
     return hidden, table, bias
 
 
-def measure(way: str, model: Model, repeats: int) -> None:
+def measure_index(model: Model, maker: ListMaker, graph: Graph) -> None:
+    """Let lists be made of what an index finds; show what it takes to build and search, and how much it finds."""
+    hidden, table, bias = model
+    start = time.process_time()
+    index = maker.use_index(graph)
+    built, start = time.process_time() - start, time.process_time()
+    index.find(hidden, K)
+    searched = time.process_time() - start
+    best = torch.addmm(bias, hidden, table.T).topk(K, dim=1).indices.numpy()
+    found = maker.of_hidden(hidden, range(len(hidden)), [()] * len(hidden), Filters(K)).items
+    recall = np.mean([np.isin(row, own).mean() for row, own in zip(best, found, strict=True)])
+    show(
+        items=len(table) - 1,
+        **asdict(graph),
+        index_made_in_processor_seconds=round(built, 1),
+        searches_by_processor_second=round(len(hidden) / searched),
+        recall=round(float(recall), 3),
+    )
+
+
+def measure(way: str, model: Model, repeats: int, graph: Graph) -> None:
     hidden, table, bias = model
     item_ids = ItemIds.from_vocabulary(None, num_items=len(table))
-    run = (WAYS | OTHERS)[way](
-        hidden, table, bias, ListMaker(table, bias, item_ids, torch.ones(len(table), dtype=torch.long))
-    )
+    maker = ListMaker(table, bias, item_ids, torch.ones(len(table), dtype=torch.long))
+    if way == INDEXED:
+        measure_index(model, maker, graph)
+    run = (WAYS | OTHERS)[way](hidden, table, bias, maker)
     # A first run on a few sessions loads what is needed.
     torch.addmm(bias[:9], hidden[:2], table[:9].T).topk(2, dim=1)
     if way == REPLAY:
@@ -218,6 +233,7 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", choices=WAYS | OTHERS, default=list(WAYS))
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--graph", nargs=3, type=int, default=astuple(CHOSEN), help="of the approximate index")
     parser.add_argument("--way", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.way:
@@ -226,9 +242,10 @@ def main() -> None:
             model = trained(given.run, given.day, given.sessions)
         else:
             model = made_up(given.items[0], given.sessions)
-        measure(given.way, model, given.repeats)
+        measure(given.way, model, given.repeats, Graph(*given.graph))
         return
     flags = ["--repeats", str(given.repeats), "--threads", str(given.threads), "--sessions", str(given.sessions)]
+    flags += ["--graph", *map(str, given.graph)]
     if given.run:
         flags += ["--run", given.run, "--day", given.day]
     for number in [1] if given.run else given.items:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from transformers4recsys.recommender.approximate import ApproximateIndex
+from transformers4recsys.recommender.approximate import CHOSEN, ApproximateIndex, Graph
 from transformers4recsys.recommender.filters import Filters, ItemLists
 from transformers4recsys.recommender.item_ids import ItemIds
 from transformers4recsys.recommender.lists import ListMaker
@@ -39,3 +39,15 @@ def test_an_index_finds_what_exact_lists_hold():
     assert not any(set(row) & set(excluded) for row, excluded in zip(found.items.tolist(), best, strict=True))
     scores = (hidden @ table.T + bias).numpy()
     np.testing.assert_allclose(found.scores, np.take_along_axis(scores, found.items, 1), rtol=1e-5, atol=1e-5)
+
+
+def test_a_graph_that_is_searched_less_finds_less():
+    generator = torch.Generator().manual_seed(1)
+    table, hidden = torch.randn(3_000, 8, generator=generator), torch.randn(70, 8, generator=generator)
+    best = (hidden @ table.T).topk(10, dim=1).indices
+
+    def found(graph: Graph) -> int:
+        ids = ApproximateIndex(table, torch.zeros(3_000), graph).find(hidden, 10)
+        return sum(len({*row} & {*exact}) for row, exact in zip(ids.tolist(), best.tolist(), strict=True))
+
+    assert found(Graph(connectivity=2, expansion_add=2, expansion_search=2)) < 600 < 690 < found(CHOSEN) <= 700

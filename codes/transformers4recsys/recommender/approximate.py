@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from transformers4recsys.errors import InputError
 
-# Neighbours of each item in the graph, and how many are looked at while it is built and while it is searched.
-CONNECTIVITY, EXPANSION_ADD, EXPANSION_SEARCH = 16, 64, 256
+
+@dataclass(frozen=True)
+class Graph:
+    """Neighbours of each item, and how many are looked at while the graph is built and while it is searched."""
+
+    connectivity: int = 16
+    expansion_add: int = 64
+    expansion_search: int = 256
+
+
+CHOSEN = Graph()
 
 
 class ApproximateIndex:
@@ -19,7 +30,7 @@ class ApproximateIndex:
     missing length as two more coordinates (Bachrach 2014), a session's gets 1 and 0.
     """
 
-    def __init__(self, item_table_VE: Tensor, bias_V: Tensor):
+    def __init__(self, item_table_VE: Tensor, bias_V: Tensor, graph: Graph = CHOSEN):
         try:
             from usearch.index import Index
         except ImportError as error:
@@ -34,9 +45,9 @@ class ApproximateIndex:
             ndim=vectors_IE.shape[1] + 1,
             metric="ip",
             dtype="f32",
-            connectivity=CONNECTIVITY,
-            expansion_add=EXPANSION_ADD,
-            expansion_search=EXPANSION_SEARCH,
+            connectivity=graph.connectivity,
+            expansion_add=graph.expansion_add,
+            expansion_search=graph.expansion_search,
         )
         self._index.add(ids_I.cpu().numpy().astype(np.uint64), torch.cat([vectors_IE, missing_I1], dim=1).numpy())
 

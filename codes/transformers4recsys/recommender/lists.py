@@ -15,7 +15,7 @@ from transformers4recsys.errors import InputError
 from transformers4recsys.metrics.catalogue import top_items
 from transformers4recsys.metrics.marked_items import MarkedItems
 from transformers4recsys.outputs import SparseScores
-from transformers4recsys.recommender.approximate import ApproximateIndex
+from transformers4recsys.recommender.approximate import CHOSEN, ApproximateIndex, Graph
 from transformers4recsys.recommender.filters import Filters
 from transformers4recsys.recommender.item_ids import ItemIds
 
@@ -63,11 +63,11 @@ class ListMaker:
             lists = self._best(hidden_PE, self._table_VE, self._bias_V, names, seen, filters)
         return lists if filters.min_score is None else lists.at_least(filters.min_score)
 
-    def use_index(self) -> ApproximateIndex:
+    def use_index(self, graph: Graph = CHOSEN) -> ApproximateIndex:
         """Build an approximate index of the items, and make lists of what it finds from now on."""
         if self._table_VE is None:
             raise InputError("`index` approximate: a baseline has no item vectors to index; leave it out")
-        self.index = ApproximateIndex(self._table_VE, self._bias_V)
+        self.index = ApproximateIndex(self._table_VE, self._bias_V, graph)
         return self.index
 
     def of_popularity(self, names: Sequence[Hashable], filters: Filters) -> _Lists:
