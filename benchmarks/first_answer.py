@@ -52,6 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--encoders", nargs="+", default=["gpt2", "sasrec"])
+    parser.add_argument("--inputs", nargs="+", choices=CONFIGS, default=[*CONFIGS])
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -59,8 +60,8 @@ def main() -> None:
         run("preprocess", SHOP, "--input", str(folder / "logs"), "--output", str(folder / "days"))
         raw = pq.ParquetFile(folder / "days" / "vocabulary" / "item_id.parquet").read().column("raw").slice(0, 2)
         for encoder in given.encoders:
-            for inputs, config in CONFIGS.items():
-                output, days = folder / f"{encoder} {inputs}", folder / "days"
+            for inputs in given.inputs:
+                config, output, days = CONFIGS[inputs], folder / f"{encoder} {inputs}", folder / "days"
                 places = ["--data_path", str(days), "--feature_config", str(days / config), "--output_dir", str(output)]
                 run("train", TRAIN, "--model_type", encoder, *places)
                 starts = [start(output, [str(item) for item in raw.to_pylist()]) for _ in range(given.repeats + 1)]

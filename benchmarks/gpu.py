@@ -198,9 +198,9 @@ def recommending(sizes: Sizes, device: str, folder: Path) -> dict[str, Any]:
 
 def serving(sizes: Sizes, device: str, folder: Path) -> dict[str, Any]:
     sessions, clients = some_sessions(folder, 100), 32
-    with server(folder / "run"):
-        asyncio.run(ask(sessions, clients=clients, seconds=1))
-        times, failed = asyncio.run(ask(sessions, clients=clients, seconds=sizes.seconds_of_load))
+    with server(folder / "run") as (_, port):
+        asyncio.run(ask(sessions, port, clients=clients, seconds=1))
+        times, failed = asyncio.run(ask(sessions, port, clients=clients, seconds=sizes.seconds_of_load))
     rate = round(len(times) / sizes.seconds_of_load)
     return {"clients": clients, "requests_per_s": rate, **percentiles(times), "failed": failed}
 

@@ -3,8 +3,8 @@
 A run is named by its folder. Thin lines are days, thick ones means of seven days around.
 """
 
+import argparse
 import csv
-import sys
 from datetime import date
 from pathlib import Path
 
@@ -16,7 +16,7 @@ METRICS = {"ndcg@20": "NDCG@20", "recall@20": "recall@20"}
 COLOURS = ("#1f5fbf", "#c2571a", "#0f9d76", "#8b6fd6")
 
 
-def main(picture: Path, runs: list[Path]) -> None:
+def draw(picture: Path, runs: list[Path]) -> None:
     lines = [(run.name, run, "eval_") for run in runs] + [("most popular", runs[0], "eval_most_popular_")]
     figure, panels = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
     for (metric, title), axes in zip(METRICS.items(), panels, strict=True):
@@ -39,5 +39,13 @@ def of_days(run: Path, name: str) -> tuple[list[date], np.ndarray]:
     return [date.fromisoformat(row["index"]) for row in rows], np.array([float(row[name]) for row in rows])
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("picture", type=Path)
+    parser.add_argument("runs", type=Path, nargs="+", help=f"folders of at most {len(COLOURS)} runs")
+    given = parser.parse_args()
+    draw(given.picture, given.runs)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), [Path(run) for run in sys.argv[2:]])
+    main()

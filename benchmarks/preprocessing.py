@@ -15,9 +15,11 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 import polars as pl
 
@@ -70,19 +72,20 @@ RUNS = {run.__name__: run for run in (polars, duckdb, duckdb_without_history, sp
 def _preprocess(log: Path, output: Path, engine: str, *, history: int) -> dict[str, float]:
     """Run preprocess; give the seconds of reading with ids and sessions, of the features and lists, and of writing."""
     spent: dict[str, float] = defaultdict(float)
-    _timed(pipeline.Pipeline, "_identified", "read", spent)
-    _timed(audit, "audit", "read", spent)
-    _timed(day_files, "write", "write", spent)
+    settings, recipe = LogSettings((str(log),), str(output)), read_recipe(RECIPE, {"past_length_max": history})
     began = time.perf_counter()
-    preprocess(
-        LogSettings((str(log),), str(output)),
-        read_recipe(RECIPE, {"past_length_max": history}),
-        DatabaseChoice(engine=engine),
-    )
+    with (
+        _timed(pipeline.Pipeline, "_identified", "read", spent),
+        _timed(audit, "audit", "read", spent),
+        _timed(day_files, "write", "write", spent),
+    ):
+        preprocess(settings, recipe, DatabaseChoice(engine=engine))
     return {**spent, "sessionise": time.perf_counter() - began - sum(spent.values())}
 
 
-def _timed(owner: object, name: str, part: str, spent: dict[str, float]) -> None:
+@contextmanager
+def _timed(owner: object, name: str, part: str, spent: dict[str, float]) -> Iterator[None]:
+    """Add up how long a function takes wherever it is called inside."""
     whole = getattr(owner, name)
 
     def timed(*arguments, **settings):
@@ -92,7 +95,8 @@ def _timed(owner: object, name: str, part: str, spent: dict[str, float]) -> None
         finally:
             spent[part] += time.perf_counter() - began
 
-    setattr(owner, name, timed)
+    with patch.object(owner, name, timed):
+        yield
 
 
 def _measured(run: str, log: Path, output: Path) -> None:

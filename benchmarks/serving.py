@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -28,8 +30,9 @@ import pyarrow.parquet as pq
 from transformers4recsys.benchmarking.workload import write_sessions
 from transformers4recsys.recommender import Recommender
 
-NUM_ITEMS, NUM_SESSIONS, PORT = 10_000, 4_000, 8_099
-RELOAD_EVERY = 20
+NUM_ITEMS, NUM_SESSIONS = 10_000, 4_000
+# Seconds: between two days, and of load that is not counted.
+RELOAD_EVERY, WARM_UP = 20, 2.0
 HEAD = b"POST /recommend HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 MAIN = ("-m", "transformers4recsys")
 
@@ -52,32 +55,42 @@ def sessions_of(folder: Path) -> list[list[int]]:
     return table.column("items").slice(0, 1_000).to_pylist()
 
 
+class Server(NamedTuple):
+    """A process that answers at a port of this machine."""
+
+    pid: int
+    port: int
+
+
 @contextmanager
-def server(run: Path, *flags: str) -> Iterator[int]:
-    """Start the server and give its process id; it has to end by itself when it is asked to."""
-    line = [sys.executable, *MAIN, "serve", "--run", str(run), "--port", str(PORT), *flags]
+def server(run: Path, *flags: str) -> Iterator[Server]:
+    """Start the server at a free port; it has to end by itself when it is asked to."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    line = [sys.executable, *MAIN, "serve", "--run", str(run), "--port", str(port), *flags]
     process = subprocess.Popen(line)
     try:
         while True:
             try:
-                urllib.request.urlopen(f"http://127.0.0.1:{PORT}/v2/health/ready", timeout=1).read()
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/ready", timeout=1).read()
                 break
             except OSError:
                 assert process.poll() is None, "the server did not start"
                 time.sleep(0.2)
-        yield process.pid
+        yield Server(process.pid, port)
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) in (0, -signal.SIGTERM)
 
 
-async def ask(sessions: list[list[int]], *, clients: int, seconds: float) -> tuple[list[float], int]:
+async def ask(sessions: list[list[int]], port: int, *, clients: int, seconds: float) -> tuple[list[float], int]:
     """Let clients ask one request after the other on a connection each; give the seconds of each, and how many fail."""
     end, times, failed = time.perf_counter() + seconds, [], 0
 
     async def client(first: int) -> None:
         nonlocal failed
-        reader, writer = await asyncio.open_connection("127.0.0.1", PORT)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
         number = first
         while time.perf_counter() < end:
             body = json.dumps({"sessions": [sessions[number % len(sessions)]], "k": 10}).encode()
@@ -110,10 +123,10 @@ def memory_mb(pid: int) -> int:
 
 def measure_load(run: Path, sessions: list[list[int]], backend: str, max_batch: int, given: argparse.Namespace) -> None:
     flags = ("--backend", backend, "--max_batch", str(max_batch), "--threads", str(given.threads))
-    with server(run, *flags) as pid:
-        asyncio.run(ask(sessions, clients=given.clients, seconds=2))
+    with server(run, *flags) as (pid, port):
+        asyncio.run(ask(sessions, port, clients=given.clients, seconds=WARM_UP))
         before, own = processor_seconds(pid), time.process_time()
-        times, failed = asyncio.run(ask(sessions, clients=given.clients, seconds=given.seconds))
+        times, failed = asyncio.run(ask(sessions, port, clients=given.clients, seconds=given.seconds))
         used, own = processor_seconds(pid) - before, time.process_time() - own
     show(
         backend=backend,
@@ -153,15 +166,16 @@ def measure_reloads(run: Path, sessions: list[list[int]], given: argparse.Namesp
             shutil.copy(manifest, run / "next")
             os.replace(run / "next", manifest)
 
-    async def both(pid: int) -> tuple[list[float], int]:
+    async def both(pid: int, port: int) -> tuple[list[float], int]:
         seconds = given.minutes * 60
-        answers, _ = await asyncio.gather(ask(sessions, clients=given.clients, seconds=seconds), reload(pid, seconds))
+        asking = ask(sessions, port, clients=given.clients, seconds=seconds)
+        answers, _ = await asyncio.gather(asking, reload(pid, seconds))
         return answers
 
-    with server(run, "--reload_seconds", "1", "--threads", str(given.threads)) as pid:
-        asyncio.run(ask(sessions, clients=given.clients, seconds=2))
-        times, failed = asyncio.run(both(pid))
-        page = urllib.request.urlopen(f"http://127.0.0.1:{PORT}/metrics").read().decode()
+    with server(run, "--reload_seconds", "1", "--threads", str(given.threads)) as (pid, port):
+        asyncio.run(ask(sessions, port, clients=given.clients, seconds=WARM_UP))
+        times, failed = asyncio.run(both(pid, port))
+        page = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()
     reloads = next(line for line in page.splitlines() if line.startswith("transformers4recsys_reloads_total"))
     rate = round(len(times) / given.minutes / 60)
     show(requests=len(times), failed=failed, reloads=int(float(reloads.split()[1])), memory_mb=memory, a_second=rate)
@@ -182,6 +196,8 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--threads", type=int, default=1, help="of the model")
+    parser.add_argument("--backends", nargs="+", default=["torch", "onnx"])
+    parser.add_argument("--max_batch", nargs="+", type=int, default=[64, 1])
     parser.add_argument("--minutes", type=float, help="load with reloads for so long")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -190,8 +206,8 @@ def main() -> None:
         if given.minutes:
             measure_reloads(run, sessions, given)
             return
-        for backend in ("torch", "onnx"):
-            for max_batch in (64, 1):
+        for backend in given.backends:
+            for max_batch in given.max_batch:
                 measure_load(run, sessions, backend, max_batch, given)
         measure_directly(run, sessions, given.seconds / 2)
 

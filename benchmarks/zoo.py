@@ -2,8 +2,9 @@
 
 Each combination is one `train` command, run by `transformers4recsys.cli`, on a made-up shop and on eshop2008. It adds
 a line to docs/zoo.csv, so that a run that was stopped goes on where it was; delete lines to run them again. At the end
-docs/models.md and docs/zoo.png are written anew from that file. Two processes of one thread each share the work. The
-speed is events per second of processor time inside `RecSysTrainer.train`, which neighbours disturb less than the clock.
+docs/models.md and docs/zoo.png are written anew from that file; `--docs` names another folder for the three. Two
+processes of one thread each share the work. The speed is events per second of processor time inside
+`RecSysTrainer.train`, which neighbours disturb less than the clock.
 """
 
 import argparse
@@ -33,7 +34,7 @@ from transformers4recsys.model.objectives.negative_columns import SIMILARITIES
 from transformers4recsys.training.trainer import RecSysTrainer
 
 ROOT = Path(__file__).parents[1]
-CSV, PAGE, PLOT = (ROOT / "docs" / name for name in ("zoo.csv", "models.md", "zoo.png"))
+DOCS, CSV, PAGE, PLOT = ROOT / "docs", "zoo.csv", "models.md", "zoo.png"
 TIED = "--constrained_embeddings"
 COLUMNS = (
     *("group", "encoder", "task", "loss", "inputs", "shop_ndcg@10", "shop_recall@20", "shop_popular_ndcg@10"),
@@ -257,14 +258,14 @@ def missing_of(rows: list[dict[str, str]], listed: list[Combination], data_sets:
     return [each for each in listed if each.key not in done]
 
 
-def run_all(todo: list[Combination], data_sets: list[DataSet], folder: Path, processes: int) -> None:
-    """Share the combinations out among processes; write a line as soon as one is done."""
+def run_all(todo: list[Combination], data_sets: list[DataSet], folder: Path, processes: int, table: Path) -> None:
+    """Share the combinations out among processes; write a line of the table as soon as one is done."""
     context = get_context("spawn")
     with ProcessPoolExecutor(processes, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         futures: list[Future[dict[str, Any]]] = [pool.submit(measure, each, data_sets, folder) for each in todo]
         for number, future in enumerate(as_completed(futures), start=1):
             row = future.result()
-            append(CSV, row)
+            append(table, row)
             told = row.get("remark") or " ".join(f"{name}={row[name]}" for name in COLUMNS[5:] if name in row)
             sys.stdout.write(f"{number}/{len(todo)} {' '.join(row[name] for name in COLUMNS[1:5])}: {told}\n")
             sys.stdout.flush()
@@ -274,6 +275,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--eshop", type=Path, default=ROOT / "datasets" / "eshop2008" / "events.parquet")
     parser.add_argument("--folder", type=Path, default=ROOT / "tmp" / "zoo", help="day files and results")
+    parser.add_argument("--docs", type=Path, default=DOCS, help="where the table, the page and the picture are")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--only", default="", help="run those alone whose line contains this")
     options = parser.parse_args()
@@ -282,12 +284,13 @@ def main() -> None:
     data_sets = write_data(options.folder, options.eshop)
     listed = combinations()
     chosen = [each for each in listed if options.only in " ".join(each.key)]
-    run_all(missing_of(rows_of(CSV), chosen, data_sets), data_sets, options.folder, options.processes)
+    table = options.docs / CSV
+    run_all(missing_of(rows_of(table), chosen, data_sets), data_sets, options.folder, options.processes, table)
     order = {each.key: number for number, each in enumerate(listed)}
-    by_key = {tuple(row[name] for name in COLUMNS[:5]): row for row in rows_of(CSV)}
+    by_key = {tuple(row[name] for name in COLUMNS[:5]): row for row in rows_of(table)}
     rows = [by_key[key] for key in sorted(by_key.keys() & order.keys(), key=order.__getitem__)]
-    write_page(PAGE, rows, epochs={data.name: data.epochs for data in (SHOP, ESHOP)})
-    write_plot(PLOT, rows)
+    write_page(options.docs / PAGE, rows, epochs={data.name: data.epochs for data in (SHOP, ESHOP)})
+    write_plot(options.docs / PLOT, rows)
 
 
 if __name__ == "__main__":

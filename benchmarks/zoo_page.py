@@ -231,7 +231,7 @@ def _dots(axes: Axes, column: str, rows: list[Row], label: Callable[[Row], str])
     if popular:
         axes.axvline(float(popular), linestyle=":", color=GREY, label="most popular items")
     axes.set_yticks(range(len(places)), list(places))
-    axes.set_ylim(len(places) - 0.5, -0.5)
+    axes.set_ylim(max(len(places), 1) - 0.5, -0.5)
     axes.grid(alpha=0.25)
     axes.tick_params(labelbottom=True)
     axes.spines[["top", "right"]].set_visible(False)

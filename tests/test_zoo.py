@@ -67,7 +67,7 @@ def test_encoders_that_look_ahead_are_refused_and_nothing_else(zoo, tmp_path):
 
 
 def test_the_kept_table_has_no_failure(zoo):
-    rows = zoo.rows_of(zoo.CSV)
+    rows = zoo.rows_of(zoo.DOCS / zoo.CSV)
     assert not [row for row in rows if row["remark"].startswith("failed")]
 
 
