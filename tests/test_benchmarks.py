@@ -294,7 +294,7 @@ def test_recommending(start, script):
     output = start("recommending", "--items", 600, "--sessions", 8, "--repeats", 1)
     lines = lines_of_json(output)
     (index,) = (line for line in lines if "recall" in line)
-    assert (index["items"], index["connectivity"], index["recall"]) == (600, 16, 1)
+    assert (index["items"], index["connectivity"]) == (600, 16) and 0.9 < index["recall"] <= 1
     lines.remove(index)
     assert [line["way"] for line in lines] == list(ways)
     for line in lines:

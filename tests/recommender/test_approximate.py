@@ -50,4 +50,4 @@ def test_a_graph_that_is_searched_less_finds_less():
         ids = ApproximateIndex(table, torch.zeros(3_000), graph).find(hidden, 10)
         return sum(len({*row} & {*exact}) for row, exact in zip(ids.tolist(), best.tolist(), strict=True))
 
-    assert found(Graph(connectivity=2, expansion_add=2, expansion_search=2)) < 600 < 690 < found(CHOSEN) <= 700
+    assert found(Graph(connectivity=2, expansion_add=2, expansion_search=2)) < 100 < 650 < found(CHOSEN) <= 700
