@@ -16,7 +16,7 @@ def padded(sessions):
 
 
 @pytest.mark.parametrize("settings", [{}, {"positions_from_end": True}, {"score": "cosine", "temperature": 0.1}])
-@pytest.mark.parametrize("name", ["gpt2", "gru", "sasrec", "ligr"])
+@pytest.mark.parametrize("name", ["gpt2", "gru", "sasrec", "ligr", "core"])
 def test_it_gives_the_scores_of_the_model(name, settings, schema, make_batch):
     values = {"model_type": name, "d_model": 16, "n_layer": 2, "n_head": 2, "eval_on_last_item_seq_only": True}
     values |= {"initializer_range": 0.2}

@@ -29,7 +29,7 @@ LAUNCHERS = {
 }
 BIDIRECTIONAL = ("longformer", "bert", "albert", "electra", "roberta", "modernbert")
 # The others compute parts of themselves in single precision whatever the weights are.
-IN_DOUBLE_PRECISION = ("gpt2", "gru", "sasrec", "ligr", "transfoxl", "bert", "electra")
+IN_DOUBLE_PRECISION = ("gpt2", "gru", "sasrec", "ligr", "core", "transfoxl", "bert", "electra")
 # Gradients that are nothing but rounding, which Adam makes steps of: softmax does not see what all keys share, and
 # sinusoids of long waves are the same at all distances within a session.
 OF_ROUNDING = ("attention.self.key.bias", "to_distance_key.weight", "rel_attn.r")

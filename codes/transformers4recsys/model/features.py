@@ -67,7 +67,7 @@ class FeatureSettings:
     input_dropout: float | None = setting(
         None,
         "dropout on the vectors that the encoder reads; without it that of dropout, which the encoder may apply there "
-        "once more (gpt2, sasrec, ligr)",
+        "once more (gpt2, sasrec, ligr, core)",
         at_least=0,
         below=1,
     )
