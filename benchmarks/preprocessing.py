@@ -27,7 +27,7 @@ from transformers4recsys.preprocessing import pipeline
 from transformers4recsys.preprocessing.engines.table import DatabaseChoice
 from transformers4recsys.preprocessing.recipe import read_recipe
 from transformers4recsys.preprocessing.run import LogSettings, preprocess
-from transformers4recsys.preprocessing.steps import audit, day_files
+from transformers4recsys.preprocessing.steps import audit
 from transformers4recsys.simulation.simulate import SimulateSettings, simulate
 
 REPOSITORY = Path(__file__).parents[1]
@@ -70,14 +70,14 @@ RUNS = {run.__name__: run for run in (polars, duckdb, duckdb_without_history, sp
 
 
 def _preprocess(log: Path, output: Path, engine: str, *, history: int) -> dict[str, float]:
-    """Run preprocess; give the seconds of reading with ids and sessions, of the features and lists, and of writing."""
+    """Run preprocess; give the seconds of reading with ids and sessions, of the features, and of lists and writing."""
     spent: dict[str, float] = defaultdict(float)
     settings, recipe = LogSettings((str(log),), str(output)), read_recipe(RECIPE, {"past_length_max": history})
     began = time.perf_counter()
     with (
         _timed(pipeline.Pipeline, "_identified", "read", spent),
         _timed(audit, "audit", "read", spent),
-        _timed(day_files, "write", "write", spent),
+        _timed(pipeline.Pipeline, "_write_days", "write", spent),
     ):
         preprocess(settings, recipe, DatabaseChoice(engine=engine))
     return {**spent, "sessionise": time.perf_counter() - began - sum(spent.values())}
@@ -131,7 +131,7 @@ def main() -> None:
     if arguments.one:
         run, log, output = arguments.one
         return _measured(run, Path(log), Path(output))
-    sys.stdout.write("| events | run | seconds | CPU s | GB | events/s | read, ids | lists, features | write |\n")
+    sys.stdout.write("| events | run | seconds | CPU s | GB | events/s | read, ids | features | lists, write |\n")
     sys.stdout.write("|" + "---|" * 9 + "\n")
     for millions in arguments.events:
         with TemporaryDirectory(dir=arguments.folder) as folder:

@@ -147,16 +147,16 @@ def write_events() -> Callable[[list[dict[str, Any]], Path], Path]:
 
 KILLED = """
 import os, signal, sys
-from transformers4recsys.preprocessing.steps import day_files
 from transformers4recsys.preprocessing.engines.table import DatabaseChoice
+from transformers4recsys.preprocessing.pipeline import Pipeline
 from transformers4recsys.preprocessing.recipe import Recipe
 from transformers4recsys.preprocessing.run import LogSettings, preprocess
 
-def write(database, rows, folder, labels, names):
-    whole(database, rows, folder, labels, names)
+def write(*bundle):
+    whole(*bundle)
     os.kill(os.getpid(), signal.SIGKILL)
 
-whole, day_files.write = day_files.write, write
+whole, Pipeline._write_days = Pipeline._write_days, write
 recipe = Recipe(item_column="product", time_column="time", session_column="visit", user_column=sys.argv[4] or None)
 preprocess(LogSettings(sys.argv[1], sys.argv[2]), recipe, DatabaseChoice(engine=sys.argv[3]))
 """

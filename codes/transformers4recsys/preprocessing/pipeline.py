@@ -119,8 +119,8 @@ class Pipeline:
         write = self._write_split if self.recipe.is_split else self._write_days
         with progress_bar("writing days", total=len(found.events_of_day)) as advance:
             for days in bundles(found.events_of_day, self.database.events_at_a_time, at_first=self.recipe.fit_days):
-                rows = self._rows(found, days, prices, added)
-                write(rows, days, added)
+                rows, events = self._rows(found, days, prices, added)
+                write(rows, events, days, added)
                 for _ in days:
                     advance()
         self._write_rest(found, prices)
@@ -200,8 +200,10 @@ class Pipeline:
             log.warning("%s: no files of %s, whose sessions and histories are not known", self.output, missing)
         return there
 
-    def _rows(self, found: Identified, days: Sequence[int], prices: ir.Table | None, added: Added) -> ir.Table:
-        """Make the rows of the sessions that start on these days, with their lists, and count them."""
+    def _rows(
+        self, found: Identified, days: Sequence[int], prices: ir.Table | None, added: Added
+    ) -> tuple[ir.Table, ir.Table]:
+        """Make and count the rows of the sessions that start on these days, and the events that their lists hold."""
         database, recipe = self.database, self.recipe
         unit, fitted_until = recipe.time_unit, self.manifest.fitted_until(recipe.time_unit)
         ordered = sessions.in_order(sessions.of_days(found.events, days[0], days[-1]), recipe)
@@ -237,17 +239,17 @@ class Pipeline:
         else:
             events = events.rename(**{AT: POSITION})
         user = {"user_id": rows[USER]} if recipe.user_column else {}
-        rows = rows.mutate(session_start=times.timestamp(START.of(rows)), **user)
-        length = recipe.past_length_max if recipe.has_history else 0
-        return database.with_lists(Kept.ROWS_WITH_LISTS, rows, events, self._columns, history=length)
+        return rows.mutate(session_start=times.timestamp(START.of(rows)), **user), events
 
-    def _write_days(self, rows: ir.Table, days: Sequence[int], added: Added) -> None:
+    def _write_days(self, rows: ir.Table, events: ir.Table, days: Sequence[int], added: Added) -> None:
         """Write the files of these days."""
-        labels = {day: times.label(day, self.recipe.time_unit) for day in days}
-        day_files.write(self.database, rows, self.folder, labels, self._names)
+        files = day_files.files_of(self.folder, {day: times.label(day, self.recipe.time_unit) for day in days})
+        history = self.recipe.past_length_max if self.recipe.has_history else 0
+        self.database.write_days(rows, events, self._columns, files, self._names, history=history)
 
-    def _write_split(self, rows: ir.Table, days: Sequence[int], added: Added) -> None:
+    def _write_split(self, rows: ir.Table, events: ir.Table, days: Sequence[int], added: Added) -> None:
         """Write the files of a split, under two days that follow one another; all rows come under the first."""
+        rows = self.database.with_lists(Kept.ROWS_WITH_LISTS, rows, events, self._columns)
         for split, part in splits.parts(rows, self._columns, self.recipe.session_length_max).items():
             label = times.label(splits.DAYS[split], self.recipe.time_unit)
             part = self.database.keep(Kept.ROWS_OF_SPLIT.of(split), part)

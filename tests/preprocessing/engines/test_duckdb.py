@@ -117,7 +117,7 @@ def test_days_without_rows_are_written_as_well(database, table, tmp_path):
     starts = table(_row=[3_000_000_001, 3_000_000_000], _half=["valid", "test"])
     made = table(_row=[3_000_000_000, 3_000_000_001], _at=[0, 0], item=[7, 8])
     files = {(day, split): tmp_path / f"{day}-{split}" for day in (3, 4) for split in ("train", "valid", "test")}
-    database.write_days(database.with_lists("rows", starts, made, ["item"]), files, {"_row": "a", "item": "b"})
+    database.write_days(starts, made, ["item"], files, {"_row": "a", "item": "b"})
     found = {key: pq.read_table(path)["b"].to_pylist() for key, path in files.items()}
     empty = {(4, split): [] for split in ("train", "valid", "test")}
     assert found == {(3, "train"): [[7], [8]], (3, "valid"): [[8]], (3, "test"): [[7]]} | empty

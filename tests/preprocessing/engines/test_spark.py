@@ -126,10 +126,9 @@ def test_days_are_in_order_over_all_parts(tmp_path):
     row = (3 + items["item"] // 600) * 1_000_000_000 + items["item"]
     half = (items["item"] % 2 == 0).ifelse("valid", "test")
     made = spark.keep("events", items.mutate(_row=row, _at=0, _half=half))
-    rows = spark.with_lists("rows", made.select("_row", "_half"), made, ["item"])
     days = tmp_path / "days"
     files = {(day, split): days / f"{day}-{split}" for day in (3, 4, 5) for split in ("train", "valid", "test")}
-    spark.write_days(rows, files, {"_half": "_part", "item": "_day_of_row"})
+    spark.write_days(made.select("_row", "_half"), made, ["item"], files, {"_half": "_part", "item": "_day_of_row"})
     # Nothing else is left, and what is renamed was in the same file system.
     assert {path for path in days.iterdir()} == set(files.values())
     assert {path.name[:5] for path in (tmp_path / "kept").iterdir()} == {"kept-"}

@@ -1,7 +1,5 @@
-import datetime as dt
 import hashlib
 
-import pyarrow.parquet as pq
 import pytest
 
 from transformers4recsys.preprocessing.steps import day_files
@@ -49,20 +47,7 @@ def test_sessions_are_counted_by_day_and_half(database, rows):
     ]
 
 
-def test_a_day_is_written_in_order_whole_and_in_halves(database, table, tmp_path):
-    rows = table(
-        _row=[1, 2, 3],
-        _half=["valid", "valid", "test"],
-        item_id=[[1, 2], [3, 4], [5, 6]],
-        at=[dt.datetime(2024, 1, 5)] * 3,
-    )
-    day_files.write(database, rows, tmp_path, {0: "2024-01-05"}, {"item_id": "sess_pid_seq"})
-    found = {
-        split: pq.read_table(tmp_path / f"session_start_date=2024-01-05-{split}.parquet").to_pydict()
-        for split in ("train", "valid", "test")
-    }
-    assert found == {
-        "train": {"sess_pid_seq": [[1, 2], [3, 4], [5, 6]]},
-        "valid": {"sess_pid_seq": [[1, 2], [3, 4]]},
-        "test": {"sess_pid_seq": [[5, 6]]},
+def test_a_day_has_three_files(tmp_path):
+    assert day_files.files_of(tmp_path, {0: "2024-01-05"}) == {
+        (0, split): tmp_path / f"session_start_date=2024-01-05-{split}.parquet" for split in ("train", "valid", "test")
     }

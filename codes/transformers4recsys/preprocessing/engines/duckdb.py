@@ -12,17 +12,16 @@ from typing import Any
 
 import duckdb
 import ibis
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from ibis.expr import datatypes as dt
 from ibis.expr import types as ir
 
-from transformers4recsys.day_format import TRAIN
 from transformers4recsys.errors import InputError
+from transformers4recsys.preprocessing.columns import AT, ROW
 from transformers4recsys.preprocessing.dialect import FILE, Dialect
-from transformers4recsys.preprocessing.engines.protocol import Unreadable, parts, split_lists
-from transformers4recsys.preprocessing.steps import sessions
+from transformers4recsys.preprocessing.engines import arrow_rows
+from transformers4recsys.preprocessing.engines.protocol import Unreadable, parts
 
 BATCH_SIZE = 500_000
 FAILURES = (
@@ -128,24 +127,15 @@ class DuckDB:
 
         Sorted events are lists already, all but the place where each begins; to collect them takes DuckDB far longer.
         """
-        in_order = events.order_by("_row", "_at").select("_row", *columns)
         put = self.keep
         with _explained():
-            stream = self._ibis.con.cursor().sql(self._ibis.compile(in_order)).to_arrow_reader(BATCH_SIZE)
-            for batch, starts in _of_whole_rows(stream):
-                numbers = batch["_row"].take(pa.array(starts[:-1]))
-                bounds = pc.min_max(numbers).as_py()
-                part = rows.filter(rows["_row"].between(bounds["min"], bounds["max"])).order_by("_row").to_pyarrow()
-                assert part["_row"].combine_chunks().equals(numbers)
-                for column in columns:
-                    lists = pa.ListArray.from_arrays(pa.array(starts, pa.int32()), batch[column])
-                    part = part.append_column(column, lists)
+            for part in _with_lists(self._ibis, rows, events, columns, history):
                 # A memtable of Ibis would hold on to its memory.
                 self._ibis.con.register("part", part)
                 put(name, self._ibis.table("part"))
                 put = self.append
             self._ibis.con.unregister("part")
-        return split_lists(self._kept[name], columns, history) if history else self._kept[name]
+        return self._kept[name]
 
     def rows(self, table: ir.Table) -> list[dict[str, Any]]:
         """Fetch a small table."""
@@ -163,38 +153,36 @@ class DuckDB:
             queries = map(self._ibis.compile, tables.values())
             list(pool.map(lambda path, query: _copy(self._ibis.con.cursor(), path, query), tables, queries))
 
-    def write_days(self, rows: ir.Table, files: Mapping[tuple[int, str], Path], names: Mapping[str, str]) -> None:
-        """Write rows of `with_lists` by day and split, as they are kept: by `_row`."""
-        tables = {}
-        for (day, split), path in files.items():
-            of_day = sessions.of_days(rows, day, day)
-            part = of_day if split == TRAIN else of_day.filter(of_day["_half"] == split)
-            tables[path] = part.select(**{new: part[name] for name, new in names.items()})
-        self.write(tables)
+    def write_days(
+        self,
+        rows: ir.Table,
+        events: ir.Table,
+        columns: Sequence[str],
+        files: Mapping[tuple[int, str], Path],
+        names: Mapping[str, str],
+        *,
+        history: int = 0,
+    ) -> None:
+        """Write rows with lists by day and split as they come, none is kept."""
+        with _explained(), ThreadPoolExecutor(max_workers=self._threads + 1) as pool:
+            arrow_rows.write_days(_with_lists(self._ibis, rows, events, columns, history), files, names, pool)
 
     def close(self) -> None:
         self._ibis.disconnect()
 
 
-def _of_whole_rows(stream: pa.RecordBatchReader) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:
-    """Cut a stream sorted by `_row` between rows; beside each batch, where each of its rows starts, and the end."""
-    rest = pa.RecordBatch.from_pylist([], stream.schema)
-    for part in stream:
-        if not len(part):
-            continue
-        batch = _concatenated(rest, part)
-        numbers = batch["_row"].to_numpy()
-        starts = np.flatnonzero(np.diff(numbers, prepend=numbers[0] - 1))
-        if len(starts) > 1:
-            yield batch, starts
-        rest = batch.slice(starts[-1])
-    yield _concatenated(rest, rest.slice(0, 0)), np.array([0, len(rest)][: len(rest) + 1])
-
-
-def _concatenated(*batches: pa.RecordBatch) -> pa.RecordBatch:
-    # As concat_batches() does, which older versions lack that some engines need.
-    table = pa.Table.from_batches(batches)
-    return pa.RecordBatch.from_arrays([column.combine_chunks() for column in table.columns], schema=table.schema)
+def _with_lists(
+    connection, rows: ir.Table, events: ir.Table, columns: Sequence[str], history: int
+) -> Iterator[pa.Table]:
+    """Make rows with lists, a part at a time; at least one part, even if there are no events."""
+    in_order = events.order_by(ROW, AT).select(ROW, *columns)
+    stream = connection.con.cursor().sql(connection.compile(in_order)).to_arrow_reader(BATCH_SIZE)
+    for batch, starts in arrow_rows.of_whole_rows(stream):
+        numbers = batch[ROW].take(pa.array(starts[:-1]))
+        bounds = pc.min_max(numbers).as_py()
+        part = rows.filter(rows[ROW].between(bounds["min"], bounds["max"])).order_by(ROW).to_pyarrow()
+        assert part[ROW].combine_chunks().equals(numbers)
+        yield arrow_rows.with_lists(part, batch, starts, columns, history)
 
 
 def _of_csv(dialect: Dialect) -> tuple[str, list[str]]:

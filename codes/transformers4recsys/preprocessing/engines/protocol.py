@@ -79,8 +79,17 @@ class Database(Protocol):
         """Write each table, in its order, as a parquet file or a folder of parts."""
         ...
 
-    def write_days(self, rows: ir.Table, files: Mapping[tuple[int, str], Path], names: Mapping[str, str]) -> None:
-        """Write rows of `with_lists` by day and split, in the order of `_row`, to files of one folder.
+    def write_days(
+        self,
+        rows: ir.Table,
+        events: ir.Table,
+        columns: Sequence[str],
+        files: Mapping[tuple[int, str], Path],
+        names: Mapping[str, str],
+        *,
+        history: int = 0,
+    ) -> None:
+        """Write what `with_lists` would keep by day and split, in the order of `_row`, to files of one folder.
 
         `train` holds all rows of its day, `valid` and `test` those of that `_half`; a day without rows gets
         empty files. `names` says which columns are written, and under which name.

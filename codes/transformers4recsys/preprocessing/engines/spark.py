@@ -22,6 +22,7 @@ from transformers4recsys.preprocessing.columns import HALF, ROW
 from transformers4recsys.preprocessing.dialect import FILE, Dialect
 from transformers4recsys.preprocessing.engines.protocol import Unreadable, lists_by_sorting, parts
 from transformers4recsys.preprocessing.steps import sessions
+from transformers4recsys.preprocessing.tables import Kept
 
 INSTALL = "pip install 'transformers4recsys[spark]', and Java 17 (apt-get install openjdk-17-jre-headless)"
 DEFAULTS = {
@@ -158,13 +159,24 @@ class Spark:
             with _explained():
                 _without_zone(self._frame(table)).write.parquet(uri(path))
 
-    def write_days(self, rows: ir.Table, files: Mapping[tuple[int, str], Path], names: Mapping[str, str]) -> None:
-        """Write rows of `with_lists` by day and split, in the order of `_row`, in one write: each has its cost."""
+    def write_days(
+        self,
+        rows: ir.Table,
+        events: ir.Table,
+        columns: Sequence[str],
+        files: Mapping[tuple[int, str], Path],
+        names: Mapping[str, str],
+        *,
+        history: int = 0,
+    ) -> None:
+        """Write rows with lists by day and split, in the order of `_row`, in one write: each has its cost."""
+        # Kept, as to find the ranges of rows takes a pass of its own.
+        rows = self.with_lists(Kept.ROWS_WITH_LISTS, rows, events, columns, history=history)
         own_names = ("_day_of_row", "_splits_of_row", "_split_of_row", "_number_of_row")
         day, splits, split, number = (_unused(name, names.values()) for name in own_names)
         own = {day: sessions.day_of_row(rows), splits: ibis.array([TRAIN, rows[HALF]]), number: rows[ROW]}
-        columns = {new: rows[name] for name, new in names.items()}
-        frame = _without_zone(self._frame(rows.select(**own, **columns)))
+        named = {new: rows[name] for name, new in names.items()}
+        frame = _without_zone(self._frame(rows.select(**own, **named)))
         # Repeated only after the exchange, as lists make rows wide.
         frame = frame.repartitionByRange(number).selectExpr(f"explode({splits}) AS {split}", "*")
         frame = frame.sortWithinPartitions(day, split, number).drop(splits, number)
@@ -175,7 +187,7 @@ class Spark:
         made = {path: folder / f"{day}={of_day}" / f"{split}={name}" for (of_day, name), path in files.items()}
         empty = [path for path in made if not made[path].exists()]
         if empty:
-            self.write({folder / "empty": rows.select(**columns).limit(0)})
+            self.write({folder / "empty": rows.select(**named).limit(0)})
         for path, written in made.items():
             if path in empty:
                 shutil.copytree(folder / "empty", path)

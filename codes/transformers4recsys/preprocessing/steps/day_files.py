@@ -55,15 +55,9 @@ def halves(rows: ir.Table) -> ir.Table:
     return rows.group_by(day=day_of_row(rows)).agg(sessions=ibis._.count(), **counts)
 
 
-def write(
-    database: Database, rows: ir.Table, folder: Path, labels: Mapping[int, str], names: Mapping[str, str]
-) -> None:
-    """Write the sessions of each day in `labels`, by start and key: all as train, and each as valid or as test.
-
-    `rows` come from `Database.with_lists`; `names` says which columns are written, and under which name.
-    """
-    files = {(day, split): folder / file_name(label, split) for day, label in labels.items() for split in SPLITS}
-    database.write_days(rows, files, names)
+def files_of(folder: Path, labels: Mapping[int, str]) -> dict[tuple[int, str], Path]:
+    """Name the files of each day in `labels`: all its sessions are written as train, and each as valid or as test."""
+    return {(day, split): folder / file_name(label, split) for day, label in labels.items() for split in SPLITS}
 
 
 def laid_out(database: Database, rows: ir.Table, names: Mapping[str, str]) -> ir.Table:
