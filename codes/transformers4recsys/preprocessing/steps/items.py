@@ -14,7 +14,7 @@ import ibis
 from ibis.expr import types as ir
 
 from transformers4recsys.errors import InputError
-from transformers4recsys.preprocessing.columns import TIME, Expression, column
+from transformers4recsys.preprocessing.columns import TIME, column
 from transformers4recsys.preprocessing.engines.protocol import Database
 from transformers4recsys.preprocessing.recipe import ITEM, PRICE, Recipe
 from transformers4recsys.preprocessing.tables import Kept
@@ -39,12 +39,17 @@ def own_columns(recipe: Recipe) -> dict[str, str]:
 def last_known(events: ir.Table, recipe: Recipe) -> ir.Table:
     """Find the last value of each item in events with raw values: `raw`, and the own columns by their names there."""
     columns = own_columns(recipe)
-    last: dict[str, Expression] = {}
-    for name in columns:
-        known: Expression = ibis.struct({"time": TIME.of(events), "value": events[name]})
-        last[name] = known.max(where=events[name].notnull())
-    found = events.select(ITEM).distinct() if not last else events.group_by(ITEM).agg(**last)
-    return found.select(raw=ITEM, **{output: column(found, name)["value"] for name, output in columns.items()})
+    if not columns:
+        return events.select(raw=ITEM).distinct()
+    # Two groupings cost a third of one by the largest pair of time and value.
+    times = {f"_last {name}": TIME.of(events).max(where=events[name].notnull()) for name in columns}
+    last = events.group_by(_item=ITEM).agg(**times)
+    joined = events.join(last, column(events, ITEM) == last["_item"])
+    values = {
+        output: column(joined, name).max(where=TIME.of(joined) == column(joined, f"_last {name}"))
+        for name, output in columns.items()
+    }
+    return joined.group_by(raw=ITEM).agg(**values)
 
 
 def table_of(database: Database, vocabulary: ir.Table, found: ir.Table, earlier: Path | None) -> ir.Table:
