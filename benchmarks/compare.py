@@ -40,7 +40,10 @@ SHARED: Flags = {
     **{"do_train": True, "do_eval": True, "eval_on_last_item_seq_only": True, "per_device_eval_batch_size": 512},
     **{"log_predictions": True, "eval_steps_on_train_set": 0, "save_steps": 0, "report_to": "none", "use_cpu": True},
 }
-MODELS = ("sasrec", "gpt2", "gru")
+MODELS: Mapping[str, Flags] = {
+    **{name: {} for name in ("sasrec", "gpt2", "gru")},
+    "core": {"inp_merge": "none", "score": "cosine", "temperature": 0.07},
+}
 
 # VSTAN as Ludewig 2021 chose it for this log by the hit rate.
 OF_THE_AUTHORS: Flags = {
@@ -159,7 +162,7 @@ def compare(arguments: argparse.Namespace) -> None:
     for name in arguments.only:
         log, folder = LOGS[name], arguments.output / name
         days = day_files(log, arguments.logs / name / "events.parquet", folder)
-        models = {of: {"model_type": of, **log.models} for of in MODELS if name in arguments.models}
+        models = {of: {"model_type": of, **own, **log.models} for of, own in MODELS.items() if name in arguments.models}
         asked = {**log.baselines, **models}
         asked = {FIRST: asked[FIRST], **asked}
         runs = {of: trained(folder / of.replace(" ", "_"), days, {**log.train, **flags}) for of, flags in asked.items()}
