@@ -86,7 +86,7 @@ in the space of the items. It is the one for short sessions over tens of thousan
 [Diginetica](../datasets/diginetica/README.md#measured) far ahead of GPT-2 and learned in half the epochs; on the 213
 items of eshop2008 behind `sasrec` (NDCG@20 .259 against .270).
 
-Masked training lies behind causal training at this budget, even with twice the epochs (`xlnet` on the shop
+Masked training lies behind causal training at this budget, even with twice the epochs (`xlnet` and `core` on the shop
 excepted), least so for `xlnet`, `transfoxl` and the recurrent networks. It pays with many epochs over a fixed set of
 long histories, less so on a stream of days.
 """
