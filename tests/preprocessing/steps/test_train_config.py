@@ -1,6 +1,8 @@
 """Settings chosen from the counts of a log, rule by rule; the file is one that `train` takes as it is."""
 
+import dataclasses
 from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
 import yaml
@@ -60,6 +62,30 @@ def test_larger_logs_have_larger_models():
     assert [large[name] for name in ("d_model", "n_layer", "loss_type")] == [128, 2, "sampled_softmax"]
 
 
+@pytest.mark.parametrize(
+    ("items", "length", "split", "model"),
+    [
+        (10_001, 9, "days", "core"),
+        (10_000, 9, "days", "sasrec"),
+        (10_001, 10, "days", "sasrec"),
+        (10_001, 9, "given", "core"),
+        (10_001, 9, "leave_one_out", "sasrec"),
+    ],
+)
+def test_short_sessions_over_many_items_have_a_mean_of_their_items_by_cosines(items, length, split, model, tmp_path):
+    of_split = {"split_column": "split"} if split == "given" else {}
+    recipe = DAYS if split == "days" else dataclasses.replace(DAYS, user_column="user", split=split, **of_split)
+    values = yaml.safe_load(text_of(log_of(50_000, items=items, length=length), recipe, tmp_path))
+    is_core = model == "core"
+    assert values["model_type"] == model
+    of_core = {"inp_merge": "none", "score": "cosine", "temperature": 0.07}
+    assert {name: values[name] for name in of_core if name in values} == (of_core if is_core else {})
+    # With a merge of one feature: the item alone, however many events there are.
+    assert Path(values["feature_config"]).name == ("features_item_id.yaml" if is_core else "features.yaml")
+    assert "positions_from_end" not in values or not is_core
+    from_values(SETTINGS, values)
+
+
 def test_the_learning_rate_of_a_large_model_is_half_that_of_a_small_one():
     assert [chosen(log_of(sessions))["learning_rate"] for sessions in (1_000, 50_000)] == [0.004, 0.002]
 
@@ -101,6 +127,9 @@ def test_the_model_stays_as_it_was_when_the_log_grows(tmp_path):
     for name in ("d_model", "n_layer", "model_type", "feature_config"):
         assert after[name] == before[name]
     assert (after["end_date"], after["per_device_train_batch_size"]) == ("2026-03-31", 256)
+    write(tmp_path, log_of(200, days=9, items=20_000), DAYS, tmp_path / "output")
+    after = yaml.safe_load((tmp_path / "train.yaml").read_text())
+    assert after["model_type"] == "sasrec" and "score" not in after
     (tmp_path / "output" / "train.yaml").write_text("a: [")
     with pytest.raises(InputError, match="remove it, and it is written anew"):
         write(tmp_path, log_of(200), DAYS, tmp_path / "output")

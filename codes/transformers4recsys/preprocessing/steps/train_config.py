@@ -26,7 +26,7 @@ VISITS_OF_A_SESSION, FEWEST_STEPS, MOST_STEPS = 30, 60, 600
 MOST_EPOCHS, MOST_EPOCHS_OF_A_SPLIT = 10, 100
 # The largest batch that leaves so many steps an epoch.
 BATCH_SIZES, STEPS_OF_AN_EPOCH = (64, 128, 256, 512), 100
-# Scoring more items takes most of a step: more epochs would take hours.
+# Scoring more items takes most of a step, so that more epochs would take hours; and another model learns them faster.
 ITEMS_FOR_EPOCHS = 10_000
 # From these sizes on another model pays.
 MANY_EVENTS, MANY_ITEMS, LONG_SESSIONS = 1_000_000, 50_000, 10
@@ -60,15 +60,28 @@ class LogCounts:
 
 def choices(counts: LogCounts, recipe: Recipe, earlier: Mapping[str, Any] = MappingProxyType({})) -> list[Choice]:
     """Choose the settings of a model and of its training; the model stays that of an `earlier` file."""
-    of_training = _of_split(counts, recipe) if recipe.is_split else _of_days(counts, recipe)
     # A run goes on with the model that it has, however large the log has become.
-    of_model = [(name, earlier.get(name, value), why) for name, value, why in _of_model(counts)]
+    is_core = _suits_core(counts, recipe, earlier)
+    of_model = [(name, earlier.get(name, value), why) for name, value, why in _of_model(counts, is_core=is_core)]
+    of_training = _of_split(counts, recipe, is_core=is_core) if recipe.is_split else _of_days(counts, recipe)
     return [*of_model, *of_training]
 
 
-def _of_model(counts: LogCounts) -> Iterator[Choice]:
+def _suits_core(counts: LogCounts, recipe: Recipe, earlier: Mapping[str, Any]) -> bool:
+    has_short_sessions = recipe.split != "leave_one_out" and counts.mean_length < LONG_SESSIONS
+    chosen = "core" if has_short_sessions and counts.num_items > ITEMS_FOR_EPOCHS else "sasrec"
+    return earlier.get("model_type", chosen) == "core"
+
+
+def _of_model(counts: LogCounts, *, is_core: bool) -> Iterator[Choice]:
     num_items, is_large = counts.num_items, counts.num_events >= MANY_EVENTS
-    yield "model_type", "sasrec", "reads a session from left to right"
+    if is_core:
+        yield "model_type", "core", f"{num_items:,} items: a session is a mean of its items' own vectors"
+        yield "inp_merge", "none", "and reads them as they are"
+        yield "score", "cosine", "popular items gain nothing by long vectors"
+        yield "temperature", 0.07, ""
+    else:
+        yield "model_type", "sasrec", "reads a session from left to right"
     yield "d_model", 128 if is_large else 64, f"{counts.num_events:,} events"
     layers = 2 if counts.mean_length >= LONG_SESSIONS else 1
     yield "n_layer", layers, f"{counts.mean_length:.1f} events a session"
@@ -108,10 +121,11 @@ def _epochs_of_a_day(rows: int, window: int, num_items: int) -> int:
     return min(max(min(visits, at_most), at_least, 1), MOST_EPOCHS)
 
 
-def _of_split(counts: LogCounts, recipe: Recipe) -> Iterator[Choice]:
+def _of_split(counts: LogCounts, recipe: Recipe, *, is_core: bool) -> Iterator[Choice]:
     yield "per_device_train_batch_size", 128, ""
     yield "learning_rate", 0.001, ""
-    yield "positions_from_end", True, "sequences of all lengths end at the same position"
+    if not is_core:
+        yield "positions_from_end", True, "sequences of all lengths end at the same position"
     yield "ema_decay", 0.998, "the average of many steps is steadier than the last one"
     if counts.has("test") and counts.has("valid"):
         yield "num_train_epochs", MOST_EPOCHS_OF_A_SPLIT, "at most: the best weights on the valid file are kept"
@@ -131,7 +145,7 @@ def text_of(counts: LogCounts, recipe: Recipe, output: Path, earlier: Mapping[st
     spans = times.day_number(last, recipe.time_unit, flag="") - times.day_number(first, recipe.time_unit, flag="") + 1
     of_data: list[Choice] = [
         ("data_path", str(output.resolve()), ""),
-        _columns(counts, output.resolve(), earlier),
+        _columns(counts, output.resolve(), earlier, is_core=_suits_core(counts, recipe, earlier)),
         ("start_date", first, ""),
         ("end_date", last, ""),
     ]
@@ -154,12 +168,13 @@ def text_of(counts: LogCounts, recipe: Recipe, output: Path, earlier: Mapping[st
     return head + "\n".join("".join(map(_line, part)) for part in parts)
 
 
-def _columns(counts: LogCounts, output: Path, earlier: Mapping[str, Any]) -> Choice:
+def _columns(counts: LogCounts, output: Path, earlier: Mapping[str, Any], *, is_core: bool) -> Choice:
     """Choose the columns that the model reads, which stay as they were too."""
-    name = FEATURES_FILE if counts.num_events >= MANY_EVENTS else ITEM_FEATURES_FILE
+    name = FEATURES_FILE if counts.num_events >= MANY_EVENTS and not is_core else ITEM_FEATURES_FILE
     name = Path(str(earlier.get("feature_config", name))).name
+    of_small = f"a small log teaches more by the item alone; all columns: {FEATURES_FILE}"
     reasons = {
-        ITEM_FEATURES_FILE: f"a small log teaches more by the item alone; all columns: {FEATURES_FILE}",
+        ITEM_FEATURES_FILE: "core reads the item alone" if is_core else of_small,
         FEATURES_FILE: f"all columns; the item alone: {ITEM_FEATURES_FILE}",
     }
     return "feature_config", str(output / name), reasons.get(name, "")
