@@ -218,6 +218,13 @@ def test_early_stopping_keeps_the_best_weights_of_the_day(run_train, capsys):
     assert "early_stopping_patience = 2" in (folder / "eval_results_avg_over_days.txt").read_text()
 
 
+@pytest.mark.parametrize(("patience", "epochs"), [(2, ["2", "3"]), (0, ["2"])])
+def test_the_last_epoch_is_validated_where_the_best_one_is_kept(patience, epochs, run_train, capsys):
+    flags = {"validate_every": 2, "early_stopping_patience": patience, "num_train_epochs": 3, "end_date": "2019-10-02"}
+    run_train(**flags)
+    assert re.findall(r"epoch (\d+): recall", capsys.readouterr().err) == epochs
+
+
 def test_a_day_ends_with_the_averaged_weights_that_it_validated(run_train, capsys):
     flags = {"validate_every": 1, "num_train_epochs": 3, "learning_rate": 0.05, "end_date": "2019-10-02"}
     last, averaged = run_train("last", **flags), run_train("averaged", **flags, ema_decay=0.9)

@@ -44,7 +44,7 @@ from transformers4recsys.training.callbacks import (
     ContinuousLog,
     ProfileSettings,
     TrainingProgress,
-    optional_callbacks,
+    profiles,
 )
 from transformers4recsys.training.day_files import DataSettings, checked_days, day_readers
 from transformers4recsys.training.evaluation import Evaluation
@@ -165,7 +165,7 @@ def _train_in(
     bar = TrainingProgress()
     first_step = resumed.run.progress.num_steps if resumed else 0
     loggers = _loggers_of(arguments, training.loggers, described, first_step=first_step)
-    optional = optional_callbacks(training.protocol.validate_every, training.profile, output_dir)
+    optional = [*training.protocol.validations(), *profiles(training.profile, output_dir)]
     callbacks = [bar, *loggers, *optional, stop]
     beside = _beside(settings, schema)
     trainer = _trainer_of(model, arguments, training, callbacks, beside, of_run["data_path"])

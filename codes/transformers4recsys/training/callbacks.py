@@ -69,14 +69,18 @@ class TrainingProgress(TrainerCallback):
 
 
 class ValidateEvery(TrainerCallback):
-    """Asks for an evaluation after the last step of every n-th epoch of a day, before that step is saved."""
+    """Asks for an evaluation after the last step of every n-th epoch of a day, before that step is saved.
 
-    def __init__(self, num_epochs: int):
-        self.num_epochs = num_epochs
+    Where the best weights are kept, the last step of a day has one too: weights that nobody validated cannot be best.
+    """
+
+    def __init__(self, num_epochs: int, *, keeps_best: bool = False):
+        self.num_epochs, self.keeps_best = num_epochs, keeps_best
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any) -> None:
         epoch = state.epoch or 0
-        control.should_evaluate = epoch == round(epoch) and round(epoch) % self.num_epochs == 0
+        is_due = epoch == round(epoch) and round(epoch) % self.num_epochs == 0
+        control.should_evaluate = is_due or (self.keeps_best and state.global_step == state.max_steps)
 
 
 @dataclass(frozen=True)
@@ -120,9 +124,6 @@ class Profile(TrainerCallback):
         self.profiler = None
 
 
-def optional_callbacks(validate_every: int, profile: ProfileSettings, output_dir: Path) -> list[TrainerCallback]:
-    """Make those that the settings ask for; the main process writes the profile."""
-    callbacks: list[TrainerCallback] = [ValidateEvery(validate_every)] if validate_every > 0 else []
-    if profile.pyprof and distributed.is_main():
-        callbacks.append(Profile(output_dir / "profile", profile))
-    return callbacks
+def profiles(profile: ProfileSettings, output_dir: Path) -> list[TrainerCallback]:
+    """Make what writes a profile, if the settings ask for one; the main process alone does."""
+    return [Profile(output_dir / "profile", profile)] if profile.pyprof and distributed.is_main() else []

@@ -26,7 +26,7 @@ from transformers4recsys.settings import check, setting
 from transformers4recsys.terminal import counted
 from transformers4recsys.training import checkpoint
 from transformers4recsys.training.best_weights import BEST_METRICS, BestWeights
-from transformers4recsys.training.callbacks import TrainingProgress
+from transformers4recsys.training.callbacks import TrainingProgress, ValidateEvery
 from transformers4recsys.training.inside_day import StoppableReader, StoppedError, StopRequest, starting_at
 from transformers4recsys.training.resume import Resumed
 from transformers4recsys.training.run_writer import RunWriter
@@ -73,6 +73,10 @@ class Protocol:
     @property
     def stops_early(self) -> bool:
         return self.early_stopping_patience > 0 and self.validate_every > 0
+
+    def validations(self) -> list[ValidateEvery]:
+        """Make what asks for evaluations inside a day, if there are any."""
+        return [ValidateEvery(self.validate_every, keeps_best=self.stops_early)] if self.validate_every > 0 else []
 
     @property
     def validation_split(self) -> str:
