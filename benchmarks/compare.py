@@ -85,7 +85,7 @@ LOGS = {
             "session_seq_length_max": 100,
         },
         # All items and as many epochs as help take hours on one core.
-        models={"loss_type": "sampled_softmax", "num_sampled_negatives": 1000, "num_train_epochs": 3, "bf16": True},
+        models={"loss_type": "sampled_softmax", "num_sampled_negatives": 1000, "num_train_epochs": 2, "bf16": True},
         baselines={name: {"model_type": name} for name in BASELINES} | {"vstan as its authors set it": OF_THE_AUTHORS},
     ),
     "deskdrop": Log(
