@@ -79,9 +79,10 @@ it here. `xlnet` and `transfoxl` see distances, not places: the best two on esho
 `reformer` is made for sequences far longer than a session and only costs time here, and so is `longformer`; `mamba`
 runs step by step without its GPU kernels and takes several times as long. `avgseq` is the mean of the session so far:
 fast, and best of all on the made-up shop, where a session has a taste and its order says little; last on real clicks,
-where order counts. Try it first, to learn which of the two your log is. `sasrec` is what `preprocess` chooses; `ligr`
-has gates and a wider network, for long histories. `core` is a mean again, whose weights a GPT-2 chooses: sessions stay
-in the space of the items. It is the one for short sessions over tens of thousands of items, with
+where order counts. Try it first, to learn which of the two your log is. `sasrec` is what `preprocess` chooses up to
+10,000 items; `ligr` has gates and a wider network, for long histories. `core`, the choice above 10,000, is a mean
+again, whose weights a GPT-2 chooses: sessions stay in the space of the items. It is the one for short sessions over
+tens of thousands of items, with
 `--constrained_embeddings --tf_out_activation none --inp_merge none --score cosine --temperature .07`: on
 [Diginetica](../datasets/diginetica/README.md#measured) far ahead of GPT-2 and learned in half the epochs; on the 213
 items of eshop2008 behind `sasrec` (NDCG@20 .259 against .270).

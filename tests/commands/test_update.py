@@ -331,7 +331,12 @@ def test_hours_windows_and_a_feature_config_of_its_own(tmp_path, monkeypatch, ca
 
 def test_runs_that_cannot_be_updated_say_why(shop, tmp_path, capsys):
     command("update", run="run", input=shop / "logs" / "1.parquet", item_vectors="vectors.parquet", exit_code=2)
+    assert "--item_vectors vectors.parquet is not a file" in capsys.readouterr().err
+    Path("vectors.parquet").touch()
+    command("update", run="run", input=shop / "logs" / "1.parquet", item_vectors="vectors.parquet", exit_code=2)
     assert "--item_vectors: run was trained without; leave it out, or train anew" in capsys.readouterr().err
+    command("update", run="run", rollback="2024-01-02", item_vectors="vectors.parquet", exit_code=2)
+    assert "--item_vectors says nothing to a --rollback; leave it out" in capsys.readouterr().err
     new = write_log(shop / "new.parquet", "2024-01-04", named(0, 12))
     for flags, said in (
         ({"run": "run"}, "give either --input"),

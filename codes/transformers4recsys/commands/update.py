@@ -89,6 +89,10 @@ def run(values: Mapping[str, Any]) -> None:
     required(settings, "run")
     if bool(settings.input) == bool(settings.rollback):
         raise InputError("give either `input`, the raw events of a new day, or `rollback`, the day of an earlier model")
+    if settings.item_vectors and settings.rollback:
+        raise InputError("`item_vectors` says nothing to a `rollback`; leave it out")
+    if settings.item_vectors and not Path(settings.item_vectors).expanduser().is_file():
+        raise InputError(f"`item_vectors` {settings.item_vectors} is not a file")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("`update` runs in one process; several can train a new day with `preprocess` and `train`")
     folder = Path(settings.run or "").expanduser()

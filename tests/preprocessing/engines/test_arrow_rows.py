@@ -1,4 +1,7 @@
+import concurrent.futures
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -64,6 +67,45 @@ def test_an_error_of_the_rows_is_raised(tmp_path, pool):
 
     with pytest.raises(OSError, match="the disk"):
         write(tmp_path, tables(), [0], pool)
+
+
+def test_no_file_is_closed_while_another_one_is_written(tmp_path, pool, monkeypatch):
+    events, may_write = [], threading.Event()
+
+    class Writer(pq.ParquetWriter):
+        def close(self):
+            events.append("closed")
+            super().close()
+
+    def write_part(writer, rows, split, names):
+        if split == "train":
+            raise OSError("the disk")
+        may_write.wait()
+        events.append("written")
+
+    def waiting(tasks):
+        may_write.set()
+        return concurrent.futures.wait(tasks)
+
+    for name, twin in (("_write_part", write_part), ("wait", waiting), ("pq", SimpleNamespace(ParquetWriter=Writer))):
+        monkeypatch.setattr(arrow_rows, name, twin)
+    table = pa.table({"_row": [1], "_half": ["valid"], "item": [[1]]})
+    try:
+        with pytest.raises(OSError, match="the disk"):
+            write(tmp_path, [table], [0], pool)
+    finally:
+        may_write.set()
+    assert events == ["written", "written", "closed", "closed", "closed"]
+
+
+def test_a_half_without_rows_has_no_row_group(tmp_path, pool):
+    table = pa.table({"_row": [1], "_half": ["valid"], "item": [[1]]})
+    files = write(tmp_path, [table], [0], pool)
+    assert {split: pq.read_metadata(path).num_row_groups for (_, split), path in files.items()} == {
+        "train": 1,
+        "valid": 1,
+        "test": 0,
+    }
 
 
 def test_events_are_cut_into_what_is_left_out_a_history_and_the_own_ones():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, wait
 from contextlib import ExitStack
 from itertools import chain, groupby, pairwise
 from pathlib import Path
@@ -73,8 +73,12 @@ def write_days(
             writers = {split: opened.enter_context(_opened(files[day, split], schema)) for split in SPLITS}
             for group in of_day:
                 tasks = [pool.submit(_write_part, writers[split], group, split, names) for split in SPLITS]
-                for task in tasks:
-                    task.result()
+                try:
+                    for task in tasks:
+                        task.result()
+                finally:
+                    # No file is closed while another task still writes to it, whatever ended the waiting.
+                    wait(tasks)
     for day, split in files:
         if day in days_without_rows:
             _opened(files[day, split], schema).close()
@@ -115,7 +119,8 @@ def _opened(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
 
 def _write_part(writer: pq.ParquetWriter, rows: pa.Table, split: str, names: Mapping[str, str]) -> None:
     part = rows if split == TRAIN else rows.filter(pc.equal(rows[HALF], split))
-    writer.write_table(_named(part, names), ROW_GROUP_SIZE)
+    if len(part):
+        writer.write_table(_named(part, names), ROW_GROUP_SIZE)
 
 
 def _named(rows: pa.Table, names: Mapping[str, str]) -> pa.Table:

@@ -69,7 +69,9 @@ def choices(counts: LogCounts, recipe: Recipe, earlier: Mapping[str, Any] = Mapp
 
 def _suits_core(counts: LogCounts, recipe: Recipe, earlier: Mapping[str, Any]) -> bool:
     has_short_sessions = recipe.split != "leave_one_out" and counts.mean_length < LONG_SESSIONS
-    chosen = "core" if has_short_sessions and counts.num_items > ITEMS_FOR_EPOCHS else "sasrec"
+    reads_the_item_alone = Path(str(earlier.get("feature_config", ITEM_FEATURES_FILE))).name == ITEM_FEATURES_FILE
+    is_suited = has_short_sessions and reads_the_item_alone and counts.num_items > ITEMS_FOR_EPOCHS
+    chosen = "core" if is_suited else "sasrec"
     return earlier.get("model_type", chosen) == "core"
 
 
