@@ -284,7 +284,7 @@ def test_preprocessing(start):
     for row in rows:
         assert 1_500 < number(row["events"]) < 2_500 and number(row["events/s"]) > 0 and number(row["GB"]) > 0
     for row in rows[1:]:
-        shares = [number(row[part]) for part in ("read, ids", "lists, features", "write")]
+        shares = [number(row[part]) for part in ("read, ids", "features", "lists, write")]
         assert min(shares) > 0 and sum(shares) == pytest.approx(100, abs=2)
 
 

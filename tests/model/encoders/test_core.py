@@ -40,6 +40,16 @@ def test_no_position_sees_a_later_one_and_padding_changes_nothing():
     torch.testing.assert_close(after_BLD[1, :2], before_BLD[1, :2])
 
 
+def test_what_all_positions_share_is_not_trained():
+    encoder = core(SETTINGS).eval()
+    inputs_BLD, mask_BL = torch.randn(1, 4, 2, generator=torch.Generator().manual_seed(0)), torch.ones(1, 4).bool()
+    before_BLD = encoder(inputs_BLD, mask_BL).hidden
+    bias = encoder.transformer.model.ln_f.bias
+    assert not bias.requires_grad
+    bias += 5.0
+    torch.testing.assert_close(encoder(inputs_BLD, mask_BL).hidden, before_BLD)
+
+
 def test_attention_weights_are_those_of_the_transformer():
     encoder = core(dataclasses.replace(SETTINGS, has_attentions=True)).eval()
 

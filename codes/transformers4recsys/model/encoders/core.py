@@ -21,6 +21,8 @@ class Core(nn.Module):
     def __init__(self, settings: EncoderSettings):
         super().__init__()
         self.transformer = gpt2(settings)
+        # A softmax does not see what all positions share, so this bias has a gradient of rounding alone.
+        self.transformer.model.ln_f.bias.requires_grad_(False)
         self.weigh = nn.Linear(settings.d_model, 1, bias=False)
 
     def forward(self, inputs_BLD: Tensor, padding_mask_BL: Tensor) -> Encoded:
