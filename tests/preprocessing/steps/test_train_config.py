@@ -86,6 +86,13 @@ def test_short_sessions_over_many_items_have_a_mean_of_their_items_by_cosines(it
     from_values(SETTINGS, values)
 
 
+def test_a_file_that_reads_all_columns_stays_with_a_model_that_can(tmp_path):
+    (tmp_path / "train.yaml").write_text("feature_config: features.yaml")
+    write(tmp_path, log_of(1_000, items=10_001), DAYS, tmp_path)
+    values = yaml.safe_load((tmp_path / "train.yaml").read_text())
+    assert (values["model_type"], Path(values["feature_config"]).name) == ("sasrec", "features.yaml")
+
+
 def test_the_learning_rate_of_a_large_model_is_half_that_of_a_small_one():
     assert [chosen(log_of(sessions))["learning_rate"] for sessions in (1_000, 50_000)] == [0.004, 0.002]
 

@@ -10,7 +10,7 @@ from typing import Protocol
 from torch import Tensor
 
 from transformers4recsys.model.encoders.average import avgseq
-from transformers4recsys.model.encoders.core import core
+from transformers4recsys.model.encoders.core import Core
 from transformers4recsys.model.encoders.gpt2 import gpt2
 from transformers4recsys.model.encoders.huggingface import library_encoder
 from transformers4recsys.model.encoders.library import transformers
@@ -47,7 +47,7 @@ ENCODERS: dict[str, Callable[[EncoderSettings], Encoder]] = {
     "xlnet": xlnet,
     "sasrec": sasrec,
     "ligr": ligr,
-    "core": core,
+    "core": Core,
     "transfoxl": transfoxl,
     "reformer": reformer,
     "longformer": longformer,

@@ -31,8 +31,3 @@ class Core(nn.Module):
         logits_B1L = self.weigh(encoded.hidden).transpose(1, 2)
         weights_BLL = logits_B1L.masked_fill(place_L > place_L[:, None], -torch.inf).softmax(-1)
         return Encoded(weights_BLL.to(inputs_BLD.dtype) @ inputs_BLD, encoded.attentions)
-
-
-def core(settings: EncoderSettings) -> Core:
-    """Make a CORE of the given sizes."""
-    return Core(settings)
