@@ -226,7 +226,7 @@ class Pipeline:
         rows = database.keep(Kept.ROWS, day_files.as_rows(events, found.starts))
         counts = database.rows(sessions.counts(ordered, recipe))
         if recipe.is_split:
-            cut = splits.num_cut(database, rows, recipe.session_length_max)
+            cut = splits.num_cut(database, rows, recipe)
             counts = [count | {"before_the_last_n": cut, "events": count["events"] - cut} for count in counts]
         added.count(
             {day: found.events_of_day[day] for day in days}, counts, database.rows(day_files.halves(rows)), unit
@@ -250,7 +250,7 @@ class Pipeline:
     def _write_split(self, rows: ir.Table, events: ir.Table, days: Sequence[int], added: Added) -> None:
         """Write the files of a split, under two days that follow one another; all rows come under the first."""
         rows = self.database.with_lists(Kept.ROWS_WITH_LISTS, rows, events, self._columns)
-        for split, part in splits.parts(rows, self._columns, self.recipe.session_length_max).items():
+        for split, part in splits.parts(rows, self._columns, self.recipe).items():
             label = times.label(splits.DAYS[split], self.recipe.time_unit)
             part = self.database.keep(Kept.ROWS_OF_SPLIT.of(split), part)
             path = self.folder / file_name(label, split)

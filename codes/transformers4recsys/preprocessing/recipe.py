@@ -85,6 +85,12 @@ class Recipe:
         "consecutive", "which repeats of an item in a session are dropped", choices=("consecutive", "all", "none")
     )
     session_length_max: int = setting(20, "longest session; longer ones keep their last events", at_least=2)
+    train_length_max: int | None = setting(
+        None,
+        "longest row that is trained on, with another `split` than days: a longer session makes several, so that all "
+        "its events are learned from [the last `session_length_max` events alone]",
+        at_least=2,
+    )
     past_length_max: int = setting(20, "longest past of a session's user, in columns bef_...; 0 for none", at_least=0)
     fit_days: int = setting(
         1, "first days, or hours with `time_unit` hour, on which numbers are standardised", at_least=1
@@ -197,6 +203,10 @@ class Recipe:
             raise InputError("`valid_from` and `test_from` go together, and with `split` time")
         if not self.is_split and self.k_core:
             raise InputError("`k_core` counts the events of all days, so it would look ahead; it needs another `split`")
+        if not self.is_split and self.train_length_max:
+            raise InputError(
+                "`train_length_max` makes several training rows of a long sequence, and needs another `split` than days"
+            )
         if self.is_split and self.time_unit != "day":
             raise InputError(f"`split` {self.split} makes no files of hours; give `time_unit` day")
 

@@ -145,7 +145,7 @@ def test_days_are_in_order_over_all_parts(tmp_path):
 
 
 def test_a_split_of_sequences(tmp_path, shop, random_log, write_events):
-    recipe = replace(shop, session_column=None, split="leave_one_out", k_core=2)
+    recipe = replace(shop, session_column=None, split="leave_one_out", k_core=2, train_length_max=3)
     both(tmp_path, write_events(random_log(3), tmp_path / "logs" / "a.parquet"), recipe)
 
 

@@ -63,6 +63,24 @@ def test_each_file_has_the_last_items_before_its_own_end(split):
     assert found == {"train": [(1, [2, 3, 4])], "valid": [(1, [3, 4, 5])], "test": [(1, [4, 5, 6])]}
 
 
+def test_a_long_sequence_makes_rows_that_teach_each_of_its_events_once(split, tmp_path):
+    users = {1: [*range(1, 11)], 2: [*range(21, 30)], 3: [31, 32, 33, 34]}
+    found = split(
+        columns_of(users), user_column="user", order_column="order", split="leave_one_out", train_length_max=4
+    )
+    first, second = [(1, [5, 6, 7, 8]), (1, [2, 3, 4, 5]), (1, [1, 2])], [(2, [24, 25, 26, 27]), (2, [21, 22, 23, 24])]
+    assert found["train"] == [*first, *second, (3, [31, 32])]
+    assert found["valid"][0] == (1, [*range(1, 10)])
+    manifest = json.loads((tmp_path / "days" / "preprocessing.json").read_text())
+    assert not manifest["calls"][0]["events_dropped"]
+    assert "session_seq_length_max: 4" in (tmp_path / "days" / "train.yaml").read_text()
+
+
+def test_rows_of_a_training_length_need_a_split():
+    with pytest.raises(InputError, match="another `split` than days"):
+        Recipe(item_column="item", session_column="session", time_column="time", train_length_max=4)
+
+
 def test_events_in_no_file_are_not_counted_as_written(split, tmp_path):
     users = {1: [1, 2, 3, 4, 5, 6, 7], 2: [1, 2, 3], 3: [1, 2], 4: [1]}
     split(columns_of(users), user_column="user", order_column="order", split="leave_one_out", session_length_max=3)

@@ -151,27 +151,43 @@ def trained_on(events: ir.Table, name: str) -> ir.Table:
     return events.mutate(**{name: (STAGE.of(events) == 0).ifelse(values, ibis.null(values.type()))})
 
 
-def num_cut(database: Database, rows: ir.Table, length: int) -> int:
-    """Count the events that none of `parts` holds: those before the last `length` to train on."""
-    cut: Expression = ibis.greatest(VALID_FROM.of(rows) - length, 0)
+def num_cut(database: Database, rows: ir.Table, recipe: Recipe) -> int:
+    """Count the events that none of `parts` holds: those before the last ones to train on."""
+    if recipe.train_length_max:
+        return 0
+    cut: Expression = ibis.greatest(VALID_FROM.of(rows) - recipe.session_length_max, 0)
     return int(database.rows(rows.agg(cut=cut.sum()))[0]["cut"] or 0)
 
 
-def parts(rows: ir.Table, columns: Sequence[str], length: int) -> dict[str, ir.Table]:
-    """Cut the lists in `columns` of rows for each file, at most `length` events each, the last ones.
+def parts(rows: ir.Table, columns: Sequence[str], recipe: Recipe) -> dict[str, ir.Table]:
+    """Cut the lists in `columns` of rows for each file, at most `session_length_max` events each, the last ones.
 
-    A training row has a sequence's events of stage 0, two or more. A row of `valid` and `test` ends with a
-    target of that stage, and holds what came before it, so that a sequence has as many rows as targets.
+    A training row has a sequence's events of stage 0, two or more; with `train_length_max` those before its first one
+    make another row, and so on. A row of `valid` and `test` ends with a target of that stage, and holds what came
+    before it, so that a sequence has as many rows as targets.
     """
+    length = recipe.session_length_max
     first, second, end = VALID_FROM.of(rows), TEST_FROM.of(rows), LENGTH.of(rows)
     train = rows.filter(first >= 2).mutate(**{TARGET: ibis.literal(0, type="int64")})
     cut = {TRAIN: train.mutate(**_last(train, columns, VALID_FROM.of(train), length))}
+    if recipe.train_length_max:
+        cut[TRAIN] = _windows(train, columns, recipe.train_length_max)
     for split, start, stop in ((VALID, first, second), (TEST, second, end)):
         targets = ibis.range(ibis.greatest(start, 1).cast("int64"), stop.cast("int64"))
         each = rows.mutate(**{TARGET: targets.unnest()})
         cut[split] = each.mutate(**_last(each, columns, TARGET.of(each) + 1, length))
     assert tuple(cut) == SPLITS
     return cut
+
+
+def _windows(train: ir.Table, columns: Sequence[str], length: int) -> ir.Table:
+    """Make as many rows of each sequence as teach all its events but the first one, each of them once.
+
+    The first event of a row is the last one of the row before, where it is what is to be predicted.
+    """
+    num_rows = (VALID_FROM.of(train) - 2) // (length - 1) + 1
+    each = train.mutate(**{TARGET: ibis.range(num_rows.cast("int64")).unnest()})
+    return each.mutate(**_last(each, columns, VALID_FROM.of(each) - TARGET.of(each) * (length - 1), length))
 
 
 def _last(rows: ir.Table, columns: Sequence[str], end: Expression, length: int) -> dict[str, Expression]:

@@ -155,7 +155,8 @@ def text_of(counts: LogCounts, recipe: Recipe, output: Path, earlier: Mapping[st
         of_data.append(("time_unit", recipe.time_unit, ""))
     if spans > len(counts.days):
         of_data.append(("missing_days", "skip", f"of {spans} {recipe.time_unit}s, {len(counts.days)} have sessions"))
-    of_data.append(("session_seq_length_max", recipe.session_length_max, "as in the day files"))
+    longest = recipe.train_length_max or recipe.session_length_max
+    of_data.append(("session_seq_length_max", longest, "as in the day files"))
     of_run: list[Choice] = [
         ("output_dir", "results", ""),
         ("do_train", True, ""),
