@@ -22,3 +22,5 @@ def test_every_reason_has_words(recipe):
     call = {"events_dropped": dict.fromkeys(told.REASONS, 1)}
     assert told.dropped(call, recipe(session_length_max=7)).count("1 ") == len(told.REASONS)
     assert "before the last 7 of their session" in told.dropped(call, recipe(session_length_max=7))
+    split = recipe(session_length_max=7, split="leave_one_out", user_column="user")
+    assert "(`session_length_max`, or `train_length_max` to learn from them)" in told.dropped(call, split)

@@ -23,7 +23,7 @@ REASONS = {
     "outside_the_core": "of rare items and users (`k_core`)",
     "repeated_item": "repeating {repeats} (`drop_repeats` none keeps them)",
     "in_a_short_session": "in sessions of a single event",
-    "before_the_last_n": "before the last {longest} of their session (`session_length_max`)",
+    "before_the_last_n": "before the last {longest} of their session (`session_length_max`{or_rows})",
 }
 REPEATS = {"consecutive": "the item just before", "all": "an item of their session", "none": ""}
 
@@ -56,5 +56,6 @@ def tell(call: Mapping[str, Any], recipe: Recipe) -> None:
 def dropped(call: Mapping[str, Any], recipe: Recipe) -> str:
     """List the reasons why events were left out, most events first."""
     words = {"repeats": REPEATS[recipe.drop_repeats], "longest": recipe.session_length_max}
+    words["or_rows"] = ", or `train_length_max` to learn from them" if recipe.is_split else ""
     by_count = sorted(call["events_dropped"].items(), key=lambda reason: -reason[1])
     return ", ".join(f"{count} {REASONS[reason].format(**words)}" for reason, count in by_count) or "none was left out"
