@@ -39,8 +39,8 @@ def trained(run_train, item_config):
     return train
 
 
-def logged(output):
-    return pq.read_table(output / "pred_logs" / f"preds_date_{DAY}.parquet").to_pylist()
+def logged(output, day=DAY):
+    return pq.read_table(output / "pred_logs" / f"preds_date_{day}.parquet").to_pylist()
 
 
 def lists_of(table, num_sessions, column="item"):
@@ -50,8 +50,8 @@ def lists_of(table, num_sessions, column="item"):
     return lists
 
 
-def sessions_of(toy_days, split="valid"):
-    rows = pq.read_table(toy_days / f"session_start_date={DAY}-{split}.parquet", columns=["item_id"])
+def sessions_of(toy_days, split="valid", day=DAY):
+    rows = pq.read_table(toy_days / f"session_start_date={day}-{split}.parquet", columns=["item_id"])
     return [session for session in rows.column("item_id").to_pylist() if len(session) > 1]
 
 
@@ -75,6 +75,15 @@ def test_recommending_equals_evaluating(flags, trained, toy_days):
     assert lists_of(found, len(sessions)) == [row["rec_item_ids"] for row in predictions]
     scores = np.array(lists_of(found, len(sessions), "score"))
     np.testing.assert_allclose(scores, [row["rec_item_scores"] for row in predictions], atol=1e-5)
+
+
+def test_recommending_equals_evaluating_where_popularity_shifts(trained, toy_days, write_day):
+    write_day("2019-10-02", "train", [[5, 7, 5], [7, 5]] * 20)
+    output = trained(popularity_shift=True, end_date="2019-10-03")
+    recommender, sessions = Recommender.load(output, device="cpu"), sessions_of(toy_days, day="2019-10-03")
+    found = recommender.recommend([session[:-1] for session in sessions], k=7)
+    assert lists_of(found, len(sessions)) == [row["rec_item_ids"] for row in logged(output, "2019-10-03")]
+    assert all({5, 7} < set(best) for best in lists_of(found, len(sessions)))
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,12 @@ SHARED = {
         "log_predictions": True,
         "per_device_eval_batch_size": 7,
     },
-    "one table": {"model_type": "gpt2", "constrained_embeddings": True, "metrics": '["coverage", "serendipity"]'},
+    "one table": {
+        "model_type": "gpt2",
+        "constrained_embeddings": True,
+        "popularity_shift": True,
+        "metrics": '["coverage", "serendipity"]',
+    },
     "cosine": {"score": "cosine", "temperature": 0.1, "session_aware": True, "baselines": '["rules"]'},
     "best weights": {
         "validate_every": 1,

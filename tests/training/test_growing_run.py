@@ -7,6 +7,7 @@ import yaml
 from transformers4recsys.run_folder import RunFolder
 
 NEW_ITEMS = [35, 36, 35, 40]
+COUNTS = {"item_counts", "session_counts", "popularity_shift.last_day", "popularity_shift.faded"}
 
 
 def grow(toy_days, cardinality):
@@ -29,6 +30,7 @@ def grow(toy_days, cardinality):
         {"loss_type": "sampled_softmax", "item_optimizer": "rowwise_adagrad"},
         {"loss_type": "bpr_max", "negative_sampling": True, "neg_sampling_store_size": 100},
         {"mlm": True, "model_type": "bert"},
+        {"popularity_shift": True},
     ],
     ids=str,
 )
@@ -46,11 +48,12 @@ def test_it_trains_on_and_old_rows_that_are_not_read_keep_their_bits(run_train, 
     assert "item_counts" in tables and len(tables) >= 3
     for name in tables:
         assert len(after[name]) == 41
-        if name not in ("item_counts", "session_counts"):
+        if name not in COUNTS:
             assert torch.equal(after[name][:31], before[name])
             known = before[name][before["item_counts"] > 0]
             assert torch.allclose(after[name][31:].mean(0), known.mean(0), atol=0.02)
-    assert after["item_counts"][35] == 40 and after["session_counts"][35] == 20
+    for name in COUNTS & set(tables):
+        assert after[name][35:].tolist() == [20 if name == "session_counts" else 40, 20, 0, 0, 0, 20]
     assert run.schema.item_id.cardinality == 41
 
 

@@ -10,6 +10,7 @@ import torch
 import yaml
 
 from transformers4recsys.commands.train import TrainSettings
+from transformers4recsys.run_folder import RunFolder
 from transformers4recsys.settings import if_changed
 from transformers4recsys.training.resume import changes
 from transformers4recsys.training.trainer import RecSysTrainer
@@ -133,6 +134,7 @@ def test_a_rate_changed_inside_a_day_is_the_one_of_a_run_that_had_it(run_train, 
         ({"loss_type": "bpr", "negative_sampling": True}, 'loss_type "cross_entropy" -> "bpr"'),
         ({"dropout": 0.4, "per_device_train_batch_size": 8}, "dropout 0.1 -> 0.4"),
         ({"num_train_epochs": 2}, "num_train_epochs 1.0 -> 2.0"),
+        ({"popularity_shift": True}, "popularity_shift false -> true"),
     ],
 )
 def test_what_may_change_is_told(flags, words, run_train, capsys):
@@ -141,6 +143,17 @@ def test_what_may_change_is_told(flags, words, run_train, capsys):
     assert words in " ".join(capsys.readouterr().err.split())
     config = json.loads((folder / "config.json").read_text())
     assert all(value in [section.get(name) for section in config.values()] for name, value in flags.items())
+
+
+def test_clicks_of_the_last_day_are_counted_from_where_they_are_asked_for(run_train):
+    runs = [run_train(f"run{is_on}", end_date="2019-10-02", popularity_shift=is_on) for is_on in (False, True)]
+    counts = "popularity_shift.last_day", "popularity_shift.faded"
+    for run, is_on in zip(runs, (True, False), strict=True):
+        run_train(run.name, resume_from_checkpoint="true", popularity_shift=is_on, **END)
+        weights = RunFolder.open(run).weights()
+        assert [name in weights for name in counts] == [is_on, is_on]
+        if is_on:
+            assert weights[counts[0]].sum() > 0 and torch.equal(weights[counts[0]].double(), weights[counts[1]])
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ from transformers4recsys.model.encoders.causality import is_causal
 from transformers4recsys.model.encoders.settings import EncoderSettings
 from transformers4recsys.model.features import FeatureEmbedder, FeatureSettings, table_width
 from transformers4recsys.model.next_item import NextItemModel
-from transformers4recsys.model.objectives import LossSettings, make_objective
+from transformers4recsys.model.objectives import OBJECTIVES, LossSettings, make_objective
 from transformers4recsys.model.objectives.inputs import LossSetup
+from transformers4recsys.model.popularity_shift import PopularityShift
 from transformers4recsys.model.replaced_items import ReplacedItems
 from transformers4recsys.model.scoring import ItemScorer, ScorerSettings
 from transformers4recsys.model.targets import TargetSettings
@@ -24,6 +25,8 @@ from transformers4recsys.settings import changed, part
 
 # They also fall on the input vectors, whatever the encoder is.
 USED_BY_FEATURES = ("dropout", "layer_norm_eps", "initializer_range")
+# Kinds of losses whose scores are logarithms of probabilities, but for a number that all items share.
+LEARNING_PROBABILITIES = ("catalogue", "sampled")
 # Why it has no effect is said by the setting itself.
 NEVER_USED = ("summary_type",)
 
@@ -48,6 +51,11 @@ class ModelSettings:
             )
         if self.targets.plm and (self.choice.library_model or self.choice.model_type != "xlnet"):
             raise InputError(f"`plm` needs `model_type` xlnet, and here is {self.choice.name}: only it has two streams")
+        if self.scorer.popularity_shift and OBJECTIVES[self.loss.loss_type].kind not in LEARNING_PROBABILITIES:
+            raise InputError(
+                "`popularity_shift` corrects logarithms of probabilities, and what `loss_type` "
+                f"{self.loss.loss_type} learns is none: leave it out, or choose cross_entropy, sampled_softmax or gbce"
+            )
         is_last_only = self.targets.eval_on_last_item_seq_only or self.targets.task != "causal"
         if self.encoder.positions_from_end and not is_last_only:
             raise InputError(
@@ -109,6 +117,7 @@ def build_model(
         evaluation_targets=settings.targets.evaluation_rule(),
         counts_from_end=sizes.positions_from_end,
         replaced_items=_replaced_items(settings.targets, make_encoder, sizes),
+        popularity_shift=PopularityShift(schema.item_id.cardinality) if settings.scorer.popularity_shift else None,
     )
 
 

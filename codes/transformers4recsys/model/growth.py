@@ -18,7 +18,7 @@ from torch.nn.functional import normalize
 from transformers4recsys.row_shards import RowShards
 from transformers4recsys.settings import check, setting
 
-ITEM_COUNTS, SESSION_COUNTS = "item_counts", "session_counts"
+ITEM_COUNTS, SESSION_COUNTS, SHIFT = "item_counts", "session_counts", "popularity_shift."
 # Weights with a row for each id; whatever else differs in size is another model.
 TABLES = (
     "features.tables.",
@@ -28,6 +28,7 @@ TABLES = (
     "scorer.item_bias",
     ITEM_COUNTS,
     SESSION_COUNTS,
+    SHIFT,
 )
 # Rows of a table that are summed up together.
 ROWS_AT_A_TIME = 2**16

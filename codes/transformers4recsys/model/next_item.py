@@ -18,6 +18,7 @@ from transformers4recsys.model.features import FeatureEmbedder
 from transformers4recsys.model.negatives import of_positions
 from transformers4recsys.model.numeric import NumericMoments
 from transformers4recsys.model.objectives.inputs import LossInputs, Objective
+from transformers4recsys.model.popularity_shift import PopularityShift
 from transformers4recsys.model.replaced_items import ReplacedItems
 from transformers4recsys.model.scoring import ItemScorer, without_padding
 from transformers4recsys.model.targets import TargetRule
@@ -51,6 +52,7 @@ class NextItemModel(CountsItems):
         evaluation_targets: TargetRule,
         counts_from_end: bool = False,
         replaced_items: ReplacedItems | None = None,
+        popularity_shift: PopularityShift | None = None,
     ):
         super().__init__(schema.item_id.cardinality)
         self.schema, self.objective = schema, objective
@@ -60,6 +62,8 @@ class NextItemModel(CountsItems):
         self.counts_from_end = counts_from_end
         # A second task in training, which has no part in scores.
         self.replaced_items = replaced_items
+        # No part of the loss: what is trained on is past.
+        self.popularity_shift = popularity_shift
         # What a hidden position shows in place of its item and all its features.
         hides_inputs = training_targets.hides_inputs
         self.masked_item = nn.Parameter(torch.randn(features.d_model) * 0.01) if hides_inputs else None
@@ -78,8 +82,13 @@ class NextItemModel(CountsItems):
     def bias(self) -> Tensor:
         """What is added to the score of each item, (V,); -inf for padding."""
         if self.features.content is None:
-            return self.scorer.bias
-        return without_padding(self._with_unseen(self.scorer.item_bias)[:, 0])
+            bias_V = self.scorer.bias
+        else:
+            bias_V = without_padding(self._with_unseen(self.scorer.item_bias)[:, 0])
+        if self.popularity_shift is None:
+            return bias_V
+        shift_V = self.popularity_shift.of_items()
+        return bias_V + (shift_V if self.shards is None else self.shards.part_of(shift_V))
 
     def _with_unseen(self, rows_VE: Tensor) -> Tensor:
         return with_row_of_unseen(rows_VE, self.item_counts, has_unknown=self.features.unknown_share > 0)
@@ -146,6 +155,12 @@ class NextItemModel(CountsItems):
         self.add_counts(torch.tensor(counts_V), torch.tensor(sessions_V))
         if self.features.scale is not None and moments.count:
             self.features.scale.fit(moments.mean_C.numpy().tolist(), moments.std_C.numpy().tolist())
+
+    def add_counts(self, item_counts_V: Tensor, session_counts_V: Tensor) -> None:
+        """Count items of a day's training sessions, and sessions that held them, (V,) each, which may be none."""
+        super().add_counts(item_counts_V, session_counts_V)
+        if self.popularity_shift is not None:
+            self.popularity_shift.add_day(item_counts_V)
 
     def make_gradients_sparse(self) -> None:
         """Let them from now on. A table that is read by row and as a whole has whole gradients: nothing is gained."""

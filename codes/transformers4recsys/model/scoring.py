@@ -35,6 +35,10 @@ class ScorerSettings:
         if_changed="refuse",
     )
     temperature: float = setting(1.0, "scores are divided by it", above=0, if_changed="refuse")
+    popularity_shift: bool = setting(
+        False,
+        "scores follow what was clicked more, or less, on the last day than before, as far as that was no chance",
+    )
     item_dropout: float = setting(0.0, "dropout on the item vectors that are scored in training", at_least=0, below=1)
     constrained_embeddings: bool = setting(
         False, "one d_model wide table for item inputs and output weights", if_changed="refuse"

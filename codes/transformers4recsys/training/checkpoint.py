@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from transformers4recsys import distributed
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.content import DATA
-from transformers4recsys.model.growth import ITEM_COUNTS, SESSION_COUNTS, has_more_rows, place_new_rows
+from transformers4recsys.model.growth import ITEM_COUNTS, SESSION_COUNTS, SHIFT, has_more_rows, place_new_rows
 from transformers4recsys.model.negatives import NegativeStore
 from transformers4recsys.models import AnyModel
 from transformers4recsys.row_shards import RowShards, SharedTable
@@ -118,8 +118,8 @@ def load_weights(
     """Put whole weights into `model`; those of another loss stay out, any others that do not fit are an InputError.
 
     Tables of ids that have more rows in `model` grow, as `policy` and `groups` say (see `growth.place_new_rows`).
-    What the model knows of items beside their clicks was read for it, and stays. Sessions that hold an item are counted
-    from here on where they were not: earlier versions did not.
+    What the model knows of items beside their clicks was read for it, and stays. Sessions that hold an item, and clicks
+    of the last day, are counted from here on where they were not.
     """
     own = {name: value for name, value in model.state_dict().items() if not name.startswith(DATA)}
     shapes = {name: value.shape for name, value in shared_tables.as_written(own, model).items()}
@@ -127,7 +127,8 @@ def load_weights(
     larger = {name for name in own.keys() & saved.keys() if has_more_rows(name, shapes[name], saved[name])}
     fitting = {name for name in own.keys() & saved.keys() if shapes[name] == saved[name]} | larger
     begun = {SESSION_COUNTS} - saved.keys()
-    misfits = sorted(name for name in (own.keys() | saved.keys()) - begun - fitting if not name.startswith(OF_LOSS))
+    others = (own.keys() | saved.keys()) - begun - fitting
+    misfits = sorted(name for name in others if not name.startswith((OF_LOSS, SHIFT)))
     if misfits:
         raise InputError(
             f"{where / WEIGHTS} does not fit this model: {', '.join(misfits[:5])}"
@@ -141,7 +142,7 @@ def load_weights(
             shared_tables.read_part(weights, name, table, shards)
         else:
             weights.read_into(name, table)
-        if name in larger:
+        if name in larger and not name.startswith(SHIFT):  # of which new items have nothing yet
             num_saved = saved[name][0]
             # A table whose rows are items is told by its length; what never occurred has not been trained.
             is_of_items = counts_R is not None and num_saved == len(counts_R)

@@ -13,7 +13,7 @@ from transformers4recsys.model.content import DATA
 from transformers4recsys.model.next_item import NextItemModel
 
 # What every process has counted alike before a day is trained on.
-COUNTS = ("item_counts", "session_counts")
+COUNTS = ("item_counts", "session_counts", "popularity_shift.")
 
 
 def leave_to_exchange(model: NextItemModel) -> None:
@@ -23,7 +23,7 @@ def leave_to_exchange(model: NextItemModel) -> None:
     rows; and what all have counted or read alike, which it would send from the first to the others before each step.
     """
     names = [*model.weights_by_row, *(model.weights_of_items if model.shards else ())]
-    names += [name for name, _ in model.named_buffers() if name in COUNTS or name.startswith(DATA)]
+    names += [name for name, _ in model.named_buffers() if name.startswith((*COUNTS, DATA))]
     DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(model, names)
 
 

@@ -114,6 +114,7 @@ def _of_days(counts: LogCounts, recipe: Recipe) -> Iterator[Choice]:
         "linear_with_warmup",
         f"falls to 0 within a {unit}: the last weights are steady ones",
     )
+    yield "popularity_shift", True, f"the next {unit} resembles the last one more than those before"
 
 
 def _epochs_of_a_day(rows: int, window: int, num_items: int) -> int:
