@@ -1,4 +1,4 @@
-"""Scores that follow the popularity of the last day: by hand, and where there is nothing to follow."""
+"""Scores that follow the popularity of the last day: by hand, and as far as days have shown that they should."""
 
 import numpy as np
 import pytest
@@ -6,45 +6,61 @@ import torch
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.build import ModelSettings, build_model
-from transformers4recsys.model.popularity_shift import PopularityShift
+from transformers4recsys.model.popularity_shift import STRENGTHS, PopularityShift
 from transformers4recsys.settings import from_values
 
 
-def after(*days):
-    shift = PopularityShift(len(days[0]))
-    for counts in days:
-        shift.add_day(torch.tensor(counts))
-    return shift.of_items()
+def after(days, window):
+    """The shift after days of counts, each trained on with those before it in a window of days."""
+    days = torch.tensor(np.array(days))
+    shift = PopularityShift(days.shape[1])
+    for number, day in enumerate(days, start=1):
+        shift.add_day(day, days[max(number - window, 0) : number].sum(0))
+    return shift
 
 
-def test_it_is_the_expected_change_of_shares_by_hand():
-    # 89/90 of 90 clicks, and those of the last day: 89 and 99 of 188, so 10 clicks are expected as 4.734 and 5.266.
-    # Pearson's statistic is 4.734 + 4.734^2 / 5.266 = 8.990 of 2 items: a = 10 / 6.990 = 1.4307.
-    shift = after([0, 90, 90], [0, 0, 10])
-    expected = torch.tensor([1.0, 1.4307 / 6.1647, 11.4307 / 6.6966]).log()
-    torch.testing.assert_close(shift, expected, atol=1e-3, rtol=0)
+def test_it_is_the_change_of_shares_at_the_strength_that_told_the_days_best():
+    # The third day repeats the second one: the less the window weighs, the better was it told.
+    shift = after([[0, 90, 10], [0, 10, 90], [0, 10, 90]], window=3)
+    assert STRENGTHS[int(shift.grades.argmax())] == 0.03
+    # 100 clicks, expected as 110/300 and 190/300 of them.
+    expected = torch.tensor([1.0, 10.03 / (100 * 110 / 300 + 0.03), 90.03 / (100 * 190 / 300 + 0.03)]).log()
+    torch.testing.assert_close(shift.of_items(), expected)
 
 
-def test_the_first_day_and_a_day_without_clicks_shift_nothing():
-    assert not after([0, 3, 5]).any()
-    assert not after([0, 3, 5], [0, 0, 0]).any()
-    assert not after([0, 0, 0]).any()
+def test_grades_by_hand():
+    shift = after([[0, 30, 10], [0, 10, 30], [0, 4, 0]], window=2)
+    # The first day said nothing of the second, as its window is itself. Behind the second, 40 clicks were expected as
+    # 20 and 20: at a strength of 10 the shares are 20 / 30 and 40 / 30 of one half each, a third and two thirds.
+    second = 0.97 * (10 * np.log(0.75) + 30 * np.log(0.25))
+    at_10 = STRENGTHS.index(10.0)
+    assert shift.grades[0].item() == pytest.approx(second + 4 * np.log(1 / 2))
+    assert shift.grades[at_10].item() == pytest.approx(second + 4 * np.log(1 / 3))
 
 
-def test_chance_alone_shifts_next_to_nothing():
+def test_days_that_say_nothing_shift_nothing():
+    for days in ([[0, 3, 5]], [[0, 3, 5], [0, 0, 0]], [[0, 0, 0]], [[0, 3, 5], [0, 0, 0], [0, 8, 1]]):
+        assert not after(days, window=2).of_items().any()
+    # What a day alone has taught it is not corrected by the same day.
+    assert not after([[0, 90, 10], [0, 10, 90], [0, 10, 90]], window=1).of_items().any()
+
+
+def test_shares_that_stay_and_those_that_change_for_a_day_shift_next_to_nothing():
     draw = np.random.default_rng(0)
-    shares = draw.gamma(1.0, 20.0, 1000)
-    shift = after(*[[0, *draw.poisson(shares)] for _ in range(10)])
-    assert shift.abs().max() < 0.25
-    moved = shares * np.where(np.arange(1000) < 200, 4, 1)
-    shift = after(*[[0, *draw.poisson(shares)] for _ in range(10)], [0, *draw.poisson(moved)])
-    assert shift[1:201].mean() > 0.5 and shift[201:].mean() < -0.1
+    shares = draw.gamma(1.0, 20.0, 500)
+    steady = after([[0, *draw.poisson(shares)] for _ in range(12)], window=10)
+    assert steady.of_items().abs().max() < 0.2
+    restless = after([[0, *draw.poisson(shares * draw.gamma(2.0, 0.5, 500))] for _ in range(12)], window=10)
+    assert restless.of_items().abs().max() < 0.2
 
 
-def test_an_item_of_the_last_day_alone_gains_most_and_one_that_nobody_clicks_any_more_loses():
-    shift = after(*[[0, 50, 50, 50, 0]] * 5, [0, 50, 50, 0, 50])
-    assert shift[4] > 0.3 > shift[1] > -0.3 > shift[3]
-    assert shift[1] == pytest.approx(shift[2])
+def test_shares_that_go_on_changing_shift():
+    draw, shares, days = np.random.default_rng(0), np.full(500, 20.0), []
+    for _ in range(12):
+        shares = shares * draw.gamma(4.0, 0.25, 500)
+        days.append([0, *draw.poisson(shares)])
+    found = after(days, window=10).of_items().numpy()[1:]
+    assert np.corrcoef(found, np.log((shares + 1) / (np.sum(days[-10:], 0)[1:] / 10 + 1)))[0, 1] > 0.8
 
 
 def test_scores_are_shifted_and_what_is_learned_is_not(schema, make_batch):
@@ -53,12 +69,13 @@ def test_scores_are_shifted_and_what_is_learned_is_not(schema, make_batch):
         build_model(schema, from_values(ModelSettings, values | {"popularity_shift": is_on}), max_length=20).eval()
         for is_on in (False, True)
     )
-    batch = make_batch([[3, 7, 9], [7, 9]])
-    for model in (plain, shifted):
-        for sessions in ([list(range(1, 21))] * 3, [[3, 7, 9]] * 20):
-            model.observe([make_batch(sessions)])
+    counts = torch.zeros(3, len(plain.item_counts), dtype=torch.long)
+    counts[0, 1:], counts[1:, 7] = 9, 90
+    for number in range(3):
+        shifted.popularity_shift.add_day(counts[number], counts[: number + 1].sum(0))
     shift = shifted.popularity_shift.of_items()
     assert shift[7] > 0 > shift[4] and shift[0] == 0
+    batch = make_batch([[3, 7, 9], [7, 9]])
     hidden = plain(batch).hidden
     torch.testing.assert_close(shifted.scores(hidden), plain.scores(hidden) + shift)
     torch.manual_seed(0)

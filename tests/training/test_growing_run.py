@@ -7,7 +7,7 @@ import yaml
 from transformers4recsys.run_folder import RunFolder
 
 NEW_ITEMS = [35, 36, 35, 40]
-COUNTS = {"item_counts", "session_counts", "popularity_shift.last_day", "popularity_shift.faded"}
+COUNTS = {"item_counts", "session_counts", "popularity_shift.last_day", "popularity_shift.window"}
 
 
 def grow(toy_days, cardinality):

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -145,15 +146,18 @@ def test_what_may_change_is_told(flags, words, run_train, capsys):
     assert all(value in [section.get(name) for section in config.values()] for name, value in flags.items())
 
 
-def test_clicks_of_the_last_day_are_counted_from_where_they_are_asked_for(run_train):
-    runs = [run_train(f"run{is_on}", end_date="2019-10-02", popularity_shift=is_on) for is_on in (False, True)]
-    counts = "popularity_shift.last_day", "popularity_shift.faded"
-    for run, is_on in zip(runs, (True, False), strict=True):
-        run_train(run.name, resume_from_checkpoint="true", popularity_shift=is_on, **END)
-        weights = RunFolder.open(run).weights()
+def test_clicks_of_the_last_day_are_counted_from_where_they_are_asked_for(run_train, toy_days):
+    counts = "popularity_shift.last_day", "popularity_shift.window"
+    for is_on in (False, True):
+        run = run_train(f"run{is_on}", end_date="2019-10-02", popularity_shift=not is_on)
+        flags = {"popularity_shift": is_on, "training_time_window_size": 2}
+        weights = RunFolder.open(run_train(run.name, resume_from_checkpoint="true", **flags, **END)).weights()
         assert [name in weights for name in counts] == [is_on, is_on]
-        if is_on:
-            assert weights[counts[0]].sum() > 0 and torch.equal(weights[counts[0]].double(), weights[counts[1]])
+    # The second day's own, and those of both days, though the run read the first one before that.
+    files = [toy_days / f"session_start_date=2019-10-0{day}-train.parquet" for day in (1, 2)]
+    items = [np.concatenate(pq.read_table(file)["item_id"].to_numpy()) for file in files]
+    assert weights[counts[0]].tolist() == np.bincount(items[1], minlength=31).tolist()
+    assert weights[counts[1]].tolist() == np.bincount(np.concatenate(items), minlength=31).tolist()
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from transformers4recsys.row_shards import RowShards
 from transformers4recsys.settings import check, setting
 
 ITEM_COUNTS, SESSION_COUNTS, SHIFT = "item_counts", "session_counts", "popularity_shift."
+COUNTS_OF_DAYS = f"{SHIFT}last_day", f"{SHIFT}window"
 # Weights with a row for each id; whatever else differs in size is another model.
 TABLES = (
     "features.tables.",
@@ -28,7 +29,7 @@ TABLES = (
     "scorer.item_bias",
     ITEM_COUNTS,
     SESSION_COUNTS,
-    SHIFT,
+    *COUNTS_OF_DAYS,
 )
 # Rows of a table that are summed up together.
 ROWS_AT_A_TIME = 2**16

@@ -62,7 +62,7 @@ class NextItemModel(CountsItems):
         self.counts_from_end = counts_from_end
         # A second task in training, which has no part in scores.
         self.replaced_items = replaced_items
-        # No part of the loss: what is trained on is past.
+        # No part of the loss: what is trained on is past. A training loop of one's own tells it of each day.
         self.popularity_shift = popularity_shift
         # What a hidden position shows in place of its item and all its features.
         hides_inputs = training_targets.hides_inputs
@@ -155,12 +155,6 @@ class NextItemModel(CountsItems):
         self.add_counts(torch.tensor(counts_V), torch.tensor(sessions_V))
         if self.features.scale is not None and moments.count:
             self.features.scale.fit(moments.mean_C.numpy().tolist(), moments.std_C.numpy().tolist())
-
-    def add_counts(self, item_counts_V: Tensor, session_counts_V: Tensor) -> None:
-        """Count items of a day's training sessions, and sessions that held them, (V,) each, which may be none."""
-        super().add_counts(item_counts_V, session_counts_V)
-        if self.popularity_shift is not None:
-            self.popularity_shift.add_day(item_counts_V)
 
     def make_gradients_sparse(self) -> None:
         """Let them from now on. A table that is read by row and as a whole has whole gradients: nothing is gained."""

@@ -1,48 +1,59 @@
-"""Scores that follow what was clicked more, or less, on the last day than before."""
+"""Scores that follow what was clicked more, or less, on the last day than on all days of its training window."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-# Days over which earlier clicks fade. Over 30, as many as the softmax learns from, half of the gain is lost (Deskdrop).
-DAYS_REMEMBERED = 90
+# How many clicks weigh as much as what is known of an item's share beforehand; infinite ones let nothing shift.
+STRENGTHS = (torch.inf, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03)
+# What a day's verdict on them is worth a day later.
+FADING = 0.97
 
 
 class PopularityShift(nn.Module):
     """Corrects scores for the popularity of today: a softmax has learned that of all days that it trained on.
 
-    Where the shares of items change and what leads to them does not, their logarithm is what scores are wrong by
-    (Saerens, Latinne, Decaestecker 2002). An item with `e` expected clicks has a share that changes by a factor, drawn
-    from a gamma distribution of mean 1 and shape `a`, and so the expected factor behind `n` clicks is
-    (n + a) / (e + a). How much shares change at all is told by Pearson's statistic of the day: where its clicks differ
-    from the expected ones by no more than chance, `a` is infinite and nothing shifts.
+    Where the shares of items change, and what leads to them does not, the logarithm of the change is what scores lack
+    (Saerens, Latinne, Decaestecker 2002). An item with `n` clicks on the last day, where `e` were expected by its share
+    of the window, has a share that grew by about (n + s) / (e + s): the mean of a gamma distribution behind n draws,
+    which was 1 before, at a strength of `s`. Shares that stay, and those that change for a day alone, need an infinite
+    strength, so each is graded by how likely it has made the clicks of each next day, and the best so far counts.
 
-    `last_day` (V,) are the counts of the last day; `faded` (V,) those of all days, the older the less.
+    `last_day` and `window` (V,) are counts of the last day and of its training window, `grades` (S,) logarithms of
+    likelihoods.
     """
 
     def __init__(self, num_items: int):
         super().__init__()
         self.last_day: Tensor
-        self.faded: Tensor
+        self.window: Tensor
+        self.grades: Tensor
         self.register_buffer("last_day", torch.zeros(num_items, dtype=torch.long))
-        self.register_buffer("faded", torch.zeros(num_items, dtype=torch.double))
+        self.register_buffer("window", torch.zeros(num_items, dtype=torch.long))
+        self.register_buffer("grades", torch.zeros(len(STRENGTHS), dtype=torch.double))
 
-    def add_day(self, item_counts_V: Tensor) -> None:
-        """Count the clicks of a day, (V,), behind all earlier ones."""
+    def add_day(self, item_counts_V: Tensor, window_counts_V: Tensor) -> None:
+        """Count the clicks of a day, and those of its training window, which ends with it, (V,) each."""
+        item_counts_V = item_counts_V.to(self.window.device)
+        clicks_V = item_counts_V.double().where(self.window > 0, 0)  # nothing was said of other items
+        self.grades *= FADING
+        for number, strength in enumerate(STRENGTHS):
+            shares_V = self.window.double() * self._factors(strength)
+            log_share_V = (shares_V / shares_V.sum()).log().where(clicks_V > 0, 0)
+            self.grades[number] += (clicks_V * log_share_V).sum()
         self.last_day.copy_(item_counts_V)
-        self.faded.mul_(1 - 1 / DAYS_REMEMBERED).add_(self.last_day)
+        self.window.copy_(window_counts_V)
 
     def of_items(self) -> Tensor:
         """Give what is added to the score of each item, (V,)."""
-        clicks_V = self.last_day.double()
-        expected_V = self.faded * (clicks_V.sum() / self.faded.sum().clamp(min=1))
-        # Each item that was ever clicked adds 1 to the statistic by chance, and e / a by the change of its share.
-        is_known_V = expected_V > 0
-        chance_V = ((clicks_V - expected_V).square() / expected_V).masked_fill(~is_known_V, 0)
-        excess = chance_V.sum() - is_known_V.sum()
-        # 0 / 0 where nothing was clicked: then, as where the excess is negative, nothing shifts.
-        shape = (clicks_V.sum() / excess).nan_to_num(torch.inf)
-        if not 0 < shape < torch.inf:
-            return torch.zeros_like(clicks_V, dtype=torch.float)
-        return ((clicks_V + shape) / (expected_V + shape)).log().float()
+        # The first of equal ones: nothing shifts until days have shown that it should.
+        return self._factors(STRENGTHS[int(self.grades.argmax())]).log().float()
+
+    def _factors(self, strength: float) -> Tensor:
+        """Give the change of each item's share, (V,)."""
+        clicks_V, window_V = self.last_day.double(), self.window.double()
+        if strength == torch.inf:
+            return torch.ones_like(clicks_V)
+        expected_V = window_V * (clicks_V.sum() / window_V.sum().clamp(min=1))
+        return (clicks_V + strength) / (expected_V + strength)

@@ -37,7 +37,8 @@ class ScorerSettings:
     temperature: float = setting(1.0, "scores are divided by it", above=0, if_changed="refuse")
     popularity_shift: bool = setting(
         False,
-        "scores follow what was clicked more, or less, on the last day than before, as far as that was no chance",
+        "scores follow what was clicked more, or less, on the last day of the training window than on all of it, as "
+        "far as that told the clicks of the days so far",
     )
     item_dropout: float = setting(0.0, "dropout on the item vectors that are scored in training", at_least=0, below=1)
     constrained_embeddings: bool = setting(

@@ -142,7 +142,7 @@ def load_weights(
             shared_tables.read_part(weights, name, table, shards)
         else:
             weights.read_into(name, table)
-        if name in larger and not name.startswith(SHIFT):  # of which new items have nothing yet
+        if name in larger:
             num_saved = saved[name][0]
             # A table whose rows are items is told by its length; what never occurred has not been trained.
             is_of_items = counts_R is not None and num_saved == len(counts_R)

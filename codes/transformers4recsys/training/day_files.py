@@ -107,8 +107,8 @@ def day_readers(
         ),
         to_count=lambda day: to_count(days.files(day, "train"), day=day),
         number_of=days.unit.number,
-        item_counts=lambda day: count_items(
-            (checked[file] for file in days.files(day, "train")), schema.item_id.cardinality
+        item_counts=lambda day, num_days: count_items(
+            (checked[file] for file in days.train_files(day, num_days)), schema.item_id.cardinality
         ),
         moments=lambda day: add_moments(checked[file] for file in days.files(day, "train")),
     )

@@ -88,8 +88,8 @@ class Protocol:
 class DayReaders:
     """How day files are opened, to train on a day or to evaluate a split, and what checking a day's train file told.
 
-    That is how often, and in how many sessions, it has each item, (V,) each, and mean and standard deviation of each
-    numeric column.
+    That is how often, and in how many sessions, it and the files of a number of days before it have each item, (V,)
+    each, and mean and standard deviation of each numeric column of its own.
 
     Of the train split, `to_evaluate` need only give the first batches. For baselines, `to_count` reads the train file
     in its own order, all of it in every process, and `number_of` numbers the days.
@@ -99,7 +99,7 @@ class DayReaders:
     to_evaluate: Callable[[datetime, str], Reader]
     to_count: Callable[[datetime], Reader]
     number_of: Callable[[datetime], int]
-    item_counts: Callable[[datetime], tuple[np.ndarray, np.ndarray]]
+    item_counts: Callable[[datetime, int], tuple[np.ndarray, np.ndarray]]
     moments: Callable[[datetime], Sequence[Moments]]
 
 
@@ -273,8 +273,11 @@ class Incremental:
         elif model.features.scale is not None:
             moments = self.readers.moments(day)
             model.features.scale.fit([each.mean for each in moments], [each.std for each in moments])
-        item_counts, session_counts = self.readers.item_counts(day)
-        model.add_counts(torch.from_numpy(item_counts), torch.from_numpy(session_counts))
+        item_counts, session_counts = map(torch.from_numpy, self.readers.item_counts(day, 1))
+        model.add_counts(item_counts, session_counts)
+        if model.has_gradients and model.popularity_shift is not None:
+            of_window, _ = self.readers.item_counts(day, self.protocol.training_time_window_size)
+            model.popularity_shift.add_day(item_counts, torch.from_numpy(of_window))
         for batch in self.readers.to_count(day).batches(0) if baselines else ():
             for baseline in baselines:
                 baseline.learn(batch, self.readers.number_of(day))

@@ -114,7 +114,8 @@ def _of_days(counts: LogCounts, recipe: Recipe) -> Iterator[Choice]:
         "linear_with_warmup",
         f"falls to 0 within a {unit}: the last weights are steady ones",
     )
-    yield "popularity_shift", True, f"the next {unit} resembles the last one more than those before"
+    if window > 1:
+        yield "popularity_shift", True, f"the next {unit} may resemble the last one more than the window"
 
 
 def _epochs_of_a_day(rows: int, window: int, num_items: int) -> int:
