@@ -222,7 +222,8 @@ def test_gpu_parts_in_small(start, script, tmp_path):
     assert numbers("documented_command")["training_sessions_per_s"] > 0
     beside = numbers("step_beside_plain")
     ratio = beside["train_sessions_per_s"] / beside["plain_sessions_per_s"]
-    assert beside["x_plain"] == pytest.approx(ratio, abs=0.01) and beside["eval_sessions_per_s"] > 0
+    # The rates are printed as whole numbers.
+    assert beside["x_plain"] == pytest.approx(ratio, rel=0.1) and beside["eval_sessions_per_s"] > 0
     assert numbers("output_layer")["targets"] == 4 * module.SMALL.batch_size
     assert numbers("recommending")["sessions_per_s"] > 0
     assert numbers("one_process_group") == {"backend": "gloo", "sum": 1_000_000}

@@ -84,7 +84,7 @@ def test_short_sessions_over_many_items_have_a_mean_of_their_items_by_cosines(it
     assert {name: values[name] for name in of_core if name in values} == (of_core if is_core else {})
     # With a merge of one feature: the item alone, however many events there are.
     assert Path(values["feature_config"]).name == ("features_item_id.yaml" if is_core else "features.yaml")
-    assert "positions_from_end" not in values or not is_core
+    assert values.get("positions_from_end", False) is not is_core
     from_values(SETTINGS, values)
 
 
@@ -93,6 +93,13 @@ def test_a_file_that_reads_all_columns_stays_with_a_model_that_can(tmp_path):
     write(tmp_path, log_of(1_000, items=10_001), DAYS, tmp_path)
     values = yaml.safe_load((tmp_path / "train.yaml").read_text())
     assert (values["model_type"], Path(values["feature_config"]).name) == ("sasrec", "features.yaml")
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_positions_of_a_model_stay_as_they_were(is_there, tmp_path):
+    (tmp_path / "train.yaml").write_text("model_type: sasrec\n" + "positions_from_end: true\n" * is_there)
+    write(tmp_path, log_of(1_000), DAYS, tmp_path)
+    assert ("positions_from_end" in yaml.safe_load((tmp_path / "train.yaml").read_text())) is is_there
 
 
 def test_the_learning_rate_of_a_large_model_is_half_that_of_a_small_one():

@@ -62,8 +62,11 @@ def choices(counts: LogCounts, recipe: Recipe, earlier: Mapping[str, Any] = Mapp
     """Choose the settings of a model and of its training; the model stays that of an `earlier` file."""
     # A run goes on with the model that it has, however large the log has become.
     is_core = _suits_core(counts, recipe, earlier)
-    of_model = [(name, earlier.get(name, value), why) for name, value, why in _of_model(counts, is_core=is_core)]
-    of_training = _of_split(counts, recipe, is_core=is_core) if recipe.is_split else _of_days(counts, recipe)
+    # Files of earlier versions do not have it.
+    from_end = bool(earlier.get("positions_from_end", not earlier))
+    chosen = _of_model(counts, is_core=is_core, from_end=from_end)
+    of_model = [(name, earlier.get(name, value), why) for name, value, why in chosen]
+    of_training = _of_split(counts, recipe) if recipe.is_split else _of_days(counts, recipe)
     return [*of_model, *of_training]
 
 
@@ -75,7 +78,7 @@ def _suits_core(counts: LogCounts, recipe: Recipe, earlier: Mapping[str, Any]) -
     return earlier.get("model_type", chosen) == "core"
 
 
-def _of_model(counts: LogCounts, *, is_core: bool) -> Iterator[Choice]:
+def _of_model(counts: LogCounts, *, is_core: bool, from_end: bool) -> Iterator[Choice]:
     num_items, is_large = counts.num_items, counts.num_events >= MANY_EVENTS
     if is_core:
         yield "model_type", "core", f"{num_items:,} items: a session is a mean of its items' own vectors"
@@ -84,6 +87,8 @@ def _of_model(counts: LogCounts, *, is_core: bool) -> Iterator[Choice]:
         yield "temperature", 0.07, ""
     else:
         yield "model_type", "sasrec", "reads a session from left to right"
+        if from_end:
+            yield "positions_from_end", True, "sessions of all lengths end at the same position"
     yield "d_model", 128 if is_large else 64, f"{counts.num_events:,} events"
     layers = 2 if counts.mean_length >= LONG_SESSIONS else 1
     yield "n_layer", layers, f"{counts.mean_length:.1f} events a session"
@@ -125,11 +130,9 @@ def _epochs_of_a_day(rows: int, window: int, num_items: int) -> int:
     return min(max(min(visits, at_most), at_least, 1), MOST_EPOCHS)
 
 
-def _of_split(counts: LogCounts, recipe: Recipe, *, is_core: bool) -> Iterator[Choice]:
+def _of_split(counts: LogCounts, recipe: Recipe) -> Iterator[Choice]:
     yield "per_device_train_batch_size", 128, ""
     yield "learning_rate", 0.001, ""
-    if not is_core:
-        yield "positions_from_end", True, "sequences of all lengths end at the same position"
     yield "ema_decay", 0.998, "the average of many steps is steadier than the last one"
     if counts.has("test") and counts.has("valid"):
         yield "num_train_epochs", MOST_EPOCHS_OF_A_SPLIT, "at most: the best weights on the valid file are kept"
