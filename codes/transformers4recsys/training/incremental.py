@@ -275,9 +275,10 @@ class Incremental:
             model.features.scale.fit([each.mean for each in moments], [each.std for each in moments])
         item_counts, session_counts = map(torch.from_numpy, self.readers.item_counts(day, 1))
         model.add_counts(item_counts, session_counts)
-        if model.has_gradients and model.popularity_shift is not None:
+        shift = None if model.has_gradients is False else model.popularity_shift
+        if shift is not None:
             of_window, _ = self.readers.item_counts(day, self.protocol.training_time_window_size)
-            model.popularity_shift.add_day(item_counts, torch.from_numpy(of_window))
+            shift.add_day(item_counts, torch.from_numpy(of_window))
         for batch in self.readers.to_count(day).batches(0) if baselines else ():
             for baseline in baselines:
                 baseline.learn(batch, self.readers.number_of(day))
