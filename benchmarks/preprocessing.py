@@ -24,6 +24,7 @@ from unittest.mock import patch
 import polars as pl
 
 from transformers4recsys.preprocessing import pipeline
+from transformers4recsys.preprocessing.engines.spark import Spark
 from transformers4recsys.preprocessing.engines.table import DatabaseChoice
 from transformers4recsys.preprocessing.recipe import read_recipe
 from transformers4recsys.preprocessing.run import LogSettings, preprocess
@@ -101,24 +102,39 @@ def _timed(owner: object, name: str, part: str, spent: dict[str, float]) -> Iter
 
 def _measured(run: str, log: Path, output: Path) -> None:
     """Print one run's seconds, CPU seconds, peak memory in GB, and its parts, as a line of JSON."""
+    children: list[tuple[float, float]] = []
+    whole = Spark.close
+
+    def close(database: Spark) -> None:
+        # Workers end with Spark, and nobody asks then what they have taken.
+        children.append(_of_children())
+        whole(database)
+
     began = time.perf_counter()
-    parts = RUNS[run](log, output)
+    with patch.object(Spark, "close", close):
+        parts = RUNS[run](log, output)
     seconds = time.perf_counter() - began
-    own, (java_cpu, java_gb) = resource.getrusage(resource.RUSAGE_SELF), _of_java()
-    found = {"seconds": seconds, "gb": own.ru_maxrss / 1e6 + java_gb, "cpu": own.ru_utime + own.ru_stime + java_cpu}
+    own, (cpu, gb) = resource.getrusage(resource.RUSAGE_SELF), (children or [(0, 0)])[0]
+    found = {"seconds": seconds, "gb": own.ru_maxrss / 1e6 + gb, "cpu": own.ru_utime + own.ru_stime + cpu}
     sys.stdout.write(json.dumps(found | {"parts": parts}) + "\n")
 
 
-def _of_java() -> tuple[float, float]:
-    """Give CPU seconds and peak memory, in GB, of the Java process that Spark has started; 0 where there is none."""
+def _of_children() -> tuple[float, float]:
+    """Give CPU seconds and the sum of peak memories, in GB, of Java and the Python workers that Spark has started."""
+    parents, used, peaks = {}, {}, {}
     for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            name, _, numbers = (process / "stat").read_text().rpartition(")")
-            parent, used = int(numbers.split()[1]), sum(map(int, numbers.split()[11:13]))
-            if name.endswith("(java") and parent == os.getpid():
-                status = (process / "status").read_text().split()
-                return used / os.sysconf("SC_CLK_TCK"), int(status[status.index("VmHWM:") + 1]) / 1e6
-    return 0, 0
+        with suppress(OSError, ValueError):
+            number, numbers = int(process.name), (process / "stat").read_text().rpartition(")")[2].split()
+            status = (process / "status").read_text().split()
+            # With what children that have ended used.
+            used[number] = sum(map(int, numbers[11:15])) / os.sysconf("SC_CLK_TCK")
+            peaks[number] = int(status[status.index("VmHWM:") + 1]) / 1e6
+            parents[number] = int(numbers[1])
+    children, found = {os.getpid()}, set()
+    while children:
+        children = {number for number, parent in parents.items() if parent in children}
+        found |= children
+    return sum(used[number] for number in found), sum(peaks[number] for number in found)
 
 
 def main() -> None:

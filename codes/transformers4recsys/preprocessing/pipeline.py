@@ -169,7 +169,11 @@ class Pipeline:
         counts = database.rows(sessions.events_of_day(identified))
         advance()
         return Identified(
-            identified, starts, items.last_known(events, recipe), words, {row["day"]: row["events"] for row in counts}
+            identified,
+            starts,
+            items.last_known(database, events, recipe),
+            words,
+            {row["day"]: row["events"] for row in counts},
         )
 
     def _category_prices(self, events: ir.Table) -> ir.Table:
@@ -215,14 +219,17 @@ class Pipeline:
                 prices = self._category_prices(splits.trained_on(events, PRICE))
         if prices is not None:
             events = category_prices.with_category_price(events, prices, unit, fitted_until)
-        known = sessions.of_days(events, days[0], fitted_until)
+        fitted_on = sessions.of_days(events, days[0], fitted_until)
         if recipe.is_split:
-            known = events.filter(STAGE.of(events) == 0)
+            fitted_on = events.filter(STAGE.of(events) == 0)
         if not self.manifest.fitted:
-            self.manifest.fit(database, known, self._numbers)
+            self.manifest.fit(database, fitted_on, self._numbers)
         events = features.with_numbers(events, self._numbers, self.manifest.standardizers)
         scalars = {ROW, POSITION, TIME, USER, STAGE} & set(events.columns)
-        events = database.keep(Kept.EVENTS_OF_ROWS, events.select(*sorted(scalars), *self._columns))
+        # Those of earlier days are the histories of later ones.
+        keep = database.append if recipe.has_history else database.keep
+        known = keep(Kept.EVENTS_OF_ROWS, events.select(*sorted(scalars), *self._columns))
+        events = sessions.of_days(known, days[0], days[-1])
         rows = database.keep(Kept.ROWS, day_files.as_rows(events, found.starts))
         counts = database.rows(sessions.counts(ordered, recipe))
         if recipe.is_split:
@@ -233,9 +240,8 @@ class Pipeline:
         )
         if recipe.neg_samples:
             rows = negatives.with_negatives(rows, database, events, days, recipe)
-        events = events.select(ROW, POSITION, TIME, *self._columns)
         if recipe.has_history:
-            events = history.with_history(events, database, rows, recipe)
+            events = history.with_history(known, database, rows, recipe)
         else:
             events = events.rename(**{AT: POSITION})
         user = {"user_id": rows[USER]} if recipe.user_column else {}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib import import_module
@@ -43,8 +41,6 @@ def recommend_on_spark(
     events of a session, and those of a user where the model reads histories, go to one worker, whose memory holds a
     partition.
     """
-    # Else the workers of a local master would be of the Python that is first on the path.
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     run = str(Path(run).expanduser().absolute())
     recommender, load = Recommender.load(run, model=model, device="cpu", dtype=dtype), (run, model, dtype)
     with TemporaryDirectory(prefix="transformers4recsys-") as folder:

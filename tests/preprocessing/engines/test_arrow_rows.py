@@ -117,3 +117,28 @@ def test_events_are_cut_into_what_is_left_out_a_history_and_the_own_ones():
         {"_row": 2, "_length": 1, "item": [20], "bef_item": []},
     ]
     assert arrow_rows.with_lists(rows, events, starts, ["item"], 0)["item"].to_pylist() == [[10, 11, 12, 13, 14], [20]]
+
+
+def test_a_stream_of_rows_and_their_events_becomes_parts(tmp_path):
+    # Row, its half, its length, and times and items of its events, of which the last `_length` are its own.
+    made = [(10, "valid", 2, {0: "a", 1: "b", 2: "c"}), (11, "test", 1, {0: "d"}), (20, "test", 1, {5: "e", 6: "f"})]
+    entries = []
+    for row, half, length, events in made:
+        entries.append({"_row": row, "_half": half, "_length": length, "id": f"s{row}"})
+        entries += [{"_row": row, "_at": at, "item": item} for at, item in events.items()]
+    types = {"_row": "int64", "_half": "string", "_length": "int64", "id": "string", "_at": "int64", "item": "string"}
+    table = pa.Table.from_pylist(entries, pa.schema({name: getattr(pa, kind)() for name, kind in types.items()}))
+    # Batches end inside of rows.
+    stream = pa.RecordBatchReader.from_batches(table.schema, table.to_batches(max_chunksize=2))
+    names = {"id": "session", "item": "items", "bef_item": "bef_items"}
+    parts = arrow_rows.write_parts(stream, ["item"], names, str(tmp_path), size=10, history=5)
+    first = {"session": "s10", "items": ["b", "c"], "bef_items": ["a"]}
+    second = {"session": "s11", "items": ["d"], "bef_items": []}
+    third = {"session": "s20", "items": ["f"], "bef_items": ["e"]}
+    assert {(part, split): pq.read_table(path).to_pylist() for part, split, path in parts} == {
+        (1, "train"): [first, second],
+        (1, "valid"): [first],
+        (1, "test"): [second],
+        (2, "train"): [third],
+        (2, "test"): [third],
+    }

@@ -42,6 +42,7 @@ def session(tmp_path_factory):
         "spark.sql.shuffle.partitions": "2",
         "spark.sql.session.timeZone": "America/New_York",
     }
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     session = pyspark_sql.SparkSession.builder.master("local[2]").config(map=settings).getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     yield session
@@ -113,7 +114,8 @@ def test_negatives_in_bundles_and_parts_and_a_second_call(tmp_path, recipe, rand
         both(tmp_path, write_events(known, tmp_path / "logs" / "a.parquet"), drawing)
 
 
-def test_days_are_in_order_over_all_parts(tmp_path):
+def test_days_are_in_order_over_all_parts(tmp_path, monkeypatch):
+    monkeypatch.setattr(spark_engine.Spark, "rows_a_part", 50)
     spark = spark_engine.Spark(tmp_path / "kept")
     settings = {
         "spark.sql.adaptive.coalescePartitions.enabled": "false",
@@ -136,6 +138,8 @@ def test_days_are_in_order_over_all_parts(tmp_path):
     for key, path in files.items():
         assert (path / "_SUCCESS").exists()
         parts = [pq.read_table(part, partitioning=None) for part in sorted(path.glob("*.parquet"))]
+        # Fifty rows a part: 12 parts of day 3, 8 of day 4, and an empty one of day 5.
+        assert len(parts) == {3: 12, 4: 8, 5: 1}[key[0]]
         found[key] = [value for part in parts for [value] in part["_day_of_row"].to_pylist()]
     bounds = {3: (0, 600), 4: (600, 1000), 5: (0, 0)}
     assert found == {

@@ -29,7 +29,7 @@ def items(database, recipe):
         chosen = recipe(user_column="user", past_length_max=length, session_length_max=longest)
         found = {}
         for rows, events in bundles:
-            all_events = history.with_history(events, database, rows, chosen)
+            all_events = history.with_history(database.append("events", events), database, rows, chosen)
             for row in database.rows(database.with_lists("lists", rows, all_events, ["item"], history=length)):
                 assert row["item"] == [row["_row"] * 10 + position for position in range(row["_length"])]
                 found[row["_row"]] = row["bef_item"]

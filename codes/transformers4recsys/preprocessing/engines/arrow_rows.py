@@ -7,6 +7,7 @@ from concurrent.futures import Executor, wait
 from contextlib import ExitStack
 from itertools import chain, groupby, pairwise
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from transformers4recsys.day_format import HISTORY_PREFIX, SPLITS, TRAIN
-from transformers4recsys.preprocessing.columns import HALF, LENGTH, ROW
+from transformers4recsys.preprocessing.columns import AT, HALF, LENGTH, ROW
 from transformers4recsys.preprocessing.steps.sessions import SESSIONS_A_DAY_MAX
 
 # What DuckDB puts into a row group of the files that it writes.
@@ -66,8 +67,8 @@ def write_days(
     first = next(tables)
     schema = _named(first, names).schema
     days_without_rows = {day for day, _ in files}
-    groups = _ahead(_row_groups(chain([first], tables)), pool)
-    for day, of_day in groupby(groups, key=_first_day):
+    groups = _ahead(_row_groups(chain([first], tables), SESSIONS_A_DAY_MAX), pool)
+    for day, of_day in groupby(groups, key=lambda group: _number(group, SESSIONS_A_DAY_MAX)):
         days_without_rows.remove(day)
         with ExitStack() as opened:
             writers = {split: opened.enter_context(_opened(files[day, split], schema)) for split in SPLITS}
@@ -84,6 +85,39 @@ def write_days(
             _opened(files[day, split], schema).close()
 
 
+def write_parts(
+    entries: pa.RecordBatchReader,
+    columns: Sequence[str],
+    names: Mapping[str, str],
+    folder: str,
+    *,
+    size: int,
+    history: int,
+) -> Iterator[tuple[int, str, str]]:
+    """Write whole parts as files in `folder`; give the number, split and path of each.
+
+    A part has the rows of one `_row // size`, where `size` divides SESSIONS_A_DAY_MAX. Entries go by `_row` and `_at`:
+    a row, whose `_at` is null, and then its events.
+    """
+    for group in _row_groups(_rows_of(entries, columns, history), size):
+        schema = _named(group, names).schema
+        for split in SPLITS:
+            if split in (TRAIN, *pc.unique(group[HALF]).to_pylist()):
+                # A task that is run twice writes other files.
+                path = f"{folder}/{uuid4().hex}.parquet"
+                with _opened(path, schema) as writer:
+                    _write_part(writer, group, split, names)
+                yield _number(group, size), split, path
+
+
+def _rows_of(entries: pa.RecordBatchReader, columns: Sequence[str], history: int) -> Iterator[pa.Table]:
+    of_rows = [name for name in entries.schema.names if name not in (AT, *columns)]
+    for batch, starts in of_whole_rows(entries):
+        rows = pa.Table.from_batches([batch.select(of_rows).take(pa.array(starts[:-1]))])
+        events = batch.select(columns).filter(batch[AT].is_valid())
+        yield with_lists(rows, events, starts - np.arange(len(starts)), columns, history)
+
+
 def _ahead(tables: Iterator[pa.Table], pool: Executor) -> Iterator[pa.Table]:
     """Let the pool make the next table while one is used."""
     task = pool.submit(next, tables, None)
@@ -92,15 +126,15 @@ def _ahead(tables: Iterator[pa.Table], pool: Executor) -> Iterator[pa.Table]:
         yield table
 
 
-def _row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Put tables together and cut them between days, so that small days have one row group each."""
+def _row_groups(tables: Iterable[pa.Table], apart: int) -> Iterator[pa.Table]:
+    """Put tables together and cut them where `_row` divided by `apart` changes, as it does between days."""
     waiting: list[pa.Table] = []
     for table in tables:
-        days = table[ROW].to_numpy() // SESSIONS_A_DAY_MAX
-        bounds = [0, *(np.flatnonzero(np.diff(days)) + 1), len(days)]
-        for start, end in pairwise(bounds if len(days) else []):
+        numbers = table[ROW].to_numpy() // apart
+        bounds = [0, *(np.flatnonzero(np.diff(numbers)) + 1), len(numbers)]
+        for start, end in pairwise(bounds if len(numbers) else []):
             num_waiting = sum(map(len, waiting))
-            if waiting and (_first_day(waiting[0]) != days[start] or num_waiting + end - start > ROW_GROUP_SIZE):
+            if waiting and (_number(waiting[0], apart) != numbers[start] or num_waiting + end - start > ROW_GROUP_SIZE):
                 yield pa.concat_tables(waiting)
                 waiting = []
             waiting.append(table.slice(start, end - start))
@@ -108,12 +142,12 @@ def _row_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         yield pa.concat_tables(waiting)
 
 
-def _first_day(table: pa.Table) -> int:
+def _number(table: pa.Table, apart: int) -> int:
     [first] = table[ROW].slice(0, 1).to_pylist()
-    return first // SESSIONS_A_DAY_MAX
+    return first // apart
 
 
-def _opened(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+def _opened(path: Path | str, schema: pa.Schema) -> pq.ParquetWriter:
     return pq.ParquetWriter(path, schema, dictionary_pagesize_limit=DICTIONARY_SIZE)
 
 

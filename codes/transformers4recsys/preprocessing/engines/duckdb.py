@@ -67,6 +67,8 @@ class DuckDB:
             }
             for name, value in settings.items():
                 self._ibis.con.execute(f"SET GLOBAL {name} = '{value}'")
+            # See `times`.
+            self._ibis.con.execute("CREATE MACRO timestamp_millis(number) AS make_timestamp_ms(number)")
             if threads:
                 self._ibis.con.execute(f"SET threads = {threads}")
             [(self._threads,)] = self._ibis.con.execute("SELECT current_setting('threads')").fetchall()

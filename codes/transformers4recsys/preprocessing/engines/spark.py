@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import reduce
 from itertools import chain, count, zip_longest
@@ -12,17 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import ibis
+import pyarrow as pa
 from ibis.expr import datatypes as dt
 from ibis.expr import types as ir
 from sqlglot.dialects import Spark as SparkDialect
 
-from transformers4recsys.day_format import TRAIN
 from transformers4recsys.errors import InputError
-from transformers4recsys.preprocessing.columns import HALF, ROW
+from transformers4recsys.preprocessing.columns import AT, HALF, LENGTH, ROW
 from transformers4recsys.preprocessing.dialect import FILE, Dialect
+from transformers4recsys.preprocessing.engines import arrow_rows
 from transformers4recsys.preprocessing.engines.protocol import Unreadable, lists_by_sorting, parts
 from transformers4recsys.preprocessing.steps import sessions
-from transformers4recsys.preprocessing.tables import Kept
 
 INSTALL = "pip install 'transformers4recsys[spark]', and Java 17 (apt-get install openjdk-17-jre-headless)"
 DEFAULTS = {
@@ -73,6 +75,8 @@ class Spark:
     keeps_order = False
     # Few large jobs: Spark goes to the disk by itself where memory ends.
     events_at_a_time = 20_000_000
+    # Lists of these are in the memory of a worker at once. It divides SESSIONS_A_DAY_MAX.
+    rows_a_part = 100_000
     parse_time = staticmethod(_parse_time)
 
     def __init__(self, folder: Path, *, master: str | None = None) -> None:
@@ -87,6 +91,8 @@ class Spark:
         # A session of its own on the same Spark: settings and views do not show outside.
         self._session = self._session.newSession()
         self._session.conf.set("spark.sql.parquet.inferTimestampNTZ.enabled", "false")
+        # Else times of kept tables are written in the slow INT96.
+        self._session.conf.set("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
         # A row of too few columns is found in columns that are not asked for, too.
         self._session.conf.set("spark.sql.csv.parser.columnPruning.enabled", "false")
         self._ibis = ibis.pyspark.connect(self._session)
@@ -169,31 +175,29 @@ class Spark:
         *,
         history: int = 0,
     ) -> None:
-        """Write rows with lists by day and split, in the order of `_row`, in one write: each has its cost."""
-        # Kept, as to find the ranges of rows takes a pass of its own.
-        rows = self.with_lists(Kept.ROWS_WITH_LISTS, rows, events, columns, history=history)
-        own_names = ("_day_of_row", "_splits_of_row", "_split_of_row", "_number_of_row")
-        day, splits, split, number = (_unused(name, names.values()) for name in own_names)
-        own = {day: sessions.day_of_row(rows), splits: ibis.array([TRAIN, rows[HALF]]), number: rows[ROW]}
-        named = {new: rows[name] for name, new in names.items()}
-        frame = _without_zone(self._frame(rows.select(**own, **named)))
-        # Repeated only after the exchange, as lists make rows wide.
-        frame = frame.repartitionByRange(number).selectExpr(f"explode({splits}) AS {split}", "*")
-        frame = frame.sortWithinPartitions(day, split, number).drop(splits, number)
-        # Beside the files, as only there a folder can surely be renamed.
-        folder = next(iter(files.values())).parent / "by day"
+        """Let each task cut lists from its sorted events, and write them: to collect lists takes Spark far longer."""
+        folder = next(iter(files.values())).parent / "parts"
+        folder.mkdir(parents=True)
         with _explained():
-            frame.write.partitionBy(day, split).parquet(uri(folder))
-        made = {path: folder / f"{day}={of_day}" / f"{split}={name}" for (of_day, name), path in files.items()}
-        empty = [path for path in made if not made[path].exists()]
+            entries = _without_zone(self._frame(_entries(rows, events, columns, names)))
+            # All of a part comes to one task.
+            part = entries[ROW] - entries[ROW] % self.rows_a_part
+            entries = entries.repartition(part).sortWithinPartitions(ROW, AT)
+            options = {"size": self.rows_a_part, "history": history}
+            write = _writing_parts(list(columns), dict(names), str(folder.absolute()), options)
+            parts = entries.mapInArrow(write, "part long, split string, path string").collect()
+        for part, split, written in sorted(parts):
+            path = files[part * self.rows_a_part // sessions.SESSIONS_A_DAY_MAX, split]
+            path.mkdir(exist_ok=True)
+            Path(written).rename(path / f"part-{part:012}.parquet")
+        empty = [path for path in files.values() if not path.exists()]
         if empty:
-            self.write({folder / "empty": rows.select(**named).limit(0)})
-        for path, written in made.items():
-            if path in empty:
-                shutil.copytree(folder / "empty", path)
-            else:
-                written.rename(path)
-                (path / "_SUCCESS").touch()
+            lists = lists_by_sorting(rows, events, columns, history=history).limit(0)
+            self.write({folder / "empty": lists.select(**{new: lists[name] for name, new in names.items()})})
+        for path in empty:
+            shutil.copytree(folder / "empty", path)
+        for path in files.values():
+            (path / "_SUCCESS").touch()
         shutil.rmtree(folder)
 
     @property
@@ -212,11 +216,26 @@ class Spark:
         return _cast(self._session.sql(self._ibis.compile(table)), kinds)
 
 
-def _unused(name: str, taken: Collection[str]) -> str:
-    """Change a name until no column of a file has it."""
-    while name in taken:
-        name += "_"
-    return name
+def _entries(rows: ir.Table, events: ir.Table, columns: Sequence[str], names: Mapping[str, str]) -> ir.Table:
+    """Put rows, with what the files need of them, and their events into one table, see `arrow_rows.write_parts`."""
+    of_row = [name for name in rows.columns if name in (ROW, HALF, LENGTH, *names)]
+    no_event = {name: ibis.null(events[name].type()) for name in (AT, *columns)}
+    no_row = {name: ibis.null(rows[name].type()) for name in of_row if name != ROW}
+    of_events = events.select(ROW, AT, *columns).mutate(**no_row)
+    return rows.select(*of_row).mutate(**no_event).union(of_events.select(*of_row, AT, *columns))
+
+
+def _writing_parts(columns: list[str], names: dict[str, str], folder: str, options: dict[str, int]):
+    """Make the function that workers run on the sorted entries of whole parts; this package is there, too."""
+
+    def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        first = next(batches, None)
+        if first is not None:
+            entries = pa.RecordBatchReader.from_batches(first.schema, chain([first], batches))
+            for part, split, path in arrow_rows.write_parts(entries, columns, names, folder, **options):
+                yield pa.RecordBatch.from_pydict({"part": [part], "split": [split], "path": [path]})
+
+    return write
 
 
 def uri(path: str | Path) -> str:
@@ -259,6 +278,8 @@ def _started(builder, master: str | None):
     from pyspark import SparkConf, SparkContext  # pyright: ignore[reportMissingImports]
     from pyspark.errors import PySparkException  # pyright: ignore[reportMissingImports]
 
+    # Else the workers of a local master would be of the Python that is first on the path.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     try:
         # Only with Java running are the settings of spark-submit, spark-defaults.conf and PYSPARK_SUBMIT_ARGS known.
         SparkContext._ensure_initialized()

@@ -26,11 +26,11 @@ OWN = 2**40
 def with_history(events: ir.Table, database: Database, rows: ir.Table, recipe: Recipe) -> ir.Table:
     """Give the events of each of `rows`, and before them those of its history, as `Database.with_lists` takes them.
 
-    Bundles of days come one after the other, each known to the next.
+    `events` are those of `rows` and of all earlier sessions. Bundles of days come one after the other, each known to
+    the next.
     """
     numbers = database.keep(Kept.NUMBERED_SESSIONS, numbered(rows, database.find(Kept.USER_SESSIONS)))
     known = database.append(Kept.USER_SESSIONS, numbers)
-    events = database.append(Kept.USER_EVENTS, events)
     pairs = pairs_of(numbers, known, length=recipe.past_length_max, longest=recipe.session_length_max)
     pairs = pairs.union(rows.select(ROW, START, _then=ROW, _first=ibis.literal(OWN, type="int64")))
     joined = pairs.join(events.rename(_of=ROW), [("_then", "_of")])
@@ -95,8 +95,8 @@ def remember(database: Database, files: Sequence[str], users: ir.Table, columns:
     rows = database.keep(Kept.EARLIER_HISTORY, rows.select(ROW, USER, START, LENGTH, *columns))
     database.append(Kept.USER_SESSIONS, numbered(rows, None))
     each = ibis.range(0, LENGTH.of(rows)).zip(*(column(rows, name) for name in columns))
-    events = rows.select(ROW, _event=each.unnest())
+    events = rows.select(ROW, USER, _event=each.unnest())
     event = column(events, "_event")
     values = {name: event[f"f{place}"] for place, name in enumerate(columns, start=2)}
     own = {POSITION: event["f1"].cast("int64"), TIME: times.of_timestamp(values["event_time"])}
-    database.append(Kept.USER_EVENTS, events.select(ROW, **own, **values))
+    database.append(Kept.EVENTS_OF_ROWS, events.mutate(**own).select(*sorted({ROW, USER, *own}), **values))

@@ -36,19 +36,22 @@ def own_columns(recipe: Recipe) -> dict[str, str]:
     return columns
 
 
-def last_known(events: ir.Table, recipe: Recipe) -> ir.Table:
-    """Find the last value of each item in events with raw values: `raw`, and the own columns by their names there."""
+def last_known(database: Database, events: ir.Table, recipe: Recipe) -> ir.Table:
+    """Find the last value of each item in events with raw values: `raw`, and the own columns by their names there.
+
+    An item without a value may be missing.
+    """
     columns = own_columns(recipe)
     if not columns:
         return events.select(raw=ITEM).distinct()
     # Two groupings cost a third of one by the largest pair of time and value.
     times = {f"_last {name}": TIME.of(events).max(where=events[name].notnull()) for name in columns}
-    last = events.group_by(_item=ITEM).agg(**times)
+    # Kept, as Spark joins a table that is known to be small without an exchange of events.
+    last = database.keep(Kept.LAST_TIMES, events.group_by(_item=ITEM).agg(**times))
     joined = events.join(last, column(events, ITEM) == last["_item"])
-    values = {
-        output: column(joined, name).max(where=TIME.of(joined) == column(joined, f"_last {name}"))
-        for name, output in columns.items()
-    }
+    is_last = {name: (TIME.of(joined) == column(joined, f"_last {name}")).fill_null(False) for name in columns}
+    joined = joined.filter(ibis.or_(*is_last.values()))
+    values = {output: column(joined, name).max(where=is_last[name]) for name, output in columns.items()}
     return joined.group_by(raw=ITEM).agg(**values)
 
 
