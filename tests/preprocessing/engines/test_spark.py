@@ -21,7 +21,7 @@ from transformers4recsys.preprocessing.engines.table import DatabaseChoice
 from transformers4recsys.preprocessing.recipe import NEG_STRATEGIES
 from transformers4recsys.preprocessing.run import LogSettings, preprocess
 from transformers4recsys.preprocessing.staging import WRITING
-from transformers4recsys.preprocessing.steps import negatives
+from transformers4recsys.preprocessing.steps import events, negatives
 
 pyspark_sql = pytest.importorskip("pyspark.sql", reason="pyspark is not installed: pip install '.[spark]'")
 pytestmark = [
@@ -163,6 +163,18 @@ def test_csv_files_with_columns_in_another_order(tmp_path, recipe):
     (tmp_path / "logs" / "1.csv").write_text(one, encoding="utf-8")
     (tmp_path / "logs" / "2.csv").write_text(other, encoding="utf-8")
     both(tmp_path, tmp_path / "logs", recipe())
+
+
+def test_missing_is_missing_in_text(tmp_path, recipe):
+    values = ["x", "", " \t\n\r\v\f", "\f", "\v NULL", " NULL\n", "\\N", "NA", "null", "No", "x NULL", None]
+    path = tmp_path / "a.parquet"
+    count = len(values)
+    pq.write_table(pa.table({"product": values, "visit": ["a"] * count, "time": ["2024-01-05"] * count}), path)
+    for engine in (DuckDB, spark_engine.Spark):
+        database = engine(tmp_path)
+        raw = database.read("parquet", [str(path)])
+        found = [row["item_id"] for row in database.rows(events.standard_columns(raw, recipe()))]
+        assert found == ["x", *[None] * 6, "NA", "null", "No", "x NULL", None]
 
 
 VISITS = Dialect(",", '"', ("visit", "product"), has_header=True)

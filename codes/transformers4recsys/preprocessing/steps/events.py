@@ -124,10 +124,13 @@ def known(raw: ir.Table, column: str, recipe: Recipe) -> ir.Column:
     values = raw[column]
     if not values.type().is_string():
         return values
-    # One search, as DuckDB strips a value slowly, and in a filter once for each word that it may be.
-    words = "|".join(map(re.escape, ["", *recipe.missing_values]))
-    is_missing = values.re_search(rf"^{SPACES}(?:{words}){SPACES}\z")
-    return is_missing.ifelse(ibis.null("string"), values)
+    # One search, as DuckDB strips a value slowly, and in a filter once for each word that it may be. Spark searches
+    # slowly, and the first character alone says of most values that they are not missing.
+    words = ["", *recipe.missing_values]
+    first = values.substr(0, 1)
+    may_be_missing = (first <= " ") | first.isin(sorted({word[:1] for word in words}))
+    search = values.re_search(rf"^{SPACES}(?:{'|'.join(map(re.escape, words))}){SPACES}\z")
+    return may_be_missing.ifelse(search, False).ifelse(ibis.null("string"), values)
 
 
 def time_of(raw: ir.Table, recipe: Recipe, parse: times.ParseTime | None = None) -> ir.IntegerColumn:
