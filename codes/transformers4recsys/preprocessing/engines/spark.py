@@ -233,7 +233,7 @@ def _writing_parts(columns: list[str], names: dict[str, str], folder: str, optio
         if first is not None:
             entries = pa.RecordBatchReader.from_batches(first.schema, chain([first], batches))
             for part, split, path in arrow_rows.write_parts(entries, columns, names, folder, **options):
-                yield pa.RecordBatch.from_pydict({"part": [part], "split": [split], "path": [path]})
+                yield pa.record_batch({"part": [part], "split": [split], "path": [path]})
 
     return write
 
