@@ -47,6 +47,16 @@ def test_equals_the_plain_twin(spread, label_smoothing, chunks):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
 
 
+def test_rows_that_fill_a_chunk_up_teach_nothing(monkeypatch):
+    """20 labels in chunks of 16 and 4, the second filled up with rows of zeros to the same length."""
+    monkeypatch.setattr(chunked, "MOST_ROWS_ON_CPU", 16)
+    given = inputs(20, dtype=torch.float64)
+    expected = value_and_gradients(cross_entropy, *given)
+    found = value_and_gradients(chunked.cross_entropy, *given)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
 def test_a_large_bias_takes_the_careful_way():
     hidden, table, item_bias, labels = inputs(9)
     item_bias = (item_bias * 40).detach().requires_grad_()
@@ -101,9 +111,10 @@ def test_no_label_costs_nothing():
     assert chunked.cross_entropy(hidden, table, item_bias, labels) == 0
 
 
-@pytest.mark.parametrize(("least_rows", "expected"), [(5, [5, 5, 3]), (6, [8, 8, 5, 5])])
+@pytest.mark.parametrize(("least_rows", "expected"), [(5, [5, 5, 3]), (6, [7, 7, 6, 6])])
 def test_never_holds_all_scores(least_rows, expected, monkeypatch):
-    """There is room for five rows: they are held, or eight are made twice."""
+    """There is room for five rows: they are held, or up to eight are made twice, in two chunks about as long."""
+    monkeypatch.setattr(chunked, "ROWS_FIT", 1)
     monkeypatch.setattr(chunked, "SCORES_AT_A_TIME_ON_CPU", 5 * NUM_ITEMS)
     monkeypatch.setattr(chunked, "LEAST_ROWS", least_rows)
     monkeypatch.setattr(chunked, "MOST_ROWS_ON_CPU", 8)

@@ -6,7 +6,7 @@ Letters as everywhere, and `R` rows of a chunk, `C` items of a block. The plain 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import cast
 
@@ -20,9 +20,11 @@ from transformers4recsys.row_shards import RowShards
 # Scores held at a time, 128 MiB of them, or 1 GiB on a GPU, in blocks that a core's cache holds or that fill a GPU.
 SCORES_AT_A_TIME_ON_CPU, SCORES_AT_A_TIME = 2**25, 2**28
 # Fewer rows than LEAST would make slow products: scores are then made twice and never held.
-MOST_ROWS_ON_CPU, LEAST_ROWS = 576, 256
-# The weights of a block are at most 1 each, and their sum has to fit into 16 bits.
-ITEMS_OF_A_BLOCK_ON_CPU, ITEMS_OF_A_BLOCK = 4_096, 32_768
+MOST_ROWS_ON_CPU, LEAST_ROWS = 640, 256
+# Products whose results have rows of another length take up to half as long again.
+ROWS_FIT = 16
+# Of each thread on the CPU. The weights of a block are at most 1 each, and their sum has to fit into 16 bits.
+ITEMS_OF_A_BLOCK_ON_CPU, ITEMS_OF_A_BLOCK = 1_024, 32_768
 # exp() of scores within this of one another keeps all digits without taking the largest off first.
 SAFE_RANGE = 60.0
 LOG2_E = math.log2(math.e)
@@ -135,7 +137,7 @@ class Softmax:
     """The softmax over the catalogue at P hidden states.
 
     Where scores cannot differ by more than SAFE_RANGE, exp(h w + b) is taken as exp(h w) exp(b): the bias then costs
-    no pass over the scores, nor does their maximum, nor their sum, which is one more column of a product.
+    no pass over the scores, nor does their maximum.
 
     With `shards`, the P hidden states are those of all processes, and table and bias the part of this one.
     """
@@ -210,55 +212,66 @@ class Softmax:
 
     @property
     def _rows_at_a_time(self) -> int:
+        """How many rows a chunk has: all chunks alike, as a small one would take almost the time of a large one."""
+        most = max(LEAST_ROWS, self._rows_to_hold)
+        if self.hidden_PE.device.type == "cpu":
+            most = min(MOST_ROWS_ON_CPU, self._rows_to_hold) if self._rows_to_hold >= LEAST_ROWS else MOST_ROWS_ON_CPU
+        num_chunks = max(math.ceil(len(self.hidden_PE) / most), 1)
+        return min(math.ceil(len(self.hidden_PE) / num_chunks / ROWS_FIT) * ROWS_FIT, most)
+
+    @property
+    def _items_of_a_block(self) -> int:
         if self.hidden_PE.device.type != "cpu":
-            return max(LEAST_ROWS, self._rows_to_hold)
-        return min(MOST_ROWS_ON_CPU, self._rows_to_hold) if self._rows_to_hold >= LEAST_ROWS else MOST_ROWS_ON_CPU
+            return ITEMS_OF_A_BLOCK
+        return min(ITEMS_OF_A_BLOCK_ON_CPU * torch.get_num_threads(), ITEMS_OF_A_BLOCK)
 
     def _add_chunk(self, rows: slice, table_gradient_VE: Tensor, bias_gradient_V: Tensor) -> tuple[Tensor, Tensor]:
         """Add a chunk to the gradients, but for the labels; give the mean item (R, E) and the log of the total (R,)."""
-        hidden_RE = self.hidden_PE[rows]
-        is_on_cpu = hidden_RE.device.type == "cpu"
-        num_items = ITEMS_OF_A_BLOCK_ON_CPU if is_on_cpu else ITEMS_OF_A_BLOCK
-        blocks = list(_slices(len(self.item_table_VE), num_items))
-        kept: Callable[[Anew], list[Tensor] | Anew]
-        kept = list[Tensor] if self._rows_to_hold >= LEAST_ROWS else lambda anew: anew
-        scores = kept(Anew(lambda: self._scores(hidden_RE, blocks)))
-        largest_R1 = hidden_RE.new_zeros(len(hidden_RE), 1)
+        # Rows of zeros at the end have a share of zero, and so no gradient.
+        num_rows, is_held = len(self.hidden_PE[rows]), self._rows_to_hold >= LEAST_ROWS
+        hidden_RE = torch.nn.functional.pad(self.hidden_PE[rows], (0, 0, 0, -num_rows % ROWS_FIT))
+        blocks = list(_slices(len(self.item_table_VE), self._items_of_a_block))
+        scores: Iterable[Tensor] = Anew(lambda: self._scores(hidden_RE, blocks))
+        largest_R = hidden_RE.new_zeros(len(hidden_RE))
         if not self.is_safe:
-            largest_R1 = torch.stack([scores_RC.amax(1, keepdim=True) for scores_RC in scores]).amax(0)
-            largest_R1 = largest_R1 if self.shards is None else self.shards.largest(largest_R1)
-        weights = kept(Anew(lambda: (self._weights(scores_RC, largest_R1) for scores_RC in scores)))
-        total_RF = hidden_RE.new_zeros(len(hidden_RE), hidden_RE.shape[1] + 1)
-        for block, weights_RC in zip(blocks, weights, strict=True):
-            items_CF = _with_ones(self.item_table_VE[block])
-            if self.is_safe:
-                items_CF *= self.bias_V[block].exp()[:, None]
-            total_RF += weights_RC @ items_CF.to(self.precision)
-        total_R1 = self._sum(total_RF[:, -1:])
+            scores = list(scores) if is_held else scores
+            largest_R = torch.stack([scores_CR.amax(0) for scores_CR in scores]).amax(0)
+            largest_R = largest_R if self.shards is None else self.shards.largest(largest_R)
+        weights = Anew(lambda: (self._weights(scores_CR, largest_R) for scores_CR in scores))
+        factor_V1 = self.bias_V.exp()[:, None] if self.is_safe else torch.ones_like(self.bias_V)[:, None]
+        mean_item_RE, total_R1 = torch.zeros_like(hidden_RE), torch.zeros_like(hidden_RE[:, :1])
+        held: list[Tensor] = []
+        for block, weights_CR in zip(blocks, weights, strict=True):
+            if is_held:
+                held.append(weights_CR)
+            items_CE = self.item_table_VE[block] * factor_V1[block]
+            mean_item_RE += weights_CR.T @ items_CE.to(self.precision)
+            total_R1 += weights_CR.T @ factor_V1[block].to(self.precision)
+        total_R1 = self._sum(total_R1)
         # Totals of large catalogues would make zeros of small numbers in half precision.
-        unit = total_R1.amin() if self.precision == torch.float16 else None
-        scaled_RF = (_with_ones(hidden_RE) / (total_R1 if unit is None else total_R1 / unit)).to(self.precision)
-        for block, weights_RC in zip(blocks, weights, strict=True):
-            gradient_CF = (weights_RC.T @ scaled_RF).to(hidden_RE.dtype)
-            if unit is not None:
-                gradient_CF /= unit
-            if self.is_safe:
-                gradient_CF *= self.bias_V[block].exp()[:, None]
-            table_gradient_VE[block] += gradient_CF[:, :-1]
-            bias_gradient_V[block] += gradient_CF[:, -1]
-        return total_RF[:, :-1] / total_R1, (total_R1.log() + largest_R1)[:, 0]
+        unit = total_R1.amin() if self.precision == torch.float16 else 1.0
+        share_R1, factor_V1 = unit / total_R1, factor_V1 / unit
+        share_R1[num_rows:] = 0
+        scaled_RE, scaled_R1 = (hidden_RE * share_R1).to(self.precision), share_R1.to(self.precision)
+        for block, weights_CR in zip(blocks, held or weights, strict=True):
+            table_gradient_VE[block].addcmul_((weights_CR @ scaled_RE).to(hidden_RE.dtype), factor_V1[block])
+            bias_gradient_V[block].addcmul_((weights_CR @ scaled_R1)[:, 0].to(hidden_RE.dtype), factor_V1[block, 0])
+        return (mean_item_RE / total_R1)[:num_rows], (total_R1[:, 0].log() + largest_R)[:num_rows]
 
     def _scores(self, hidden_RE: Tensor, blocks: list[slice]) -> Iterator[Tensor]:
-        """Give the scores by block, (R, C) each; where they are safe, without the bias and in units of log 2."""
+        """Give the scores by block, (C, R) each; where they are safe, without the bias and in units of log 2.
+
+        Items come first: so the products of a block with items and hidden states read it by row, and faster.
+        """
         # exp(x) as 2^(x log2 e): exp2() takes a third of the time, and the factor goes into the few hidden states.
         hidden_RE = (hidden_RE * LOG2_E if self.is_safe else hidden_RE).to(self.precision)
         for block in blocks:
-            scores_RC = hidden_RE @ self.item_table_VE[block].to(self.precision).T
-            yield scores_RC if self.is_safe else scores_RC.to(self.bias_V.dtype) + self.bias_V[block]
+            scores_CR = self.item_table_VE[block].to(self.precision) @ hidden_RE.T
+            yield scores_CR if self.is_safe else scores_CR.to(self.bias_V.dtype).add_(self.bias_V[block, None])
 
-    def _weights(self, scores_RC: Tensor, largest_R1: Tensor) -> Tensor:
-        """Give the unnormalised softmax of a block, (R, C); the scores are used up."""
-        return scores_RC.exp2_() if self.is_safe else scores_RC.sub_(largest_R1).exp_().to(self.precision)
+    def _weights(self, scores_CR: Tensor, largest_R: Tensor) -> Tensor:
+        """Give the unnormalised softmax of a block, (C, R); the scores are used up."""
+        return scores_CR.exp2_() if self.is_safe else scores_CR.sub_(largest_R).exp_().to(self.precision)
 
 
 class Anew:
@@ -269,11 +282,6 @@ class Anew:
 
     def __iter__(self) -> Iterator[Tensor]:
         return self.make()
-
-
-def _with_ones(values_XE: Tensor) -> Tensor:
-    """Add a column of ones, (X, E + 1): a product with it also gives a sum."""
-    return torch.nn.functional.pad(values_XE, (0, 1), value=1.0)
 
 
 def _longest(rows_XE: Tensor) -> Tensor:
