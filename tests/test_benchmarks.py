@@ -27,6 +27,8 @@ import pytest
 import torch
 
 from transformers4recsys import cli
+from transformers4recsys.benchmarking.sweep import against
+from transformers4recsys.benchmarking.workload import write_sessions
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "benchmarks"
@@ -278,6 +280,19 @@ def test_plot_days(start, run_train, tmp_path):
 
 
 @pytest.mark.slow
+def test_plain_trainer(start, tmp_path, monkeypatch):
+    # Where the repository is on the path, its folder `datasets` is taken for the library of that name.
+    monkeypatch.setattr("transformers.trainer.is_datasets_available", lambda: False)
+    sizes = {"num_items": 50, "num_sessions": 100, "length": 4.0, "longest": 6}
+    write_sessions(tmp_path / "sessions.parquet", **sizes, seed=1)
+    words = ["--steps", 2, "--warmup", 1, "--batch", 16, "--d", 8, "--layers", 1, "--heads", 2, "--maxlen", 6]
+    (row,) = lines_of_json(start("plain_trainer", "--workload", "sessions.parquet", *words, "--eval-sessions", 10))
+    assert 0 <= row.pop("recall@20") <= 1
+    ours = {"train_sessions_per_s": 6, "train_sessions_per_cpu_s": 6, "eval_sessions_per_s": 6}
+    compared = against(ours | {"eval_sessions_per_cpu_s": 6, "peak_memory_mb": 6}, row)
+    assert len(row) == 5 and all(value > 0 for value in compared.values())
+
+
 def test_preprocessing(start):
     runs = ("polars", "duckdb", "duckdb_without_history")
     rows = table_of(start("preprocessing", "--events", 0.002, "--runs", *runs))

@@ -84,7 +84,7 @@ def run_all(
                 # The file that was made up for it is gone, and may lack its last items.
                 row |= {"workload": set_up.workload}
                 row |= {} if set_up.workload else {"num_items": set_up.num_items}
-                runs.append(row | (_against(row, _measured(_line(given, baseline))) if baseline else {}))
+                runs.append(row | (against(row, _measured(_line(given, baseline))) if baseline else {}))
                 append(folder / "benchmark.csv", runs[-1])
                 on_run()
             rows.append(medians(runs))
@@ -160,7 +160,7 @@ def _measured(command: Sequence[str]) -> Row:
     return json.loads(lines[-1])
 
 
-def _against(row: Row, baseline: Row) -> Row:
+def against(row: Row, baseline: Row) -> Row:
     """Compare a run with the baseline beside it: speed, and memory."""
     return {
         "baseline_train_sessions_per_s": baseline["train_sessions_per_s_medstep"],

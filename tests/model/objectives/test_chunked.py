@@ -66,6 +66,20 @@ def test_a_large_bias_takes_the_careful_way():
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
 
 
+def test_scores_at_the_end_of_the_safe_range_keep_all_digits():
+    """Scores from -58 to 58 in 32 bits, beside the plain loss in 64."""
+    hidden = torch.tensor([[58.0], [-58.0], [1.0], [0.0]])
+    table, item_bias = torch.linspace(-1, 1, 10_000)[:, None], torch.zeros(10_000)
+    softmax = chunked.Softmax.of(hidden, table, item_bias, torch.float32)
+    assert softmax.is_safe
+    labels, found, expected = torch.tensor([9_000, 9_990, 1, 7]), [], []
+    for loss, dtype, gives in ((chunked.cross_entropy, torch.float32, found), (cross_entropy, torch.float64, expected)):
+        given = [each.to(dtype).requires_grad_() for each in (hidden, table, item_bias)]
+        gives += value_and_gradients(loss, *given, labels)
+    for one, other in zip(found, expected, strict=True):
+        assert (one - other).norm() < 5e-6 * other.norm()
+
+
 @pytest.mark.parametrize("spread", [0.3, 10.0])
 def test_products_in_bfloat16_are_near(spread):
     given = inputs(200, spread=spread)

@@ -11,9 +11,9 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 
 from transformers4recsys.errors import InputError
+from transformers4recsys.model.encoders.dropout import Dropout, attend
 from transformers4recsys.model.encoders.key_bias import without_key_gradient
 from transformers4recsys.model.encoders.packing import pack
 from transformers4recsys.model.encoders.settings import EncoderSettings, activation
@@ -45,11 +45,11 @@ class Attention(nn.Module):
         self.n_head, self.dropout = settings.n_head, settings.dropout
         self.c_attn = Linear(settings.d_model, 3 * settings.d_model)
         self.c_proj = Linear(settings.d_model, settings.d_model)
-        self.resid_dropout = nn.Dropout(settings.dropout)
+        self.resid_dropout = Dropout(settings.dropout)
 
     def forward(self, hidden_RSD: Tensor, may_see_R1SS: Tensor) -> Tensor:
         dropout = self.dropout if self.training else 0.0
-        read_RHSE = scaled_dot_product_attention(*self._qkv(hidden_RSD), attn_mask=may_see_R1SS, dropout_p=dropout)
+        read_RHSE = attend(*self._qkv(hidden_RSD), may_see_R1SS, share=dropout)
         return self.resid_dropout(self.c_proj(read_RHSE.transpose(1, 2).flatten(2)))
 
     def weights(self, hidden_RSD: Tensor, may_see_R1SS: Tensor) -> Tensor:
@@ -77,7 +77,7 @@ class FeedForward(nn.Module):
         self.c_fc = Linear(settings.d_model, 4 * settings.d_model)
         self.c_proj = Linear(4 * settings.d_model, settings.d_model)
         self.act = activation(settings.hidden_act)
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
 
     def forward(self, hidden_RSD: Tensor) -> Tensor:
         return self.dropout(self.c_proj(self.act(self.c_fc(hidden_RSD))))
@@ -105,7 +105,7 @@ class Blocks(nn.Module):
         super().__init__()
         self.wte = nn.Embedding(NUM_TOKENS, settings.d_model)
         self.wpe = nn.Embedding(settings.max_length + NUM_SPARE_POSITIONS, settings.d_model)
-        self.drop = nn.Dropout(settings.dropout)
+        self.drop = Dropout(settings.dropout)
         self.h = nn.ModuleList([Block(settings) for _ in range(settings.n_layer)])
         self.ln_f = nn.LayerNorm(settings.d_model, eps=settings.layer_norm_eps)
 

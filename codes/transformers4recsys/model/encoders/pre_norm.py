@@ -10,10 +10,11 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear, scaled_dot_product_attention, silu
+from torch.nn.functional import linear, silu
 
 from transformers4recsys.batch import moved
 from transformers4recsys.errors import InputError
+from transformers4recsys.model.encoders.dropout import Dropout, attend
 from transformers4recsys.model.encoders.key_bias import without_key_gradient
 from transformers4recsys.model.encoders.packing import pack
 from transformers4recsys.model.encoders.settings import EncoderSettings, activation
@@ -31,7 +32,8 @@ class Attention(nn.Module):
 
     def forward(self, hidden_RSD: Tensor, may_see_R1SS: Tensor) -> Tensor:
         dropout = self.dropout if self.training else 0.0
-        read_RHSE = scaled_dot_product_attention(*self._qkv(hidden_RSD), attn_mask=may_see_R1SS, dropout_p=dropout)
+        query_RHSE, key_RHSE, value_RHSE = self._qkv(hidden_RSD).unbind()
+        read_RHSE = attend(query_RHSE, key_RHSE, value_RHSE, may_see_R1SS, share=dropout)
         return self.output(read_RHSE.transpose(1, 2).flatten(2))
 
     def weights(self, hidden_RSD: Tensor, may_see_R1SS: Tensor) -> Tensor:
@@ -53,7 +55,7 @@ class FeedForward(nn.Module):
         super().__init__()
         self.first = nn.Linear(settings.d_model, settings.d_model)
         self.activation = activation(settings.hidden_act)
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
         self.second = nn.Linear(settings.d_model, settings.d_model)
 
     def forward(self, hidden_RSD: Tensor) -> Tensor:
@@ -79,7 +81,7 @@ class Residual(nn.Module):
     def __init__(self, layer: nn.Module, settings: EncoderSettings, *, is_gated: bool):
         super().__init__()
         self.norm = nn.LayerNorm(settings.d_model, eps=settings.layer_norm_eps)
-        self.layer, self.dropout = layer, nn.Dropout(settings.dropout)
+        self.layer, self.dropout = layer, Dropout(settings.dropout)
         self.gate = nn.Linear(settings.d_model, settings.d_model) if is_gated else None
 
     def forward(self, hidden_RSD: Tensor, *others: Tensor) -> Tensor:
@@ -122,7 +124,7 @@ class PreNormTransformer(nn.Module):
         self.has_attentions, self.is_packed = settings.has_attentions, True
         self.counts_from_end = settings.positions_from_end
         self.positions = nn.Embedding(settings.max_length, settings.d_model) if settings.has_positions else None
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
         layers = [Layer(settings, feed_forward, is_gated=is_gated) for _ in range(settings.n_layer)]
         self.layers = nn.ModuleList(layers)
         self.norm = nn.LayerNorm(settings.d_model, eps=settings.layer_norm_eps)

@@ -25,8 +25,9 @@ MOST_ROWS_ON_CPU, LEAST_ROWS = 640, 256
 ROWS_FIT = 16
 # Of each thread on the CPU. The weights of a block are at most 1 each, and their sum has to fit into 16 bits.
 ITEMS_OF_A_BLOCK_ON_CPU, ITEMS_OF_A_BLOCK = 1_024, 32_768
-# exp() of scores within this of one another keeps all digits without taking the largest off first.
-SAFE_RANGE = 60.0
+# exp() of scores within this of one another keeps all digits without taking the largest off first: e^60 times ten
+# million items is e^76, and 32 bits end at e^88.
+SAFE_RANGE = 120.0
 LOG2_E = math.log2(math.e)
 
 
