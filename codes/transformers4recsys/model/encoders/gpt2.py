@@ -1,6 +1,7 @@
 """GPT-2 (Radford 2019), to the bit as the library has it (`hidden_act` gelu_new: to rounding), which imports slowly.
 
-One gradient differs: the bias of the keys gets none, where the library's is nothing but rounding.
+One gradient differs: the bias of the keys gets none, where the library's is nothing but rounding. And on CPUs dropout
+draws its numbers another way.
 `R` rows of `S` places hold several sessions each, as `packing` lays them out; `H` heads of width `E`.
 """
 
