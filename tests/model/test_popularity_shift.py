@@ -32,10 +32,23 @@ def test_grades_by_hand():
     shift = after([[0, 30, 10], [0, 10, 30], [0, 4, 0]], window=2)
     # The first day said nothing of the second, as its window is itself. Behind the second, 40 clicks were expected as
     # 20 and 20: at a strength of 10 the shares are 20 / 30 and 40 / 30 of one half each, a third and two thirds.
-    second = 0.97 * (10 * np.log(0.75) + 30 * np.log(0.25))
+    # Beside an infinite strength, which says the same of the third day but for one half in place of a third.
     at_10 = STRENGTHS.index(10.0)
-    assert shift.grades[0].item() == pytest.approx(second + 4 * np.log(1 / 2))
-    assert shift.grades[at_10].item() == pytest.approx(second + 4 * np.log(1 / 3))
+    assert shift.grades[0].item() == 0
+    assert shift.grades[at_10].item() == pytest.approx(4 * (np.log(1 / 3) - np.log(1 / 2)))
+
+
+def test_grades_of_days_fade():
+    # The third day is told better at a strength of 10: 30 of its clicks were at two thirds, 10 at a third.
+    shift = after([[0, 30, 10], [0, 10, 30], [0, 10, 30]], window=2)
+    gain = 30 * np.log(4 / 3) + 10 * np.log(2 / 3)
+    assert shift.grades[STRENGTHS.index(10.0)].item() == pytest.approx(gain)
+    shift.add_day(torch.tensor([0, 0, 0]), shift.window)
+    assert shift.grades[STRENGTHS.index(10.0)].item() == pytest.approx(0.97 * gain)
+
+
+def test_apples_gpus_can_hold_it():
+    assert {buffer.dtype for buffer in PopularityShift(4).buffers()} == {torch.long, torch.float}
 
 
 def test_days_that_say_nothing_shift_nothing():

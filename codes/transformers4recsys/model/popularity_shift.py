@@ -21,7 +21,7 @@ class PopularityShift(nn.Module):
     strength, so each is graded by how likely it has made the clicks of each next day, and the best so far counts.
 
     `last_day` and `window` (V,) are counts of the last day and of its training window, `grades` (S,) logarithms of
-    likelihoods.
+    likelihoods beside that of the first strength.
     """
 
     def __init__(self, num_items: int):
@@ -31,29 +31,32 @@ class PopularityShift(nn.Module):
         self.grades: Tensor
         self.register_buffer("last_day", torch.zeros(num_items, dtype=torch.long))
         self.register_buffer("window", torch.zeros(num_items, dtype=torch.long))
-        self.register_buffer("grades", torch.zeros(len(STRENGTHS), dtype=torch.double))
+        # Apple's GPUs have no float64, which likelihoods would need, and their differences do not.
+        self.register_buffer("grades", torch.zeros(len(STRENGTHS)))
 
     def add_day(self, item_counts_V: Tensor, window_counts_V: Tensor) -> None:
         """Count the clicks of a day, and those of its training window, which ends with it, (V,) each."""
-        item_counts_V = item_counts_V.to(self.window.device)
-        clicks_V = item_counts_V.double().where(self.window > 0, 0)  # nothing was said of other items
-        self.grades *= FADING
+        last_day_V, window_V = self.last_day.cpu().double(), self.window.cpu().double()
+        clicks_V = item_counts_V.cpu().double().where(window_V > 0, 0)  # nothing was said of other items
+        grades = torch.zeros(len(STRENGTHS), dtype=torch.double)
         for number, strength in enumerate(STRENGTHS):
-            shares_V = self.window.double() * self._factors(strength)
+            shares_V = window_V * _changes(last_day_V, window_V, strength)
             log_share_V = (shares_V / shares_V.sum()).log().where(clicks_V > 0, 0)
-            self.grades[number] += (clicks_V * log_share_V).sum()
+            grades[number] = (clicks_V * log_share_V).sum()
+        self.grades.mul_(FADING).add_((grades - grades[0]).to(self.grades))
         self.last_day.copy_(item_counts_V)
         self.window.copy_(window_counts_V)
 
     def of_items(self) -> Tensor:
         """Give what is added to the score of each item, (V,)."""
         # The first of equal ones: nothing shifts until days have shown that it should.
-        return self._factors(STRENGTHS[int(self.grades.argmax())]).log().float()
+        strength = STRENGTHS[int(self.grades.argmax())]
+        return _changes(self.last_day.float(), self.window.float(), strength).log()
 
-    def _factors(self, strength: float) -> Tensor:
-        """Give the change of each item's share, (V,)."""
-        clicks_V, window_V = self.last_day.double(), self.window.double()
-        if strength == torch.inf:
-            return torch.ones_like(clicks_V)
-        expected_V = window_V * (clicks_V.sum() / window_V.sum().clamp(min=1))
-        return (clicks_V + strength) / (expected_V + strength)
+
+def _changes(last_day_V: Tensor, window_V: Tensor, strength: float) -> Tensor:
+    """Give the change of each item's share, (V,)."""
+    if strength == torch.inf:
+        return torch.ones_like(last_day_V)
+    expected_V = window_V * (last_day_V.sum() / window_V.sum().clamp(min=1))
+    return (last_day_V + strength) / (expected_V + strength)

@@ -73,7 +73,7 @@ def test_a_long_sequence_makes_rows_that_teach_each_of_its_events_once(split, tm
     assert found["valid"][0] == (1, [*range(1, 10)])
     manifest = json.loads((tmp_path / "days" / "preprocessing.json").read_text())
     assert not manifest["calls"][0]["events_dropped"]
-    assert "session_seq_length_max: 4" in (tmp_path / "days" / "train.yaml").read_text()
+    assert "session_seq_length_max: 4  # as in the train file" in (tmp_path / "days" / "train.yaml").read_text()
 
 
 def test_rows_of_a_training_length_need_a_split():

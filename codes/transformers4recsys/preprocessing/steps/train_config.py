@@ -161,7 +161,10 @@ def text_of(counts: LogCounts, recipe: Recipe, output: Path, earlier: Mapping[st
     if spans > len(counts.days):
         of_data.append(("missing_days", "skip", f"of {spans} {recipe.time_unit}s, {len(counts.days)} have sessions"))
     longest = recipe.train_length_max or recipe.session_length_max
-    of_data.append(("session_seq_length_max", longest, "as in the day files"))
+    of_file = (
+        "as in the train file; others keep so many last ones" if recipe.train_length_max else "as in the day files"
+    )
+    of_data.append(("session_seq_length_max", longest, of_file))
     of_run: list[Choice] = [
         ("output_dir", "results", ""),
         ("do_train", True, ""),
