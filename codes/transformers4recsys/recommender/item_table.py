@@ -25,7 +25,7 @@ def with_item_columns(raw: ir.Table, recipe: Recipe, items: pa.Table | None) -> 
     empty: dict[str, ir.Value] = {column: ibis.null("string") for column in lacking if column not in known}
     if recipe.time_column in empty:
         # Its own type is unknown; what depends on times is left out by the caller.
-        empty[recipe.time_column] = times.timestamp(ibis.literal(times.NO_TIME, type="int64"))
+        empty[recipe.time_column] = ibis.literal(times.NO_TIME, type="int64").as_timestamp("ms")
     return raw.mutate(**empty) if empty else raw
 
 
