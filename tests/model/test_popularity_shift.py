@@ -76,8 +76,9 @@ def test_shares_that_go_on_changing_shift():
     assert np.corrcoef(found, np.log((shares + 1) / (np.sum(days[-10:], 0)[1:] / 10 + 1)))[0, 1] > 0.8
 
 
-def test_scores_are_shifted_and_what_is_learned_is_not(schema, make_batch):
-    values = {"d_model": 8, "n_layer": 1, "n_head": 2}
+@pytest.mark.parametrize("task", [{}, {"model_type": "electra", "mlm": True, "rtd": True}], ids=["plain", "rtd"])
+def test_scores_are_shifted_and_what_is_learned_is_not(task, schema, make_batch):
+    values = {"d_model": 8, "n_layer": 1, "n_head": 2} | task
     plain, shifted = (
         build_model(schema, from_values(ModelSettings, values | {"popularity_shift": is_on}), max_length=20).eval()
         for is_on in (False, True)

@@ -81,14 +81,16 @@ class NextItemModel(CountsItems):
     @property
     def bias(self) -> Tensor:
         """What is added to the score of each item, (V,); -inf for padding."""
-        if self.features.content is None:
-            bias_V = self.scorer.bias
-        else:
-            bias_V = without_padding(self._with_unseen(self.scorer.item_bias)[:, 0])
         if self.popularity_shift is None:
-            return bias_V
+            return self._learned_bias
         shift_V = self.popularity_shift.of_items()
-        return bias_V + (shift_V if self.shards is None else self.shards.part_of(shift_V))
+        return self._learned_bias + (shift_V if self.shards is None else self.shards.part_of(shift_V))
+
+    @property
+    def _learned_bias(self) -> Tensor:
+        if self.features.content is None:
+            return self.scorer.bias
+        return without_padding(self._with_unseen(self.scorer.item_bias)[:, 0])
 
     def _with_unseen(self, rows_VE: Tensor) -> Tensor:
         return with_row_of_unseen(rows_VE, self.item_counts, has_unknown=self.features.unknown_share > 0)
@@ -256,7 +258,7 @@ class NextItemModel(CountsItems):
                 place_P=moved(number_BL[targets.is_target], device),
                 hidden_PE=hidden_PE,
                 table_VE=self.item_table,
-                bias_V=self.bias,
+                bias_V=self._learned_bias,
             )
         encoder = self.encoder if task.encoder is None else task.encoder
         hidden_BLD = encoder(padded(self.features(other), padding_mask_BL), padding_mask_BL).hidden
