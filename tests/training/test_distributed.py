@@ -70,6 +70,8 @@ SHARED = {
         "model_type": "gpt2",
         "constrained_embeddings": True,
         "popularity_shift": True,
+        "training_time_window_size": 3,
+        "end_date": "2019-10-04",
         "metrics": '["coverage", "serendipity"]',
     },
     "cosine": {"score": "cosine", "temperature": 0.1, "session_aware": True, "baselines": '["rules"]'},
@@ -381,6 +383,9 @@ def test_tables_grow_alike_in_one_process_in_two_and_in_shards(toy_days, write_d
 def test_processes_that_share_item_tables_out_end_where_one_does(names, toy_days, tmp_path, write_day):
     # Batches of 20 leave one row over: one process has it, the other one takes part with nothing.
     write_day("2019-10-01", "train", [[row % 30 + 1, (row + 1) % 30 + 1, row % 7 + 1] for row in range(61)])
+    # What is popular changes, and stays so.
+    for day in ("2019-10-02", "2019-10-03"):
+        write_day(day, "train", [[5, 25, 5 + row % 2] for row in range(61)])
     for launcher, size, flags in (([], 20, {}), (LAUNCHERS["torchrun"], 10, {"shard_item_tables": True})):
         commands = [
             line(toy_days, tmp_path / f"{name}_{size}", batch_size=size, **SHARED[name], **flags) for name in names
@@ -393,6 +398,8 @@ def test_processes_that_share_item_tables_out_end_where_one_does(names, toy_days
         for file in ("model.safetensors", "training_state.safetensors"):
             of_each = [safetensors.torch.load_file(folder / file) for folder in (two, one)]
             torch.testing.assert_close(of_each[0], of_each[1], rtol=1e-10, atol=1e-10)
+        grades = safetensors.torch.load_file(two / "model.safetensors").get("popularity_shift.grades")
+        assert grades is None or grades.argmax() > 0, "something shifts"
         # Each process holds padding and 15 of 30 items, of weights and of what the optimizer keeps of them.
         width = sum(
             w.shape[1] for key, w in safetensors.torch.load_file(two / "model.safetensors").items() if of_items(key)
