@@ -417,7 +417,7 @@ def test_any_number_of_processes_goes_on_and_tables_grow_over_all(flags, toy_day
 
     def run(name: str, num_processes: int, **others: object) -> None:
         # Three processes with batches of 4 are two with batches of 6.
-        command = line(toy_days, tmp_path / name, batch_size=12 // num_processes, **flags, **others)
+        command = line(toy_days, tmp_path / name, batch_size=12 // num_processes, **flags | others)
         in_turn(of_processes[num_processes], [command], tmp_path, "double", timeout=300)
 
     for num_processes in (1, 2):
