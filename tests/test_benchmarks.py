@@ -279,14 +279,28 @@ def test_plot_days(start, run_train, tmp_path):
     assert {(0x1F, 0x5F, 0xBF), (0xC2, 0x57, 0x1A)} <= colours
 
 
+# Flags of the baselines of `benchmark`, at a tiny size.
+OF_BASELINE = ["--workload", "sessions.parquet", "--steps", 2, "--warmup", 1, "--batch", 16, "--eval-sessions", 10]
+OF_BASELINE += ["--d", 8, "--layers", 1, "--heads", 2, "--maxlen", 6]
+
+
 @pytest.mark.slow
 def test_plain_trainer(start, tmp_path, monkeypatch):
     # Where the repository is on the path, its folder `datasets` is taken for the library of that name.
     monkeypatch.setattr("transformers.trainer.is_datasets_available", lambda: False)
-    sizes = {"num_items": 50, "num_sessions": 100, "length": 4.0, "longest": 6}
-    write_sessions(tmp_path / "sessions.parquet", **sizes, seed=1)
-    words = ["--steps", 2, "--warmup", 1, "--batch", 16, "--d", 8, "--layers", 1, "--heads", 2, "--maxlen", 6]
-    (row,) = lines_of_json(start("plain_trainer", "--workload", "sessions.parquet", *words, "--eval-sessions", 10))
+    write_sessions(tmp_path / "sessions.parquet", num_items=50, num_sessions=100, length=4.0, longest=6, seed=1)
+    can_be_compared(start("plain_trainer", *OF_BASELINE))
+
+
+@pytest.mark.slow
+def test_replay_trainer(start, tmp_path):
+    pytest.importorskip("replay", reason="RePlay is not installed")
+    write_sessions(tmp_path / "sessions.parquet", num_items=50, num_sessions=100, length=4.0, longest=6, seed=1)
+    can_be_compared(start("replay_trainer", *OF_BASELINE))
+
+
+def can_be_compared(output: str) -> None:
+    (row,) = lines_of_json(output)
     assert 0 <= row.pop("recall@20") <= 1
     ours = {"train_sessions_per_s": 6, "train_sessions_per_cpu_s": 6, "eval_sessions_per_s": 6}
     compared = against(ours | {"eval_sessions_per_cpu_s": 6, "peak_memory_mb": 6}, row)
