@@ -53,9 +53,22 @@ def test_a_window_makes_enough_steps(sessions, days, window, epochs, batch):
     assert found.get("popularity_shift", False) is (window > 1)
 
 
-@pytest.mark.parametrize(("sessions", "epochs"), [(7_000, 1), (100, 2)])
-def test_many_items_have_one_epoch_where_it_makes_enough_steps(sessions, epochs):
-    assert chosen(log_of(sessions, items=10_001))["num_train_epochs"] == epochs
+@pytest.mark.parametrize(
+    ("sessions", "days", "window", "epochs", "batch"),
+    [
+        # 20,000 sessions a window, each once a day, in 300 steps or more.
+        (2_000, 91, 10, 1, 64),
+        (7_000, 91, 3, 1, 64),
+        (7_000, 3, 2, 1, 64),
+        (80_000, 91, 1, 1, 256),
+        # At least 60 steps of 64.
+        (100, 91, 30, 2, 64),
+    ],
+)
+def test_many_items_have_a_longer_window_and_one_epoch_of_small_steps(sessions, days, window, epochs, batch):
+    found = chosen(log_of(sessions, days=days, items=10_001, length=2))
+    names = ("training_time_window_size", "num_train_epochs", "per_device_train_batch_size", "d_model")
+    assert [found[name] for name in names] == [window, epochs, batch, 128]
 
 
 def test_larger_logs_have_larger_models():
