@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from baseline_flags import CUTOFF, SHARE_TO_TRAIN, parsed
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from transformers import (
@@ -31,9 +32,6 @@ from transformers import (
     TrainingArguments,
     default_data_collator,
 )
-
-SHARE_TO_TRAIN, CUTOFF = 0.9, 20
-SIZES = {"steps": 60, "warmup": 10, "batch": 256, "d": 128, "layers": 2, "heads": 4, "maxlen": 20, "threads": 2}
 
 
 class Sessions(Dataset[dict[str, Any]]):
@@ -141,11 +139,7 @@ def evaluate(model: PlainModel, sessions: Sessions, batch_size: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--workload", required=True)
-    for name, default in (SIZES | {"eval-sessions": 5_000}).items():
-        parser.add_argument(f"--{name}", type=int, default=default)
-    sizes = parser.parse_args()
+    sizes = parsed(__doc__)
     torch.set_num_threads(sizes.threads)
     torch.manual_seed(1)
     frame: Any = pd.read_parquet(sizes.workload, columns=["items", "times"])

@@ -1,8 +1,9 @@
 """RePlay's SASRec as the baseline of `transformers4recsys benchmark`: its model, loss, metrics and Lightning trainer.
 
 `pip install 'replay-rec[torch]'` beside this package in an environment of its own, then `transformers4recsys benchmark
---baseline benchmarks/replay_trainer.py`. Batches are padded before any clock starts, which favours RePlay. It takes the
-flags of `plain_trainer.py` and prints the same numbers; evaluation is recall and NDCG of the last item, top 20.
+--model_type sasrec --baseline benchmarks/replay_trainer.py`. Its one item table reads and scores items, ours here are
+two. Batches are padded before any clock starts, which favours RePlay. Evaluation is recall and NDCG of the last item,
+top 20.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import torch
-from plain_trainer import CUTOFF, SHARE_TO_TRAIN, SIZES
+from baseline_flags import CUTOFF, SHARE_TO_TRAIN, parsed
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -35,7 +36,7 @@ def padded(lists: Any, length: int, padding: int) -> Tensor:
 
 def batches(lists: Any, sizes: argparse.Namespace, num_items: int) -> DataLoader[Any]:
     """Make batches of inputs, of what comes next at each position, and of the last item."""
-    items_NL = padded([np.asarray(items[: sizes.maxlen]) - 1 for items in lists], sizes.maxlen + 1, num_items)
+    items_NL = padded([np.asarray(items[: sizes.maxlen]) - 1 for items in lists], sizes.maxlen, num_items)
     found = []
     for items_BL in items_NL.split(sizes.batch):
         inputs_BL, next_BL = items_BL[:, :-1], items_BL[:, 1:]
@@ -83,11 +84,7 @@ def sasrec(num_items: int, sizes: argparse.Namespace) -> Any:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--workload", required=True)
-    for name, default in (SIZES | {"eval-sessions": 5_000}).items():
-        parser.add_argument(f"--{name}", type=int, default=default)
-    sizes = parser.parse_args()
+    sizes = parsed(__doc__)
     torch.set_num_threads(sizes.threads)
     torch.manual_seed(1)
     warnings.simplefilter("ignore")
@@ -106,7 +103,8 @@ def main() -> None:
     trained = batches(lists[:cut][: steps * sizes.batch], sizes, num_items)
     trainer_class()(max_steps=steps, callbacks=[StepTimes()], **quiet).fit(module, train_dataloaders=trained)
     step_s, step_cpu_s = np.median(np.diff(ends[sizes.warmup - 1 :], axis=0), axis=0)
-    evaluated = batches(lists[cut : cut + sizes.eval_sessions], sizes, num_items)
+    last = lists[cut : cut + sizes.eval_sessions]
+    evaluated = batches(last, sizes, num_items)
     metrics = import_module("replay.nn.lightning.callback").ComputeMetricsCallback(
         metrics=["recall", "ndcg"], ks=[CUTOFF], verbose=False
     )
@@ -117,8 +115,8 @@ def main() -> None:
     numbers = {
         "train_sessions_per_s_medstep": sizes.batch / step_s,
         "train_sessions_per_cpu_s": sizes.batch / step_cpu_s,
-        "eval_sessions_per_s": sizes.eval_sessions / seconds,
-        "eval_sessions_per_cpu_s": sizes.eval_sessions / cpu_seconds,
+        "eval_sessions_per_s": len(last) / seconds,
+        "eval_sessions_per_cpu_s": len(last) / cpu_seconds,
         "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         f"recall@{CUTOFF}": metrics.get_metrics()[0][f"recall@{CUTOFF}"],
     }

@@ -54,21 +54,29 @@ def test_a_window_makes_enough_steps(sessions, days, window, epochs, batch):
 
 
 @pytest.mark.parametrize(
-    ("sessions", "days", "window", "epochs", "batch"),
+    ("sessions", "days", "items", "length", "window", "epochs", "batch", "width"),
     [
-        # 20,000 sessions a window, each once a day, in 300 steps or more.
-        (2_000, 91, 10, 1, 64),
-        (7_000, 91, 3, 1, 64),
-        (7_000, 3, 2, 1, 64),
-        (80_000, 91, 1, 1, 256),
+        # Core: 20,000 sessions a window, each once a day, in 300 steps where they suffice.
+        (2_000, 91, 10_001, 2, 10, 1, 64, 128),
+        (19_500, 20, 10_001, 2, 2, 1, 128, 128),
+        (20_000, 20, 10_001, 2, 1, 1, 64, 128),
+        (38_399, 2, 10_001, 2, 1, 1, 64, 128),
+        (38_400, 2, 10_001, 2, 1, 1, 128, 128),
+        (7_000, 3, 10_001, 2, 2, 1, 64, 128),
         # At least 60 steps of 64.
-        (100, 91, 30, 2, 64),
+        (100, 91, 10_001, 2, 30, 2, 64, 128),
+        # SASRec, of few items and of long sessions: 5,000 sessions, and 100 steps.
+        (2_000, 91, 10_000, 2, 3, 6, 64, 64),
+        (2_000, 20, 10_001, 12, 3, 1, 64, 64),
+        (6_400, 2, 10_001, 12, 1, 1, 64, 64),
     ],
 )
-def test_many_items_have_a_longer_window_and_one_epoch_of_small_steps(sessions, days, window, epochs, batch):
-    found = chosen(log_of(sessions, days=days, items=10_001, length=2))
+def test_core_has_a_longer_window_of_smaller_steps_and_wider_vectors(
+    sessions, days, items, length, window, epochs, batch, width
+):
+    found = chosen(log_of(sessions, days=days, items=items, length=length))
     names = ("training_time_window_size", "num_train_epochs", "per_device_train_batch_size", "d_model")
-    assert [found[name] for name in names] == [window, epochs, batch, 128]
+    assert [found[name] for name in names] == [window, epochs, batch, width]
 
 
 def test_larger_logs_have_larger_models():

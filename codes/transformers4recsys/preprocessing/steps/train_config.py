@@ -19,13 +19,13 @@ from transformers4recsys.errors import InputError
 from transformers4recsys.preprocessing import times
 from transformers4recsys.preprocessing.recipe import Recipe
 
-# Sessions of a window: days are joined until they hold so many, of few and of many items.
-SESSIONS_OF_A_WINDOW, SESSIONS_OF_MANY_ITEMS, LONGEST_WINDOW = 5_000, 20_000, 30
+# Sessions of a window: days are joined until they hold so many. Each of the many items of core is in few of them.
+SESSIONS_OF_A_WINDOW, SESSIONS_FOR_CORE, LONGEST_WINDOW = 5_000, 20_000, 30
 # A session is trained on so often, over the days and epochs that have it; a day makes so few and so many steps.
 VISITS_OF_A_SESSION, FEWEST_STEPS, MOST_STEPS = 30, 60, 600
 MOST_EPOCHS, MOST_EPOCHS_OF_A_SPLIT = 10, 100
-# The largest batch that leaves so many steps an epoch, of few and of many items.
-BATCH_SIZES, STEPS_OF_AN_EPOCH, STEPS_OF_MANY_ITEMS = (64, 128, 256, 512), 100, 300
+# The largest batch that leaves so many steps an epoch; core has one epoch a day, and needs more in it.
+BATCH_SIZES, STEPS_OF_AN_EPOCH, STEPS_FOR_CORE = (64, 128, 256, 512), 100, 300
 # Scoring more items takes most of a step, so that more epochs would take hours; and another model learns them faster.
 ITEMS_FOR_EPOCHS = 10_000
 # From these sizes on another model pays.
@@ -66,7 +66,7 @@ def choices(counts: LogCounts, recipe: Recipe, earlier: Mapping[str, Any] = Mapp
     from_end = bool(earlier.get("positions_from_end", not earlier))
     chosen = _of_model(counts, is_core=is_core, from_end=from_end)
     of_model = [(name, earlier.get(name, value), why) for name, value, why in chosen]
-    of_training = _of_split(counts, recipe) if recipe.is_split else _of_days(counts, recipe)
+    of_training = _of_split(counts, recipe) if recipe.is_split else _of_days(counts, recipe, is_core=is_core)
     return [*of_model, *of_training]
 
 
@@ -89,7 +89,7 @@ def _of_model(counts: LogCounts, *, is_core: bool, from_end: bool) -> Iterator[C
         yield "model_type", "sasrec", "reads a session from left to right"
         if from_end:
             yield "positions_from_end", True, "sessions of all lengths end at the same position"
-    yield "d_model", 128 if is_large or is_core else 64, "many items" if is_core else f"{counts.num_events:,} events"
+    yield "d_model", 128 if is_large or is_core else 64, "core" if is_core else f"{counts.num_events:,} events"
     layers = 2 if counts.mean_length >= LONG_SESSIONS else 1
     yield "n_layer", layers, f"{counts.mean_length:.1f} events a session"
     yield "n_head", 2, ""
@@ -101,16 +101,14 @@ def _of_model(counts: LogCounts, *, is_core: bool, from_end: bool) -> Iterator[C
         yield "num_sampled_negatives", 1_000, ""
 
 
-def _of_days(counts: LogCounts, recipe: Recipe) -> Iterator[Choice]:
+def _of_days(counts: LogCounts, recipe: Recipe, *, is_core: bool) -> Iterator[Choice]:
     typical, unit = counts.sessions_of_a_day, recipe.time_unit
     longest = max(min(LONGEST_WINDOW, len(counts.days) - 1), 1)
-    has_many_items = counts.num_items > ITEMS_FOR_EPOCHS
-    wanted = SESSIONS_OF_MANY_ITEMS if has_many_items else SESSIONS_OF_A_WINDOW
+    wanted, steps_wanted = (SESSIONS_FOR_CORE, STEPS_FOR_CORE) if is_core else (SESSIONS_OF_A_WINDOW, STEPS_OF_AN_EPOCH)
     window = min(-(-wanted // max(typical, 1)), longest)
     rows = max(window * typical, 1)
-    epochs = _epochs_of_a_day(rows, window, has_many_items=has_many_items)
-    least = STEPS_OF_MANY_ITEMS if has_many_items else STEPS_OF_AN_EPOCH
-    sizes = [size for size in BATCH_SIZES if rows // size >= least]
+    epochs = _epochs_of_a_day(rows, window, counts.num_items)
+    sizes = [size for size in BATCH_SIZES if rows // size >= steps_wanted]
     batch = sizes[-1] if sizes else BATCH_SIZES[0]
     steps = -(-rows // batch) * epochs
     yield "training_time_window_size", window, f"{typical:,} sessions a {unit}: each {unit} trains on the last {window}"
@@ -126,9 +124,9 @@ def _of_days(counts: LogCounts, recipe: Recipe) -> Iterator[Choice]:
         yield "popularity_shift", True, f"the next {unit} may resemble the last one more than the window"
 
 
-def _epochs_of_a_day(rows: int, window: int, *, has_many_items: bool) -> int:
+def _epochs_of_a_day(rows: int, window: int, num_items: int) -> int:
     """Choose how often a day trains on the `rows` sessions of its window of days."""
-    visits = 1 if has_many_items else round(VISITS_OF_A_SESSION / window)
+    visits = 1 if num_items > ITEMS_FOR_EPOCHS else round(VISITS_OF_A_SESSION / window)
     at_least, at_most = -(-FEWEST_STEPS * BATCH_SIZES[0] // rows), MOST_STEPS * BATCH_SIZES[0] // rows
     return min(max(min(visits, at_most), at_least, 1), MOST_EPOCHS)
 
