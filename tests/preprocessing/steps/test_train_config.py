@@ -177,6 +177,8 @@ def test_hours_and_lengths_are_those_of_the_recipe(tmp_path):
     recipe = Recipe(
         item_column="item", time_column="time", session_column="session", time_unit="hour", session_length_max=7
     )
-    values = yaml.safe_load(text_of(hours, recipe, tmp_path))
+    text = text_of(hours, recipe, tmp_path)
+    values = yaml.safe_load(text)
+    assert "50 sessions an hour: each hour trains" in text and " a hour" not in text
     assert (values["start_date"], values["end_date"]) == ("2026-01-01-00", "2026-01-01-23")
     assert (values["time_unit"], values["session_seq_length_max"]) == ("hour", 7)

@@ -103,6 +103,7 @@ def _of_model(counts: LogCounts, *, is_core: bool, from_end: bool) -> Iterator[C
 
 def _of_days(counts: LogCounts, recipe: Recipe, *, is_core: bool) -> Iterator[Choice]:
     typical, unit = counts.sessions_of_a_day, recipe.time_unit
+    a_unit = f"an {unit}" if unit == "hour" else f"a {unit}"
     longest = max(min(LONGEST_WINDOW, len(counts.days) - 1), 1)
     wanted, steps_wanted = (SESSIONS_FOR_CORE, STEPS_FOR_CORE) if is_core else (SESSIONS_OF_A_WINDOW, STEPS_OF_AN_EPOCH)
     window = min(-(-wanted // max(typical, 1)), longest)
@@ -111,14 +112,14 @@ def _of_days(counts: LogCounts, recipe: Recipe, *, is_core: bool) -> Iterator[Ch
     sizes = [size for size in BATCH_SIZES if rows // size >= steps_wanted]
     batch = sizes[-1] if sizes else BATCH_SIZES[0]
     steps = -(-rows // batch) * epochs
-    yield "training_time_window_size", window, f"{typical:,} sessions a {unit}: each {unit} trains on the last {window}"
-    yield "num_train_epochs", epochs, f"a {unit}"
-    yield "per_device_train_batch_size", batch, f"makes about {steps:,} steps a {unit}"
+    yield "training_time_window_size", window, f"{typical:,} sessions {a_unit}: each {unit} trains on the last {window}"
+    yield "num_train_epochs", epochs, a_unit
+    yield "per_device_train_batch_size", batch, f"makes about {steps:,} steps {a_unit}"
     yield "learning_rate", 0.002 if counts.num_events >= MANY_EVENTS else 0.004, ""
     yield (
         "learning_rate_schedule",
         "linear_with_warmup",
-        f"falls to 0 within a {unit}: the last weights are steady ones",
+        f"falls to 0 within {a_unit}: the last weights are steady ones",
     )
     if window > 1:
         yield "popularity_shift", True, f"the next {unit} may resemble the last one more than the window"
