@@ -49,8 +49,11 @@ def test_a_training_file_can_be_parsed(path):
 
 @pytest.mark.parametrize("log", PAPER_WINDOWS)
 def test_the_papers_experiments_are_there_for_each_of_its_logs(log):
-    experiments = "bert_mlm electra_rtd gpt2 gru transfoxl xlnet_clm xlnet_mlm xlnet_plm xlnet_rtd"
-    assert sorted(path.stem for path in (ROOT / "datasets" / log / "paper").iterdir()) == experiments.split()
+    experiments = "bert_mlm electra_rtd gpt2 gru transfoxl xlnet_clm xlnet_mlm xlnet_plm xlnet_rtd".split()
+    if log != "yoochoose":
+        # Of the logs with more columns.
+        experiments += ["xlnet_mlm_concat", "xlnet_mlm_elementwise", "xlnet_mlm_soft_one_hot"]
+    assert sorted(path.stem for path in (ROOT / "datasets" / log / "paper").iterdir()) == sorted(experiments)
 
 
 @pytest.mark.parametrize("path", names(ROOT.glob("datasets/*/paper/*.yaml")))

@@ -10,6 +10,7 @@ from transformers4recsys.model.features import (
     FeatureEmbedder,
     FeatureSettings,
     table_width,
+    with_table_widths,
 )
 from transformers4recsys.model.merges import MERGES
 from transformers4recsys.schema import Schema
@@ -18,6 +19,16 @@ from transformers4recsys.schema import Schema
 @pytest.mark.parametrize(("cardinality", "width"), [(16, 4), (390_000, 50), (10_000, 20), (2, 3)])
 def test_table_width_is_twice_the_fourth_root_rounded_up(cardinality, width):
     assert table_width(cardinality) == width
+
+
+def test_tables_of_an_earlier_run_stay_as_wide_and_others_take_the_multiplier():
+    entries = {"item_id": {"dtype": "categorical", "cardinality": 81, "is_label": True}}
+    earlier = with_table_widths(Schema.from_entries(entries))
+    wider = with_table_widths(Schema.from_entries(entries), multiplier=7)
+    brand = {"brand": {"dtype": "categorical", "cardinality": 16}}
+    both = with_table_widths(Schema.from_entries(entries | brand), earlier, multiplier=7)
+    assert [earlier.item_id.width, wider.item_id.width] == [6, 21]
+    assert {feature.name: feature.width for feature in both.categorical} == {"item_id": 6, "brand": 14}
 
 
 def test_columns_that_name_one_table_share_it():

@@ -156,7 +156,9 @@ def _train_in(
     name = settings.model.choice.model_name_or_path
     start = RunFolder.open(name) if name and checkpoint.is_saved_run(name) else None
     earlier = resumed.run if resumed else start
-    of_run["schema"] = schema = with_table_widths(schema, earlier.schema if earlier else None)
+    multiplier = settings.model.features.embedding_dim_from_cardinality_multiplier
+    schema = with_table_widths(schema, earlier.schema if earlier else None, multiplier=multiplier)
+    of_run["schema"] = schema
     # What an earlier run knew of items is kept.
     items = read_item_data(settings.model.content, schema, data_path=of_run["data_path"], earlier=earlier)
     model = _model_of(settings, schema, arguments, start, sections, items)

@@ -21,12 +21,12 @@ from transformers4recsys.schema import Feature, Schema
 from transformers4recsys.settings import check, choose, setting
 
 
-def table_width(cardinality: int) -> int:
-    """Width of an embedding table nobody chose a width for: ceil(2 x cardinality^0.25)."""
-    return math.ceil(2 * cardinality**0.25)
+def table_width(cardinality: int, multiplier: float = 2.0) -> int:
+    """Width of an embedding table nobody chose a width for: ceil(multiplier x cardinality^0.25)."""
+    return math.ceil(multiplier * cardinality**0.25)
 
 
-def with_table_widths(schema: Schema, earlier: Schema | None = None) -> Schema:
+def with_table_widths(schema: Schema, earlier: Schema | None = None, *, multiplier: float = 2.0) -> Schema:
     """Settle the width of each table, as in an `earlier` schema: what grows stays as wide as it was."""
     known = {feature.table: feature for feature in earlier.columns} if earlier else {}
 
@@ -34,7 +34,7 @@ def with_table_widths(schema: Schema, earlier: Schema | None = None) -> Schema:
         if not feature.table:
             return feature
         before = known.get(feature.table, feature)
-        return replace(feature, width=before.width or table_width(before.cardinality))
+        return replace(feature, width=before.width or table_width(before.cardinality, multiplier))
 
     return replace(
         schema,
@@ -73,6 +73,12 @@ class FeatureSettings:
     )
     item_embedding_dim: int | None = setting(
         None, "width of the item's input table; without it from the number of items", at_least=1, if_changed="refuse"
+    )
+    embedding_dim_from_cardinality_multiplier: float = setting(
+        2.0,
+        "width of a table without one of its own: so many fourth roots of its number of values",
+        above=0,
+        if_changed="refuse",
     )
     item_id_embeddings_init_std: float | None = setting(
         None, "standard deviation of first weights of item tables; without it initializer_range", at_least=0
