@@ -156,9 +156,7 @@ def _train_in(
     name = settings.model.choice.model_name_or_path
     start = RunFolder.open(name) if name and checkpoint.is_saved_run(name) else None
     earlier = resumed.run if resumed else start
-    multiplier = settings.model.features.embedding_dim_from_cardinality_multiplier
-    schema = with_table_widths(schema, earlier.schema if earlier else None, multiplier=multiplier)
-    of_run["schema"] = schema
+    of_run["schema"] = schema = _with_widths(schema, settings.model, earlier)
     # What an earlier run knew of items is kept.
     items = read_item_data(settings.model.content, schema, data_path=of_run["data_path"], earlier=earlier)
     model = _model_of(settings, schema, arguments, start, sections, items)
@@ -219,6 +217,11 @@ def _without_effect(reasons: Mapping[str, str]) -> list[str]:
         f"{', '.join(names)} {'has' if len(names) == 1 else 'have'} no effect here: {reason}"
         for reason, names in names_by_reason.items()
     ]
+
+
+def _with_widths(schema: Schema, model: ModelSettings, earlier: RunFolder | None) -> Schema:
+    multiplier = model.features.embedding_dim_from_cardinality_multiplier
+    return with_table_widths(schema, earlier.schema if earlier else None, multiplier=multiplier)
 
 
 def _model_of(
