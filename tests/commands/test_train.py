@@ -1,11 +1,13 @@
 """The edge: what is refused, warned of and written before the first step."""
 
+import math
 import sys
 
 import pytest
 
 from transformers4recsys.commands.train import TrainSettings, unused_settings
 from transformers4recsys.data.readers.library import Library
+from transformers4recsys.run_folder import RunFolder
 from transformers4recsys.settings import from_values
 
 RESULTS = "eval_train_results_dates.csv"
@@ -141,3 +143,11 @@ def test_flags_without_effect_are_named_once(run_train, capsys):
     assert message.count("--eval_accumulation_steps has no effect here: ranks are counted batch by batch") == 1
     assert "--fp16 needs a CUDA GPU" in message
     assert message.count("1 column of past sessions (bef_...): ignored without --session_aware") == 1
+
+
+def test_tables_are_as_many_fourth_roots_wide_as_is_said_and_stay_so(run_train):
+    asked = {"embedding_dim_from_cardinality_multiplier": 5}
+    folder = run_train(end_date="2019-10-02", **asked)
+    features = RunFolder.open(str(folder)).schema.categorical
+    assert [feature.width for feature in features] == [math.ceil(5 * each.cardinality**0.25) for each in features]
+    run_train(exit_code=2, resume_from_checkpoint="true", embedding_dim_from_cardinality_multiplier=6)
