@@ -1,7 +1,8 @@
 """Measure two processes of one thread each against one: python benchmarks/two_processes.py --items 10000.
 
-GPT-2, 2 layers, width 128, 4 heads, 256 sessions a step in all, fp32, cross entropy or sampled softmax with 256
-negatives. One process, two, and two that share item tables out (`--shard_item_tables`) take turns; a JSON line a run:
+GPT-2, 2 layers, width 128, 4 heads, fp32, 256 sessions a step in all (or of each process, `--sessions_of_each 256`),
+cross entropy or sampled softmax with 256 negatives. One process, two, and two that share item tables out
+(`--shard_item_tables`) take turns; a JSON line a run:
 sessions a second while training a day; the cores and processor seconds that the whole run got; and the most memory of
 its largest process, libraries included. Less than 0.95 cores for one, or 0.85 each for two, which wait for each other,
 means that something else was running, and that the speed of the line says nothing.
@@ -31,9 +32,10 @@ WAYS = {"one": 1, "two": 2, "shared": 2}
 def measure(folder: Path, way: str, given: argparse.Namespace) -> dict[str, Any]:
     num_processes, output = WAYS[way], folder / f"by_{way}"
     launcher = (*TORCHRUN, str(num_processes)) if num_processes > 1 else ()
+    sessions_of_each = given.sessions_of_each or STEP // num_processes
     flags = f"""--do_train --data_path {folder} --feature_config {folder / "features.yaml"} --output_dir {output}
         --start_date 2026-01-01 --end_date 2026-01-02 --d_model 128 --n_layer 2 --n_head 4 --learning_rate 0.001
-        --num_train_epochs 1 --per_device_train_batch_size {STEP // num_processes} --shuffle_buffer_size 1000000
+        --num_train_epochs 1 --per_device_train_batch_size {sessions_of_each} --shuffle_buffer_size 1000000
         --loss_type {given.loss_type} --max_steps {given.steps} --overwrite_output_dir --use_cpu
         --report_to none --save_steps 0 --shard_item_tables {way == "shared"} {" ".join(given.flags)}"""
     start, environment = time.perf_counter(), os.environ | {"OMP_NUM_THREADS": "1"}
@@ -43,7 +45,7 @@ def measure(folder: Path, way: str, given: argparse.Namespace) -> dict[str, Any]
     whole = time.perf_counter() - start
     state = json.loads((output / "trainer_state.json").read_text())
     (seconds,) = [entry["train_runtime"] for entry in state["log_history"] if "train_runtime" in entry]
-    num_sessions = STEP * given.steps
+    num_sessions = sessions_of_each * num_processes * given.steps
     cpu_seconds = usage.ru_utime + usage.ru_stime
     return {
         "way": way,
@@ -59,6 +61,7 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=10_000)
     parser.add_argument("--loss_type", choices=("cross_entropy", "sampled_softmax"), default="cross_entropy")
     parser.add_argument("--steps", type=int, default=31)
+    parser.add_argument("--sessions_of_each", type=int, help="sessions a step of each process, however many there are")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=[*WAYS])
     parser.add_argument("flags", nargs="*", help="further flags of training, behind --")
@@ -66,7 +69,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         day = folder / "session_start_date=2026-01-01-train.parquet"
-        num_sessions = STEP * (given.steps + 1)
+        num_sessions = max(STEP, 2 * (given.sessions_of_each or 0)) * (given.steps + 1)
         write_sessions(day, num_items=given.items, num_sessions=num_sessions, length=5.5, longest=20, seed=7)
         rows = pq.read_table(day).slice(0, STEP)
         pq.write_table(rows, folder / "session_start_date=2026-01-02-valid.parquet")

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from threading import Lock
 from typing import BinaryIO
 
 from safetensors import SafetensorError
@@ -39,7 +40,7 @@ class Snapshot:
 
     def __init__(self, folder: Path, files: Mapping[str, BinaryIO], entries: Mapping[str, Entry]):
         self.folder, self.entries = folder, entries
-        self._files = files
+        self._files, self._one_reader = files, Lock()
 
     @classmethod
     def open(cls, folder: Path) -> Snapshot:
@@ -66,9 +67,11 @@ class Snapshot:
         return self._files[name]
 
     def read(self, name: str) -> bytes:
+        """Read a whole file; requests to a server may come from several threads."""
         file = self._files[name]
-        file.seek(0)
-        return file.read()
+        with self._one_reader:
+            file.seek(0)
+            return file.read()
 
 
 def publish(folder: Path, contents: Mapping[str, Content], *, removed: Iterable[str] = ()) -> None:

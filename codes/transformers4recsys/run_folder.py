@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,7 @@ class RunFolder:
 
     `settings` are the sections of config.json. `vocabularies` are tables of raw, id, first_seen, first_day and count by
     column; there are none where ids are their own raw ids. `recipe` and `scales` (mean and std by column) come from
-    `preprocess`, as does `preprocessing`, its whole manifest; None where the days came from elsewhere. `item_table` has
-    the last known raw values of each item's own columns, `category_prices` the sums of prices by category and day.
+    `preprocess`, as does `preprocessing`, its whole manifest; None where the days came from elsewhere.
     """
 
     path: Path
@@ -65,8 +65,6 @@ class RunFolder:
     progress: Progress
     vocabularies: Mapping[str, pa.Table]
     preprocessing: Mapping[str, Any] | None = None
-    item_table: pa.Table | None = None
-    category_prices: pa.Table | None = None
 
     @classmethod
     def open(cls, path: str | Path, model: str | None = None) -> RunFolder:
@@ -89,10 +87,6 @@ class RunFolder:
                 progress=Progress(**_read_json(snapshot, PROGRESS)),
                 vocabularies={Path(n).stem: _read_table(snapshot, n) for n in snapshot.names_in(VOCABULARY)},
                 preprocessing=_read_json(snapshot, PREPROCESSING) if PREPROCESSING in snapshot else None,
-                item_table=_read_table(snapshot, ITEMS) if ITEMS in snapshot else None,
-                category_prices=_read_table(snapshot, CATEGORY_PRICES_FILE)
-                if CATEGORY_PRICES_FILE in snapshot
-                else None,
             )
         except (TypeError, KeyError, AttributeError) as error:
             raise InputError(f"{path} was written by another version of this program: {error}") from error
@@ -102,6 +96,17 @@ class RunFolder:
         """The last day that the model was trained on, as its files name it."""
         unit = TIME_UNITS[self.settings["data"]["time_unit"]]
         return unit.name(datetime.fromisoformat(self.progress.last_day))
+
+    # Both are read when they are asked for: lists of items need neither, and they have a row for each item or more.
+    @cached_property
+    def item_table(self) -> pa.Table | None:
+        """The last known raw values of each item's own columns; None where the days came from elsewhere."""
+        return _read_table(self.snapshot, ITEMS) if ITEMS in self.snapshot else None
+
+    @cached_property
+    def category_prices(self) -> pa.Table | None:
+        """The sums of prices by category and day; None where no model reads them."""
+        return _read_table(self.snapshot, CATEGORY_PRICES_FILE) if CATEGORY_PRICES_FILE in self.snapshot else None
 
     @property
     def recipe(self) -> Mapping[str, Any] | None:

@@ -31,10 +31,12 @@ class ItemIds:
             ids = np.arange(1, num_items)
             return cls(pa.array(ids), ids, num_items=num_items)
         ids = vocabulary.column("id").to_numpy()
-        # A vocabulary can have grown since the model was trained.
-        known = np.flatnonzero((ids > 0) & (ids < num_items))
         raw = vocabulary.column("raw").combine_chunks()
-        return cls(raw.take(pa.array(known)), ids[known], num_items=num_items)
+        is_known = (ids > 0) & (ids < num_items)
+        if not is_known.all():
+            # A vocabulary can have grown since the model was trained.
+            raw, ids = raw.filter(pa.array(is_known)), ids[is_known]
+        return cls(raw, ids, num_items=num_items)
 
     @property
     def has_raw_id(self) -> np.ndarray:

@@ -101,6 +101,9 @@ def clip_gradients(weights: Iterable[nn.Parameter], max_norm: float, *, parts: I
         square = sum_over_ranks(get_total_norm(of_parts).square())
         total_norm, values = (total_norm.square() + square).sqrt(), values + of_parts
     factor = (max_norm / (total_norm + 1e-6)).clamp(max=1.0)
+    # A look at the CPU's memory costs less than a pass over the gradients; a device would have to be waited for.
+    if factor.device.type == "cpu" and factor == 1:
+        return total_norm
     for each in values:
         each.mul_(factor)
     return total_norm

@@ -189,11 +189,13 @@ class RecSysTrainer(Trainer):
         return data.to(self.args.device) if type(data) is Batch else super()._prepare_input(data)
 
     def _clip_grad_norm(self, model: torch.nn.Module) -> Any:
-        # The library has no norm of sparse gradients, nor of those of which each process has a part.
+        # The library has no norm of sparse gradients, nor of those of which each process has a part; and it passes over
+        # all gradients once more where none is to be clipped.
         own = self.accelerator.unwrap_model(model)
         if own.shards is not None:
             return clip_gradients(model.parameters(), self.args.max_grad_norm, parts=own.weights_of_items.values())
-        if self.optimizer_cls_and_kwargs is not None:
+        is_on_cpu = self.args.device.type == "cpu" and not self.args.fsdp
+        if is_on_cpu or self.optimizer_cls_and_kwargs is not None:
             exchange_rows(own.weights_by_row.values())
             return clip_gradients(model.parameters(), self.args.max_grad_norm)
         return super()._clip_grad_norm(model)

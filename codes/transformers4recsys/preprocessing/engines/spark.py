@@ -75,8 +75,8 @@ class Spark:
     keeps_order = False
     # Few large jobs: Spark goes to the disk by itself where memory ends.
     events_at_a_time = 20_000_000
-    # Lists of these are in the memory of a worker at once. It divides SESSIONS_A_DAY_MAX.
-    rows_a_part = 100_000
+    # Lists of these are in the memory of a worker at once; no part has rows of two days.
+    rows_a_part = sessions.SESSIONS_A_DAY_MAX // 10_000
     parse_time = staticmethod(_parse_time)
 
     def __init__(self, folder: Path, *, master: str | None = None) -> None:
