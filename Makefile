@@ -14,7 +14,7 @@ endef
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help setup demo test test-slow smoke install-check check bench zoo clean engine-nvtabular engine-petastorm engine-spark
+.PHONY: help setup demo test test-slow smoke install-check check bench zoo clean engine-nvtabular engine-petastorm engine-spark gpu-extra
 
 help: ## list what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -69,6 +69,10 @@ engine-spark: $(VENV)/dev ## preprocess on PySpark against DuckDB; needs Java 17
 	@java -version >/dev/null 2>&1 || { echo "Java 17 is needed: apt-get install openjdk-17-jre-headless"; exit 1; }
 	@$(PIP) --editable '.[spark]'
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m spark
+
+gpu-extra: $(VENV)/dev ## the fused loss of the extra `gpu`, its kernel interpreted on the CPU; needs Linux
+	@$(PIP) --editable '.[gpu]'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/model/objectives/test_fused.py
 
 smoke: $(VENV)/dev ## the documented commands, as written
 	$(BIN)/python -m pytest -m smoke

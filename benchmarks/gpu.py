@@ -3,9 +3,9 @@
 Needs the installed packages and one GPU, no network. A JSON line a part, as soon as it is done: the rate of square
 products; the documented command with --fp16 over 390,000 items on a day of REES46's size (October 2019: some 290,000
 sessions a day); a step of ours beside a plain one, padded and with all scores held; the share of the rate that the
-output layer reaches; the largest batch; recommending and serving; NCCL with one process; the tests marked gpu. A part
-that fails says why, one for which no time is left is skipped, and the next one goes on. With `--device cpu --small`
-every part runs in small on the CPU, where its numbers say nothing.
+output layer reaches, in chunks and, with the extra `gpu`, fused; the largest batch; recommending and serving; NCCL with
+one process; the tests marked gpu. A part that fails says why, one for which no time is left is skipped, and the next
+one goes on. With `--device cpu --small` every part runs in small on the CPU, where its numbers say nothing.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from transformers import GPT2Config, GPT2Model
 
 from transformers4recsys.benchmarking.measure import SetUp, matrix_rate, measure
 from transformers4recsys.benchmarking.workload import write_sessions
-from transformers4recsys.model.objectives import chunked
+from transformers4recsys.model.objectives import chunked, fused
 from transformers4recsys.recommender import Recommender
 
 ROOT = Path(__file__).parents[1]
@@ -149,11 +149,14 @@ def output_layer(sizes: Sizes, device: str, folder: Path) -> dict[str, Any]:
     def plain(*given: Tensor) -> Tensor:
         return cross_entropy(linear(given[0], given[1], given[2]).float(), given[3])
 
+    losses = {"chunked": chunked.cross_entropy, "plain": plain}
+    if fused.runs_on(torch.device(device)):
+        losses["fused"] = fused.cross_entropy
     flops = 6 * targets * sizes.d_model * sizes.num_items
     numbers: dict[str, Any] = {"targets": targets}
     for kind, dtype in (("bf16", torch.bfloat16), ("fp16", torch.float16)):
         rate = matrix_rate(kind, device, sizes.square)
-        for name, loss in (("ours", chunked.cross_entropy), ("plain", plain)):
+        for name, loss in losses.items():
             seconds = min(timed_loss(loss, (hidden, table, bias, labels), device, dtype) for _ in range(5))
             numbers |= {f"{name}_{kind}_ms": round(1000 * seconds, 2)}
             numbers |= {f"{name}_{kind}_share_of_rate": round(flops / seconds / rate, 3)}

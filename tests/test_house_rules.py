@@ -18,6 +18,7 @@ MAY_IMPORT_LATE = {
     "reporting/wandb_runs.py",
     "benchmarking/picture.py",
     "data/readers/nvtabular.py",
+    "model/objectives/fused.py",
     "data/readers/petastorm.py",
     "preprocessing/engines/spark.py",
     "api.py",

@@ -9,7 +9,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import TrainingArguments
 
-from transformers4recsys.model.objectives import chunked
+from transformers4recsys.model.objectives import fused
 from transformers4recsys.model.objectives.catalogue import CatalogObjective
 from transformers4recsys.model.targets import MaskedTargets
 from transformers4recsys.training.evaluation import Evaluation
@@ -28,7 +28,7 @@ ON_THE_CPU = {
 @pytest.fixture(params=["gpt2", "sasrec", "gru", "bert", "xlnet"])
 def model(request, schema, make_model):
     model = make_model(schema, request.param)
-    model.objective = CatalogObjective(chunked.cross_entropy)
+    model.objective = CatalogObjective(fused.fastest_cross_entropy)
     return model
 
 
@@ -127,7 +127,7 @@ class SixBatches:
 @pytest.fixture
 def trainer(schema, make_model, make_batch, tmp_path):
     model = make_model(schema, "gpt2").train()
-    model.objective = CatalogObjective(chunked.cross_entropy)
+    model.objective = CatalogObjective(fused.fastest_cross_entropy)
     model.observe([make_batch(SESSIONS)])
     settings = {"save_strategy": "no", "use_cpu": True, "report_to": "none", "logging_nan_inf_filter": False}
     arguments = TrainingArguments(str(tmp_path), num_train_epochs=1, logging_steps=3, **settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from transformers4recsys.errors import InputError
-from transformers4recsys.model.objectives import chunked
+from transformers4recsys.model.objectives import fused
 from transformers4recsys.model.objectives.candidates import softmax_of_candidates
 from transformers4recsys.model.objectives.catalogue import over_catalogue
 from transformers4recsys.model.objectives.inputs import Loss, LossSetup, LossWeights, WeightedSum
@@ -27,7 +27,7 @@ from transformers4recsys.model.objectives.sampled import calibrated_gbce, sample
 from transformers4recsys.settings import Parts, changed, check, choose, part, parts, setting
 
 OBJECTIVES: dict[str, Loss] = {
-    "cross_entropy": over_catalogue(chunked.cross_entropy, takes_label_smoothing=True),
+    "cross_entropy": over_catalogue(fused.fastest_cross_entropy, takes_label_smoothing=True),
     "top1": in_batch(top1),
     "top1_max": in_batch(top1_max),
     "top1_max_reg": in_batch_regularised(top1_max),

@@ -30,6 +30,10 @@ ITEMS_OF_A_BLOCK_ON_CPU, ITEMS_OF_A_BLOCK = 1_024, 32_768
 SAFE_RANGE = 120.0
 LOG2_E = math.log2(math.e)
 
+# From hidden states, item table, bias, labels, label smoothing and the precision of products: the losses, (P,), and
+# the gradients of their sum by the first three.
+LossesAndGradients = Callable[[Tensor, Tensor, Tensor, Tensor, float, torch.dtype], tuple[Tensor, tuple[Tensor, ...]]]
+
 
 def cross_entropy(
     hidden_PE: Tensor,
@@ -51,20 +55,51 @@ def cross_entropy(
     """
     if not len(labels_P) and shards is None:
         return hidden_PE.sum() * 0
-    device = hidden_PE.device.type
-    precision = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else item_table_VE.dtype
-    given = hidden_PE, item_table_VE, bias_V, labels_P, label_smoothing, precision
+    given = hidden_PE, item_table_VE, bias_V, labels_P, label_smoothing
     if shards is not None:
-        return cast("Tensor", _SharedCrossEntropy.apply(*given, shards))  # pyright: ignore[reportUnknownMemberType]
-    return cast("Tensor", _CrossEntropy.apply(*given))  # pyright: ignore[reportUnknownMemberType]
+        precision = precision_of_products(item_table_VE)
+        return cast("Tensor", _SharedCrossEntropy.apply(*given, precision, shards))  # pyright: ignore[reportUnknownMemberType]
+    return mean_loss(_losses_and_gradients, *given)
 
 
-class _CrossEntropy(torch.autograd.Function):
+def precision_of_products(item_table_VE: Tensor) -> torch.dtype:
+    """Give the lower precision of autocast, or that of the table."""
+    device = item_table_VE.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else item_table_VE.dtype
+
+
+def mean_loss(
+    losses_and_gradients: LossesAndGradients,
+    hidden_PE: Tensor,
+    item_table_VE: Tensor,
+    bias_V: Tensor,
+    labels_P: Tensor,
+    label_smoothing: float,
+) -> Tensor:
+    """Average losses that come with their gradients, which are scaled in place: there is no second backward pass."""
+    given = hidden_PE, item_table_VE, bias_V, labels_P, label_smoothing, precision_of_products(item_table_VE)
+    return cast("Tensor", _MeanLoss.apply(losses_and_gradients, *given))  # pyright: ignore[reportUnknownMemberType]
+
+
+def _losses_and_gradients(
+    hidden_PE: Tensor,
+    item_table_VE: Tensor,
+    bias_V: Tensor,
+    labels_P: Tensor,
+    label_smoothing: float,
+    precision: torch.dtype,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    softmax = Softmax.of(hidden_PE, item_table_VE, bias_V, precision)
+    return softmax.losses_and_gradients(labels_P, label_smoothing)
+
+
+class _MeanLoss(torch.autograd.Function):
     """The loss, and with it the gradients of hidden states, item table and bias."""
 
     @staticmethod
     def forward(
         ctx: FunctionCtx,
+        losses_and_gradients: LossesAndGradients,
         hidden_PE: Tensor,
         item_table_VE: Tensor,
         bias_V: Tensor,
@@ -74,8 +109,9 @@ class _CrossEntropy(torch.autograd.Function):
     ) -> Tensor:
         with torch.autocast(hidden_PE.device.type, enabled=False):
             hidden = hidden_PE.to(item_table_VE.dtype)
-            softmax = Softmax.of(hidden, item_table_VE, bias_V, precision)
-            loss_P, gradients = softmax.losses_and_gradients(labels_P, label_smoothing)
+            loss_P, gradients = losses_and_gradients(
+                hidden, item_table_VE, bias_V, labels_P, label_smoothing, precision
+            )
         ctx.save_for_backward(*(of.div_(len(labels_P)) for of in gradients))
         ctx.dtype = hidden_PE.dtype  # pyright: ignore[reportAttributeAccessIssue]
         return loss_P.mean()
@@ -89,7 +125,7 @@ class _CrossEntropy(torch.autograd.Function):
             of_inputs = tuple(each.mul_(gradient) for each in of_inputs)
         # Only now, with the scale that keeps small gradients out of the zeros of half precision.
         of_hidden = of_inputs[0].to(cast("torch.dtype", ctx.dtype))  # pyright: ignore
-        return (of_hidden, *of_inputs[1:], None, None, None)
+        return (None, of_hidden, *of_inputs[1:], None, None, None)
 
 
 class _SharedCrossEntropy(torch.autograd.Function):
@@ -176,7 +212,7 @@ class Softmax:
         hidden_PE, table_VE, bias_V = self.hidden_PE, self.item_table_VE, self.bias_V
         table_gradient_VE, bias_gradient_V = torch.zeros_like(table_VE), torch.zeros_like(bias_V)
         mean_item_PE, log_total_P = torch.empty_like(hidden_PE), torch.empty_like(hidden_PE[:, 0])
-        for rows in _slices(len(hidden_PE), self._rows_at_a_time):
+        for rows in slices(len(hidden_PE), self._rows_at_a_time):
             mean_item_PE[rows], log_total_P[rows] = self._add_chunk(rows, table_gradient_VE, bias_gradient_V)
 
         share = 1 - label_smoothing
@@ -231,7 +267,7 @@ class Softmax:
         # Rows of zeros at the end have a share of zero, and so no gradient.
         num_rows, is_held = len(self.hidden_PE[rows]), self._rows_to_hold >= LEAST_ROWS
         hidden_RE = torch.nn.functional.pad(self.hidden_PE[rows], (0, 0, 0, -num_rows % ROWS_FIT))
-        blocks = list(_slices(len(self.item_table_VE), self._items_of_a_block))
+        blocks = list(slices(len(self.item_table_VE), self._items_of_a_block))
         scores: Iterable[Tensor] = Anew(lambda: self._scores(hidden_RE, blocks))
         largest_R = hidden_RE.new_zeros(len(hidden_RE))
         if not self.is_safe:
@@ -290,5 +326,6 @@ def _longest(rows_XE: Tensor) -> Tensor:
     return torch.linalg.vector_norm(rows_XE, dim=1).max()
 
 
-def _slices(size: int, step: int) -> Iterator[slice]:
+def slices(size: int, step: int) -> Iterator[slice]:
+    """Cut `size` places into pieces of `step`, the last of which may be shorter."""
     return (slice(start, min(start + step, size)) for start in range(0, size, step))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
 from transformers4recsys.errors import InputError
-from transformers4recsys.model.objectives import chunked
+from transformers4recsys.model.objectives import fused
 from transformers4recsys.model.objectives.candidates import PairwiseLoss, prepared
 from transformers4recsys.model.objectives.catalogue import CatalogObjective
 from transformers4recsys.model.objectives.inputs import Loss, LossInputs, LossSetup, WeightedSum
@@ -142,7 +142,7 @@ def _build(function_of: Callable[[Parts], PairwiseLoss], setup: LossSetup) -> We
     objectives: list[CatalogObjective | NegativeColumnObjective] = []
     factors: list[float] = []
     if weights.all_rescale_factor:
-        objectives.append(CatalogObjective(partial(chunked.cross_entropy, label_smoothing=setup.label_smoothing)))
+        objectives.append(CatalogObjective(partial(fused.fastest_cross_entropy, label_smoothing=setup.label_smoothing)))
         factors.append(weights.loss_scale_factor * weights.all_rescale_factor)
     if settings.neg_rescale_factor:
         if not setup.has_negative_column:
