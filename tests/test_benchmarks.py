@@ -365,7 +365,8 @@ def test_serving_with_reloads(start, small_shop):
 
 @pytest.mark.slow
 def test_two_processes(start):
-    words = ("--items", 100, "--steps", 4, "--sessions_of_each", 16, "--repeats", 1, "--ways", "one", "--", "--dropout", 0)
+    of_steps = ("--steps", 4, "--sessions_of_each", 16)
+    words = ("--items", 100, *of_steps, "--repeats", 1, "--ways", "one", "--", "--dropout", 0)
     run, speed_up = lines_of_json(start("two_processes", *words))
     assert run["way"] == "one" and run["sessions/s"] > 0 < run["cpu s"] and run["peak MB"] > 100
     assert speed_up == {"speed-up, by medians": {"one": 1}}

@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 
 from transformers4recsys.errors import InputError
-from transformers4recsys.run_files import publish
+from transformers4recsys.run_files import Snapshot, publish
 from transformers4recsys.run_folder import Progress, RunFolder, as_json, copied_contents, schema_as_json
 
 SCALES = {"price": {"mean": 2.0, "std": 0.5}}
@@ -63,6 +63,19 @@ def test_all_that_was_saved_comes_back(publish_day, schema, day_folder):
     assert run.vocabularies["item_id"].equals(pq.read_table(day_folder / "vocabulary" / "item_id.parquet"))
     assert run.item_table is not None and run.item_table["price"].to_pylist() == [9.5]
     assert not list(run.path.rglob(".*"))
+
+
+def test_the_table_of_items_is_read_when_asked_for_and_is_still_that_of_its_run(publish_day, day_folder, monkeypatch):
+    names, read = [], Snapshot.read
+    monkeypatch.setattr(Snapshot, "read", lambda snapshot, name: names.append(name) or read(snapshot, name))
+    run = RunFolder.open(publish_day(1))
+    assert "items.parquet" not in names
+    before = pq.read_table(day_folder / "items.parquet")
+    pq.write_table(before.slice(0, 0), day_folder / "items.parquet")
+    publish_day(2)
+    for _ in range(2):
+        assert run.item_table is not None and run.item_table.equals(before)
+    assert names.count("items.parquet") == 1
 
 
 def test_days_that_preprocess_did_not_make_have_no_recipe(tmp_path):

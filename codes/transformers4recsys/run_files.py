@@ -67,7 +67,7 @@ class Snapshot:
         return self._files[name]
 
     def read(self, name: str) -> bytes:
-        """Read a whole file; requests to a server may come from several threads."""
+        """Read a whole file; threads may read one after another."""
         file = self._files[name]
         with self._one_reader:
             file.seek(0)

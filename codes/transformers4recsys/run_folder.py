@@ -97,7 +97,7 @@ class RunFolder:
         unit = TIME_UNITS[self.settings["data"]["time_unit"]]
         return unit.name(datetime.fromisoformat(self.progress.last_day))
 
-    # Both are read when they are asked for: lists of items need neither, and they have a row for each item or more.
+    # Both are read when they are asked for: lists of items need neither, and this one has a row for each item.
     @cached_property
     def item_table(self) -> pa.Table | None:
         """The last known raw values of each item's own columns; None where the days came from elsewhere."""

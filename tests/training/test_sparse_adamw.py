@@ -94,3 +94,19 @@ def test_clips_as_pytorch_clips_dense_gradients(max_norm):
     expected = torch.nn.utils.clip_grad_norm_([dense.weight], max_norm)
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(sparse.weight.grad.to_dense(), dense.weight.grad)
+
+
+@pytest.mark.parametrize(("largest", "is_written"), [(0.5, False), (2.0, True), (float("nan"), True)])
+def test_gradients_below_the_norm_are_not_passed_over(largest, is_written):
+    _, dense = tables()
+    dense.weight.grad = torch.zeros_like(dense.weight)
+    dense.weight.grad[1, 2] = largest
+    before, twin = dense.weight.grad._version, torch.nn.Parameter(dense.weight.detach().clone())
+    twin.grad = dense.weight.grad.clone()
+
+    found = clip_gradients([dense.weight], 1.0)
+
+    expected = torch.nn.utils.clip_grad_norm_([twin], 1.0)
+    torch.testing.assert_close(found, expected, equal_nan=True)
+    torch.testing.assert_close(dense.weight.grad, twin.grad, equal_nan=True)
+    assert (dense.weight.grad._version > before) is is_written

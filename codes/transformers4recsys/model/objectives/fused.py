@@ -11,7 +11,8 @@ share. The plain twin is `catalogue.cross_entropy`.
 
 from __future__ import annotations
 
-import importlib.util
+import importlib.metadata
+import logging
 import math
 import os
 from functools import cache
@@ -26,12 +27,36 @@ from transformers4recsys.row_shards import RowShards
 if TYPE_CHECKING:
     from liger_kernel.ops.cross_entropy import Kernel
 
+log = logging.getLogger(__name__)
+
 # Numbers of 16 bits in rows of another length are slow to multiply.
 COLUMNS_FIT = 16
 # What liger-kernel takes: the items that are read at a time, and the threads for it, by 32 or 64 each.
 ITEMS_AT_A_TIME, WARPS, WARPS_ON_ROCM = 32_768, 32, 16
 # Half precision has no numbers below 6e-8, and large catalogues have items with a smaller share. A label's is 1.
 GRADIENT_SCALE = 2.0**12
+# The kernel is no public function, and has other arguments in other versions.
+KNOWN_VERSIONS = "0.8."
+# What the kernel can do besides.
+NOT_USED = {
+    "ignore_index": -100,
+    "label_smoothing": 0.0,  # over all columns, padding among them
+    "lse_square_scale": 0.0,
+    "softcap": None,
+    "HAS_SOFTCAPPING": False,
+    "weight_ptr": None,
+    "weight_sum": 0.0,
+    "sum_non_ignore_weight": 1.0,
+    "HAS_WEIGHT": False,
+    "z_loss_ptr": None,
+    "RETURN_Z_LOSS": False,
+    "token_accuracy_ptr": None,
+    "token_accuracy_stride": 0,
+    "RETURN_TOKEN_ACCURACY": False,
+    "predicted_tokens_ptr": None,
+    "predicted_tokens_stride": 0,
+    "RETURN_PREDICTED_TOKENS": False,
+}
 
 
 def fastest_cross_entropy(
@@ -66,7 +91,15 @@ def runs_on(device: torch.device) -> bool:
 
 @cache
 def _is_installed() -> bool:
-    return importlib.util.find_spec("liger_kernel") is not None
+    """Whether liger-kernel is there in a version that is known; another one is said once."""
+    try:
+        version = importlib.metadata.version("liger-kernel")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    is_known = version.startswith(KNOWN_VERSIONS)
+    if not is_known:
+        log.warning("liger-kernel %s is not used, only %sx is known; install the extra `gpu`", version, KNOWN_VERSIONS)
+    return is_known
 
 
 def cross_entropy(
@@ -137,28 +170,6 @@ def _replace_by_gradients(scores_RW: Tensor, labels_R: Tensor, loss_R: Tensor) -
     loss_R.div_(GRADIENT_SCALE)
 
 
-# What the kernel can do besides.
-NOT_USED = {
-    "ignore_index": -100,
-    "label_smoothing": 0.0,  # over all columns, padding among them
-    "lse_square_scale": 0.0,
-    "softcap": None,
-    "HAS_SOFTCAPPING": False,
-    "weight_ptr": None,
-    "weight_sum": 0.0,
-    "sum_non_ignore_weight": 1.0,
-    "HAS_WEIGHT": False,
-    "z_loss_ptr": None,
-    "RETURN_Z_LOSS": False,
-    "token_accuracy_ptr": None,
-    "token_accuracy_stride": 0,
-    "RETURN_TOKEN_ACCURACY": False,
-    "predicted_tokens_ptr": None,
-    "predicted_tokens_stride": 0,
-    "RETURN_PREDICTED_TOKENS": False,
-}
-
-
 def _kernel() -> Kernel:
     from liger_kernel.ops.cross_entropy import liger_cross_entropy_kernel
 
@@ -171,11 +182,13 @@ def _rows_at_a_time(num_rows: int, num_columns: int) -> int:
     return math.ceil(num_rows / math.ceil(num_rows / most))
 
 
-def _product(left_MK: Tensor, right_KN: Tensor) -> Tensor:
+def _product(left: Tensor, right: Tensor) -> Tensor:
     """Multiply with sums and results in 32 bits, as gradients scaled for half precision are too large for its own."""
-    if left_MK.is_cuda and left_MK.dtype != torch.float32:
-        return torch.mm(left_MK, right_KN, out_dtype=torch.float32)
-    return left_MK.float() @ right_KN.float()
+    if left.dtype not in (torch.float16, torch.bfloat16):
+        return left @ right
+    if left.is_cuda:
+        return torch.mm(left, right, out_dtype=torch.float32)
+    return left.float() @ right.float()
 
 
 def _smooth(
