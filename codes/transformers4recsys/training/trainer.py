@@ -195,7 +195,7 @@ class RecSysTrainer(Trainer):
         own = self.accelerator.unwrap_model(model)
         if own.shards is not None:
             return clip_gradients(model.parameters(), self.args.max_grad_norm, parts=own.weights_of_items.values())
-        is_on_cpu = self.args.device.type == "cpu" and not isinstance(own, FSDPModule)
+        is_on_cpu = self.args.device.type == "cpu" and not isinstance(self.model, FSDPModule)
         if is_on_cpu or self.optimizer_cls_and_kwargs is not None:
             exchange_rows(own.weights_by_row.values())
             return clip_gradients(model.parameters(), self.args.max_grad_norm)
