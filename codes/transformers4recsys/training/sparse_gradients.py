@@ -69,7 +69,7 @@ def choose_gradients(model: NextItemModel, settings: ItemUpdates, arguments: Tra
         if reads_all_items:
             reasons.insert(0, "`loss_type` reads all items; choose sampled_softmax, gbce or a pairwise loss")
         if reasons:
-            raise InputError(f"`{settings.asked_for}`: {reasons[0]}, or leave it out")
+            raise InputError(f"`{settings.asked_for}`: {reasons[0]}, or leave `{settings.asked_for}` out")
         model.make_gradients_sparse()
     elif len(model.item_counts) > MANY_ITEMS:
         is_tied = model.scorer.table is None
@@ -84,11 +84,11 @@ def choose_gradients(model: NextItemModel, settings: ItemUpdates, arguments: Tra
 def reasons_against_sparse_gradients(arguments: TrainingArguments) -> list[str]:
     """Say what needs whole gradients here."""
     reasons = {
-        "`fsdp` adds up whole gradients": bool(arguments.fsdp),
-        f"`optim` {OptimizerNames(arguments.optim).value} is not AdamW": arguments.optim
+        "`fsdp` adds up whole gradients; train without it": bool(arguments.fsdp),
+        f"`optim` {OptimizerNames(arguments.optim).value} is not AdamW; choose adamw_torch_fused": arguments.optim
         not in ("adamw_torch", "adamw_torch_fused"),
-        "`max_grad_norm` must be more than 0": not arguments.max_grad_norm,
+        "`max_grad_norm` must be more than 0; give a norm": not arguments.max_grad_norm,
         "`fp16` scales whole gradients; take `bf16`": arguments.fp16,
-        "`torch_compile` does not know sparse gradients": arguments.torch_compile,
+        "`torch_compile` does not know sparse gradients; train without it": arguments.torch_compile,
     }
     return [reason for reason, holds in reasons.items() if holds]

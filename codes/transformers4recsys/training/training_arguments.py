@@ -284,7 +284,8 @@ def library_arguments(settings: Any) -> tuple[transformers.TrainingArguments, li
         given["save_strategy"] = "no"
     if given["fp16"] and not torch.cuda.is_available():
         given["fp16"] = False
-        notes.append("`fp16` needs a CUDA GPU; none is here, so training is in fp32 (`bf16` works on the CPU)")
+        other = "bf16" if given["bf16"] else "fp32 (`bf16` works on the CPU)"
+        notes.append(f"`fp16` needs a CUDA GPU; none is here, so training is in {other}")
     # The library joins processes on CPUs only where it is told that there is nothing else.
     if not torch.accelerator.is_available() or given["bf16"] and not torch.cuda.is_available():
         given["use_cpu"] = True
