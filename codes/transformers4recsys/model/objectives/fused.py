@@ -25,7 +25,7 @@ from transformers4recsys.model.objectives import chunked
 from transformers4recsys.row_shards import RowShards
 
 if TYPE_CHECKING:
-    from liger_kernel.ops.cross_entropy import Kernel
+    from liger_kernel.ops.cross_entropy import Kernel  # pyright: ignore[reportMissingModuleSource]
 
 log = logging.getLogger(__name__)
 
@@ -171,7 +171,9 @@ def _replace_by_gradients(scores_RW: Tensor, labels_R: Tensor, loss_R: Tensor) -
 
 
 def _kernel() -> Kernel:
-    from liger_kernel.ops.cross_entropy import liger_cross_entropy_kernel
+    from liger_kernel.ops.cross_entropy import (  # pyright: ignore[reportMissingModuleSource]
+        liger_cross_entropy_kernel,
+    )
 
     return liger_cross_entropy_kernel
 
