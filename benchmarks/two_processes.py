@@ -2,10 +2,10 @@
 
 GPT-2, 2 layers, width 128, 4 heads, fp32, 256 sessions a step in all (or of each process, `--sessions_of_each 256`),
 cross entropy or sampled softmax with 256 negatives. One process, two, and two that share item tables out
-(`--shard_item_tables`) take turns; a JSON line a run:
-sessions a second while training a day; the cores and processor seconds that the whole run got; and the most memory of
-its largest process, libraries included. Less than 0.95 cores for one, or 0.85 each for two, which wait for each other,
-means that something else was running, and that the speed of the line says nothing.
+(`--shard_item_tables`) take turns; a JSON line a run: sessions a second while training a day; the cores and processor
+seconds that the whole run got; and the most memory of its largest process, libraries included. Less than 0.95 cores for
+one, or 0.85 each for two, which wait for each other, means that something else was running, and that the speed of the
+line says nothing.
 """
 
 import argparse

@@ -97,7 +97,7 @@ class RunFolder:
         unit = TIME_UNITS[self.settings["data"]["time_unit"]]
         return unit.name(datetime.fromisoformat(self.progress.last_day))
 
-    # Both are read when they are asked for: lists of items need neither, and this one has a row for each item.
+    # Both are read when they are asked for: lists of items need neither, and the first has a row for each item.
     @cached_property
     def item_table(self) -> pa.Table | None:
         """The last known raw values of each item's own columns; None where the days came from elsewhere."""
@@ -105,7 +105,7 @@ class RunFolder:
 
     @cached_property
     def category_prices(self) -> pa.Table | None:
-        """The sums of prices by category and day; None where no model reads them."""
+        """The sums of prices by category and day; None where `preprocess` made none."""
         return _read_table(self.snapshot, CATEGORY_PRICES_FILE) if CATEGORY_PRICES_FILE in self.snapshot else None
 
     @property

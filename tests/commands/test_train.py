@@ -145,6 +145,12 @@ def test_flags_without_effect_are_named_once(run_train, capsys):
     assert message.count("1 column of past sessions (bef_...): ignored without --session_aware") == 1
 
 
+@pytest.mark.parametrize(("bf16", "precision"), [(False, "fp32"), (True, "bf16")])
+def test_fp16_without_a_gpu_says_what_it_trains_in(bf16, precision, run_train, capsys):
+    run_train(end_date="2019-10-02", fp16=True, bf16=bf16)
+    assert f"so training is in {precision}" in " ".join(capsys.readouterr().err.split())
+
+
 def test_tables_are_as_many_fourth_roots_wide_as_is_said_and_stay_so(run_train):
     asked = {"embedding_dim_from_cardinality_multiplier": 5}
     folder = run_train(end_date="2019-10-02", **asked)
