@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from transformers4recsys.data.readers.protocol import batch_bounds, row_order
+from transformers4recsys.data.readers.protocol import batch_bounds, dealt_by_length, row_order
 
 DAY = datetime(2019, 10, 1)
 SIZES = list(product(range(70), [1, 2, 3, 8], [1, 2, 3, 5, 8]))
@@ -105,3 +105,23 @@ def test_ranks_together_take_the_steps_of_one_process():
         steps = [[share[step] for share in shares if step < len(share)] for step in range(len(shares[-1]))]
         together = [[min(start for start, _ in step), max(stop for _, stop in step)] for step in steps]
         assert together == batch_bounds(num_rows, batch_size=batch_size * world_size).tolist()
+
+
+def test_rows_of_a_step_are_dealt_out_by_length():
+    # Two steps of 2 x 2 rows, and a row that is left over.
+    lengths = np.array([9, 2, 3, 8, 5, 4, 7, 6, 1])
+    dealt = dealt_by_length(np.array([0, 1, 2, 3, 7, 6, 5, 4, 8]), lengths, batch_size=2, world_size=2)
+    # By length 2, 3 | 8, 9 and 4, 5 | 6, 7: the first rank gets the shorter and the longer of its pairs.
+    assert dealt.tolist() == [1, 0, 2, 3, 5, 6, 4, 7, 8]
+
+
+def test_dealing_out_keeps_the_rows_of_each_step():
+    rows = np.random.default_rng(1)
+    for num_rows, batch_size, world_size in SIZES:
+        before, lengths = rows.permutation(num_rows), rows.integers(2, 20, num_rows)
+        after = dealt_by_length(before, lengths, batch_size=batch_size, world_size=world_size)
+        size = batch_size * world_size
+        for first in range(0, num_rows, size):
+            assert sorted(after[first : first + size]) == sorted(before[first : first + size])
+        if world_size == 1:
+            assert all(after[num_rows // size * size :] == before[num_rows // size * size :])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -198,7 +198,7 @@ def test_shuffled_rows_follow_the_order_of_seed_day_and_epoch(opened):
 
 @pytest.mark.parametrize("workers_count", [0, 2])
 @pytest.mark.parametrize("world_size", [2, 3])
-def test_ranks_read_each_row_once_in_the_order_of_one_process(opened, world_size: int, workers_count: int):
+def test_ranks_share_the_rows_of_each_step_of_one_process_and_its_events(opened, world_size: int, workers_count: int):
     sessions = random_sessions(85, seed=1)
     settings = {"shuffle": True, "row_group_size": 9}
     alone = opened(sessions, batch_size=4 * world_size, **settings)
@@ -209,6 +209,18 @@ def test_ranks_read_each_row_once_in_the_order_of_one_process(opened, world_size
     assert alone.num_rows % (4 * world_size) >= world_size
     assert {len(rank) for rank in ranks} == {len(alone)}
     for step, *shares in zip(alone.batches(2), *(rank.batches(2) for rank in ranks), strict=True):
+        of_shares, of_step = (sorted(map(str, rows)) for rows in (chain(*map(as_lists, shares)), as_lists(step)))
+        assert of_shares == of_step
+        sizes = [len(share.columns["item"].values) for share in shares]
+        # Of four rows each, of two to five items: shares of a whole step differ by less than one row.
+        assert len(step) < 4 * world_size or max(sizes) - min(sizes) <= 3
+
+
+def test_without_shuffling_ranks_keep_the_order_of_the_file(opened):
+    sessions = random_sessions(40, seed=1)
+    alone = opened(sessions, batch_size=8, drop_last=True)
+    ranks = [opened(sessions, rank=rank, world_size=2, drop_last=True) for rank in range(2)]
+    for step, *shares in zip(alone.batches(0), *(rank.batches(0) for rank in ranks), strict=True):
         assert [row for share in shares for row in as_lists(share)] == as_lists(step)
 
 
@@ -368,7 +380,7 @@ def test_footers_that_are_known_are_not_read_again(three_files, opened_files):
 @pytest.mark.parametrize("workers_count", [0, 4])
 @pytest.mark.parametrize("world_size", [2, 3])
 @pytest.mark.parametrize("memory_bytes", MEMORIES)
-def test_ranks_stream_each_row_once_in_the_order_of_one_process(
+def test_ranks_stream_each_row_once_in_the_steps_of_one_process(
     three_files, memory_bytes: int, world_size: int, workers_count: int
 ):
     paths, _ = three_files
@@ -378,7 +390,8 @@ def test_ranks_stream_each_row_once_in_the_order_of_one_process(
     assert alone.num_rows % (7 * world_size) >= world_size
     assert {len(rank) for rank in ranks} == {len(alone)}
     for step, *shares in zip(alone.batches(2), *(rank.batches(2) for rank in ranks), strict=True):
-        assert [row for share in shares for row in as_lists(share)] == as_lists(step)
+        of_shares, of_step = (sorted(map(str, rows)) for rows in (chain(*map(as_lists, shares)), as_lists(step)))
+        assert of_shares == of_step
 
 
 def test_streaming_may_stop_in_the_middle_of_an_epoch(three_files):

@@ -72,3 +72,16 @@ def batch_bounds(
     bounds = np.stack([starts, starts + batch_size], axis=1)
     last = num_full * global_size + left_over * np.array([[rank, rank + 1]]) // world_size
     return np.concatenate([bounds, last]) if last[0, 0] < last[0, 1] else bounds
+
+
+def dealt_by_length(order: np.ndarray, lengths: np.ndarray, *, batch_size: int, world_size: int) -> np.ndarray:
+    """Change the order of rows inside each full global batch, so that its ranks get about as many events each.
+
+    Ranks wait for the one with most. Of `lengths`, by row, each next `world_size` rows go to one rank each, to and fro.
+    """
+    num_full = len(order) // (batch_size * world_size)
+    global_BG = order[: num_full * batch_size * world_size].reshape(num_full, batch_size * world_size)
+    by_length_BG = np.take_along_axis(global_BG, lengths[global_BG].argsort(axis=1, kind="stable"), axis=1)
+    dealt = by_length_BG.reshape(num_full, batch_size, world_size)
+    dealt[:, 1::2] = dealt[:, 1::2, ::-1].copy()
+    return np.concatenate([dealt.transpose(0, 2, 1).reshape(-1), order[global_BG.size :]])

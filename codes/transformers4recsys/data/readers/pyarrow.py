@@ -15,7 +15,7 @@ from transformers4recsys.batch import Batch
 from transformers4recsys.data.parquet.ragged import RaggedTable, collate, concatenate_tables, to_ragged
 from transformers4recsys.data.parquet.row_groups import SHARES_OF_MEMORY, RowGroup, row_groups
 from transformers4recsys.data.readers.library import Library, Reading, require_room
-from transformers4recsys.data.readers.protocol import batch_bounds, row_order
+from transformers4recsys.data.readers.protocol import batch_bounds, dealt_by_length, row_order
 from transformers4recsys.data.readers.streaming import Order, Streamed, mapped
 from transformers4recsys.errors import InputError
 from transformers4recsys.schema import Schema
@@ -37,9 +37,10 @@ class DayReader:
     by position: those of the last items stay. Ids and longs are int64, floats float32, timestamps int64
     microseconds (or the integers that the file has). Threads, `reading.workers_count` of them, read row groups.
 
-    Rows that take up to a fifth of `memory_bytes` are held, and shuffled as a whole. More rows are streamed in blocks
-    of that size: row groups come in shuffled order, and the rows of a block are shuffled, `buffer_rows` at a time if
-    that is less. Where a `library` reads in place of pyarrow, they are refused; the batches are the same.
+    Rows that take up to a fifth of `memory_bytes` are held, and shuffled as a whole; ranks then get about as many
+    events of each step. More rows are streamed in blocks of that size: row groups come in shuffled order, and the rows
+    of a block are shuffled, `buffer_rows` at a time if that is less. Where a `library` reads in place of pyarrow, they
+    are refused; the batches are the same.
 
     With `has_all_items`, batches also hold the items of whole rows, as the column ALL_ITEMS.
 
@@ -101,10 +102,12 @@ class DayReader:
                 order=order,
                 workers_count=reading.workers_count,
             )
-        bounds_of = partial(
-            batch_bounds, self.num_rows, batch_size=batch_size, world_size=world_size, drop_last=drop_last
-        )
+        sizes = {"batch_size": batch_size, "world_size": world_size}
+        bounds_of = partial(batch_bounds, self.num_rows, drop_last=drop_last, **sizes)
         self.bounds, self._num_steps = bounds_of(rank=rank), len(bounds_of(rank=world_size - 1))
+        # Of streamed rows, a block need not hold all of a global batch.
+        is_dealt = shuffle and world_size > 1 and isinstance(self.source, _Held)
+        self._deal = partial(dealt_by_length, **sizes) if is_dealt else None
 
     def __len__(self) -> int:
         return len(self.bounds)
@@ -125,6 +128,8 @@ class DayReader:
             order = np.concatenate([np.arange(len(rest[0][0])), order + len(rest[0][0])]) if rest else order
             columns = [concatenate_tables(same_columns) for same_columns in zip(*rest, *pieces, strict=True)]
             pieces.clear()
+            if self._deal:
+                order = self._deal(order, np.diff(columns[0].offsets))
             end = place + len(order)
             last = int(np.searchsorted(self.bounds[:, 1], end, side="right"))
             yield from batches_of(columns, order, self.bounds[first:last] - place)
