@@ -27,6 +27,17 @@ def test_padded_fills_with_zero_on_the_right():
     assert Jagged.from_lists(SESSIONS).padded(4)[0].tolist() == [1, 2, 3, 0]
 
 
+def test_the_last_values_are_left_out_of_all_but_single_ones():
+    batch = Batch({"item": Jagged.from_lists(SESSIONS), "other": Jagged.from_lists([[1]])})
+    shorter = batch.without_last(["item"])
+    assert list(shorter.columns) == ["item"]
+    assert lists(shorter.columns["item"]) == [[1, 2], [], [4], [5]]
+    assert shorter.columns["item"].max_length == 2
+    for sessions, longest in (([[3], [4]], 1), ([[]], 0)):
+        column = Batch({"item": Jagged.from_lists(sessions)}).without_last(["item"]).columns["item"]
+        assert lists(column) == sessions and column.max_length == longest
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.int64, torch.bool])
 def test_padded_keeps_the_type(dtype: torch.dtype):
     assert Jagged.from_lists([[1], [0, 1]], dtype).padded(2).dtype == dtype

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -85,6 +85,25 @@ class Batch:
     def padded(self, name: str, length: int) -> Tensor:
         """Column `name` as (B, length), 0 where a session is shorter."""
         return self.columns[name].padded(length)
+
+    def without_last(self, names: Iterable[str]) -> Batch:
+        """Give these columns, here and on the host, without the last value of each session of two or more."""
+        on_host = {name: self.host.columns[name] for name in names}
+        whole = next(iter(on_host.values()))
+        is_shortened_B = whole.lengths > 1
+        is_kept_N = torch.ones(len(whole.values), dtype=torch.bool)
+        is_kept_N[whole.offsets[1:][is_shortened_B] - 1] = False
+        kept_M, offsets = is_kept_N.nonzero()[:, 0], whole.offsets.clone()
+        offsets[1:] -= is_shortened_B.cumsum(0)
+        length = max(whole.max_length - 1, min(whole.max_length, 1))
+
+        def shortened(columns: Mapping[str, Jagged]) -> dict[str, Jagged]:
+            device = columns[next(iter(on_host))].values.device
+            place_M, of_each = moved(kept_M, device), moved(offsets, device)
+            return {name: Jagged(columns[name].values.index_select(0, place_M), of_each, length) for name in on_host}
+
+        host = Batch(shortened(on_host))
+        return host if self.device.type == "cpu" else Batch(shortened(self.columns), on_host=host)
 
 
 def moved(tensor: Tensor, device: torch.device | str) -> Tensor:

@@ -72,7 +72,7 @@ class ModelOutput:
     hidden: Tensor | SparseScores
     labels: Tensor  # (P,)
     positions: Tensor  # (P, 2): row in the batch, position of the label in its own session from 0
-    inputs: Tensor  # (B, L), on the CPU: the item ids the encoder read, 0 where padded
+    inputs: Tensor  # (B, L), on the CPU: the item ids of the sessions, 0 where padded
     attentions: tuple[Tensor, ...] | None = None
 
 

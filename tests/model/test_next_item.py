@@ -36,10 +36,47 @@ def test_every_later_item_of_a_session_is_predicted_once(name, schema, make_batc
 @pytest.mark.parametrize("name", ENCODER_NAMES)
 def test_the_target_changes_no_score_that_predicts_it(name, schema, make_batch, make_model):
     model = make_model(schema, name)
-    before = scores_by_target(model, make_batch([[3, 7, 9, 12]]))
-    after = scores_by_target(model, make_batch([[3, 7, 9, 25]]))
-    for position in ((0, 1), (0, 2), (0, 3)):
-        torch.testing.assert_close(after[position], before[position], rtol=0, atol=0)
+    before = scores_by_target(model, make_batch([[3, 7, 9, 12, 5]]))
+    # The last item is not read at all.
+    for sessions, same in (([[3, 7, 25, 12, 5]], (1, 2)), ([[3, 7, 9, 12, 25]], (1, 2, 3, 4))):
+        after = scores_by_target(model, make_batch(sessions))
+        for position in same:
+            torch.testing.assert_close(after[0, position], before[0, position], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ENCODER_NAMES)
+def test_to_read_the_last_item_of_each_session_would_change_nothing(
+    name, schema, make_batch, make_model, monkeypatch: pytest.MonkeyPatch
+):
+    model, batch = make_model(schema, name, dropout=0).train(), make_batch([[3, 7, 9, 12], [4], [8, 5]])
+    gradients, read = [], []
+    model.features.register_forward_pre_hook(lambda _, given: read.append(given[0].columns["item_id"]))
+    for reads_last in (False, True):
+        monkeypatch.setattr(type(model), "_reads_last", lambda *_, reads_last=reads_last: reads_last)
+        torch.manual_seed(0)
+        model.zero_grad()
+        model(batch).loss.backward()
+        gradients.append({name: weight.grad for name, weight in model.named_parameters()})
+    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-5)
+    assert [of.values.tolist() for of in read] == [[3, 7, 9, 4, 8], [3, 7, 9, 12, 4, 8, 5]]
+    assert [of.max_length for of in read] == [3, 4]
+
+
+def test_the_last_item_is_read_where_a_mask_stands_for_it_or_positions_are_counted_from_it(
+    schema, make_batch, make_model
+):
+    model, batch = make_model(schema, "sasrec"), make_batch([[3, 7, 9, 12]])
+    lengths = []
+    model.encoder.register_forward_pre_hook(lambda _, given: lengths.append(given[0].shape[1]))
+    model(batch)
+    model.has_attentions = True
+    model(batch)
+    model.train()(batch)  # which gives no attentions
+    model.has_attentions, model.counts_from_end = False, True
+    model(batch)
+    model.counts_from_end, model.training_targets = False, MaskedTargets()
+    model(batch)
+    assert lengths == [3, 4, 3, 4, 4]
 
 
 @pytest.mark.parametrize("name", ENCODER_NAMES)

@@ -85,7 +85,7 @@ def test_means_do_not_depend_on_the_batch_size(model_type, run_train):
 
 
 def test_a_model_learns_and_carries_over_to_the_next_day(run_train):
-    numbers = results(run_train(num_train_epochs=30, end_date="2019-10-04", similarity_type=None))
+    numbers = results(run_train(num_train_epochs=10, end_date="2019-10-04", similarity_type=None))
     assert list(numbers) == ["2019-10-02", "2019-10-03", "2019-10-04"]
     days = list(numbers.values())
     assert days[-1]["eval_recall@5"] > 0.6 > 2 * days[-1]["eval_most_popular_recall@5"]

@@ -20,7 +20,7 @@ SESSIONS = [[3, 7, 2, 9], [4, 1], [5], [8, 6, 2]]
 # What asks a device for a number, or for a size that only it knows.
 LOOKS = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "repeat_interleave", "equal"}
 ON_THE_CPU = {
-    *("from_lists", "forward", "real_places", "pack", "numbers"),  # the host's copy of a batch
+    *("from_lists", "without_last", "forward", "real_places", "pack", "numbers"),  # the host's copy of a batch
     *("of", "backward", "clip_gradients"),  # of the loss and of all gradients, which ask on no other device
 }
 

@@ -252,13 +252,13 @@ def plain_loading(file: str, longest: int, num_rows: int = 5_000) -> float:
 
 
 def step_flops(encoder: nn.Module, item_table_VE: Tensor | None, set_up: SetUp, events_of_session: float) -> float:
-    """Count the products of a step: 6 x weights for each event in the encoder, 6 x E x V for each target.
+    """Count the products of a step: 6 x weights in the encoder and 6 x E x V for each target, which one place predicts.
 
     Without the table, as under losses that read some items, the encoder's alone.
     """
-    events, targets = set_up.batch_size * events_of_session, set_up.batch_size * (events_of_session - 1)
+    targets = set_up.batch_size * (events_of_session - 1)
     weights = sum(weight.numel() for weight in encoder.parameters() if weight.requires_grad)
-    return 6 * (events * weights + (targets * item_table_VE.numel() if item_table_VE is not None else 0))
+    return 6 * targets * (weights + (item_table_VE.numel() if item_table_VE is not None else 0))
 
 
 def matrix_rate(precision: str, device: str, size: int = 2048) -> float:

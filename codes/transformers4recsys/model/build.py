@@ -116,6 +116,7 @@ def build_model(
         training_targets=settings.targets.training_rule(),
         evaluation_targets=settings.targets.evaluation_rule(),
         counts_from_end=sizes.positions_from_end,
+        has_attentions=has_attentions,
         replaced_items=_replaced_items(settings.targets, make_encoder, sizes),
         popularity_shift=PopularityShift(schema.item_id.cardinality) if settings.scorer.popularity_shift else None,
     )

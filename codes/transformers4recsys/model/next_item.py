@@ -51,6 +51,7 @@ class NextItemModel(CountsItems):
         training_targets: TargetRule,
         evaluation_targets: TargetRule,
         counts_from_end: bool = False,
+        has_attentions: bool = False,
         replaced_items: ReplacedItems | None = None,
         popularity_shift: PopularityShift | None = None,
     ):
@@ -60,6 +61,7 @@ class NextItemModel(CountsItems):
         self.training_targets, self.evaluation_targets = training_targets, evaluation_targets
         # Then even a causal encoder needs a place behind the session, where the next item will stand.
         self.counts_from_end = counts_from_end
+        self.has_attentions = has_attentions
         # A second task in training, which has no part in scores.
         self.replaced_items = replaced_items
         # No part of the loss: what is trained on is past. A training loop of one's own tells it of each day.
@@ -172,22 +174,22 @@ class NextItemModel(CountsItems):
         own_lengths_B = as_read.columns[self.schema.item_id.name].lengths
         on_host = with_past(as_read, self.schema) if self.schema.past else as_read
         batch = on_host.to(device) if self.schema.past else batch
-        items = on_host.columns[self.schema.item_id.name]
-        length = items.max_length  # columns of negatives are longer
-        padding_mask_BL = items.is_not_padding(length)
-        inputs_ND = self.features(batch)
-        inputs_BLD = padded(inputs_ND, padding_mask_BL)
-        is_past_BL = on_host.padded(IS_PAST, length) if self.schema.past else torch.zeros_like(padding_mask_BL)
         rule = self.training_targets if self.training else self.evaluation_targets
-        item_ids_BL = items.padded(length)
+        items = on_host.columns[self.schema.item_id.name]
+        item_ids_BL = items.padded(items.max_length)  # columns of negatives are longer
+        is_past_BL = on_host.padded(IS_PAST, items.max_length) if self.schema.past else item_ids_BL < 0
         targets = rule.select(item_ids_BL, is_past_BL)
+        read = batch if self._reads_last(rule) else batch.without_last(self._columns_read)
+        own = read.host.columns[self.schema.item_id.name]
+        padding_mask_BL = own.is_not_padding(own.max_length)
+        inputs_BLD = padded(self.features(read), padding_mask_BL)
         if self.masked_item is not None:
             is_masked_BL1 = moved(targets.is_target[..., None], device)
             inputs_BLD = torch.where(is_masked_BL1, self.masked_item, inputs_BLD)
         order = () if targets.order is None else (targets.order,)
         encoded = self.encoder(inputs_BLD, padding_mask_BL, *order)
 
-        place_P = real_places(targets.is_target, device)
+        place_P = real_places(targets.is_target[:, : own.max_length], device)
         hidden_PE = self.scorer.project(encoded.hidden.flatten(0, 1).index_select(0, place_P))
         labels_P = moved(targets.item_ids[targets.is_target], device)
         row_P, position_P = targets.is_target.nonzero().unbind(1)
@@ -197,6 +199,15 @@ class NextItemModel(CountsItems):
         if loss is not None and self.replaced_items is not None:
             loss = self._with_replaced(self.replaced_items, loss, batch, padding_mask_BL, targets, hidden_PE)
         return ModelOutput(loss, hidden_PE, labels_P, moved(positions_P2, device), item_ids_BL, encoded.attentions)
+
+    def _reads_last(self, rule: TargetRule) -> bool:
+        """Whether the last item of a session is read: no hidden state that predicts an item sees it, but for masks."""
+        shows_attentions = self.has_attentions and not self.training
+        return rule.hides_inputs or self.counts_from_end or shows_attentions
+
+    @property
+    def _columns_read(self) -> list[str]:
+        return [feature.name for feature in self.schema.inputs] + ([IS_PAST] if self.schema.past else [])
 
     def _loss(self, on_host: Batch, hidden_PE: Tensor, labels_P: Tensor, positions_P2: Tensor) -> Tensor:
         row_P, position_P = positions_P2.unbind(1)
