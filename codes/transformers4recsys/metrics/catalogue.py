@@ -18,7 +18,7 @@ from transformers4recsys.metrics.ranking import Ranks, rank_bounds
 from transformers4recsys.metrics.sparse_scores import SortedBias, rank_sparse, score_blocks_sparse, top_sparse
 from transformers4recsys.outputs import SparseScores
 
-# Scores at a time: 1 MiB stays in the caches of two CPU cores, 64 MiB fill a GPU. The fewer the rows, the wider a block.
+# Scores at a time: 1 MiB stays in the caches of a CPU core, 64 MiB fill a GPU. The fewer the rows, the wider a block.
 ROWS_AT_A_TIME, FEW_ROWS = 256, 32
 ITEMS_OF_A_BLOCK_ON_CPU, ITEMS_OF_A_BLOCK = 1_024, 65_536
 LOG2_E = math.log2(math.e)
