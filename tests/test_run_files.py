@@ -1,6 +1,7 @@
 """Files of a run are replaced together, whatever stops the writer, and a reader sees one state."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -99,3 +100,11 @@ def test_a_disk_that_is_full_from_the_start_leaves_nothing_to_go_on_from(publish
     monkeypatch.setattr(run_files.os, "fsync", full)
     with pytest.raises(InputError, match="nothing of it was saved before.*and start again"):
         publish_day(1)
+
+
+def test_threads_that_read_one_file_each_get_all_of_it(tmp_path):
+    content = os.urandom(2**20)
+    publish(tmp_path, {"model": content})
+    snapshot = Snapshot.open(tmp_path)
+    with ThreadPoolExecutor(8) as threads:
+        assert all(found == content for found in threads.map(lambda _: snapshot.read("model"), range(200)))

@@ -88,7 +88,8 @@ class Batch:
 
     def without_last(self, names: Iterable[str]) -> Batch:
         """Give these columns, here and on the host, without the last value of each session of two or more."""
-        on_host = {name: self.host.columns[name] for name in names}
+        host = self.host
+        on_host = {name: host.columns[name] for name in names}
         whole = next(iter(on_host.values()))
         is_shortened_B = whole.lengths > 1
         is_kept_N = torch.ones(len(whole.values), dtype=torch.bool)
@@ -102,8 +103,8 @@ class Batch:
             place_M, of_each = moved(kept_M, device), moved(offsets, device)
             return {name: Jagged(columns[name].values.index_select(0, place_M), of_each, length) for name in on_host}
 
-        host = Batch(shortened(on_host))
-        return host if self.device.type == "cpu" else Batch(shortened(self.columns), on_host=host)
+        shorter = Batch(shortened(on_host))
+        return shorter if self.device.type == "cpu" else Batch(shortened(self.columns), on_host=shorter)
 
 
 def moved(tensor: Tensor, device: torch.device | str) -> Tensor:

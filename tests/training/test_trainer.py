@@ -131,3 +131,16 @@ def test_numbers_are_told_in_words_and_so_is_that_there_are_none():
 def test_an_optimizer_whose_package_is_missing_is_named(name, make_trainer):
     with pytest.raises(InputError, match=f"`optim` {name} cannot be used: .*[Ii]nstall"):
         make_trainer(optim=name)
+
+
+def test_gradients_are_left_alone_where_none_is_to_be_clipped(make_trainer):
+    trainer, _ = make_trainer(max_grad_norm=2.0)
+    weights = [weight for weight in trainer.model.parameters() if weight.requires_grad]
+    for size, is_clipped in ((0.0, False), (1.9, False), (4.0, True)):
+        for weight in weights:
+            weight.grad = torch.zeros_like(weight)
+        weights[-1].grad.view(-1)[0] = size
+        before = [weight.grad._version for weight in weights]
+        assert trainer._clip_grad_norm(trainer.model) == size
+        assert weights[-1].grad.view(-1)[0] == pytest.approx(min(size, 2.0))
+        assert ([weight.grad._version for weight in weights] != before) == is_clipped
