@@ -57,9 +57,9 @@ def test_products_of_a_step_by_hand():
     class Model:
         encoder, item_table = Encoder(), torch.zeros(41, 8)
 
-    # 16 sessions of 4 events, 3 of them targets: 6 x (64 events x 64 weights + 48 targets x 8 x 41).
-    assert step_flops(Model.encoder, Model.item_table, SetUp(**SMALL), 4.0) == 6 * (64 * 64 + 48 * 8 * 41)
-    assert step_flops(Model.encoder, None, SetUp(**SMALL), 4.0) == 6 * 64 * 64
+    # 16 sessions of 4 events, 3 of which predict the next one: 6 x 48 x (64 weights + 8 x 41).
+    assert step_flops(Model.encoder, Model.item_table, SetUp(**SMALL), 4.0) == 6 * 48 * (64 + 8 * 41)
+    assert step_flops(Model.encoder, None, SetUp(**SMALL), 4.0) == 6 * 48 * 64
 
 
 def test_an_unknown_precision_is_not_silently_replaced():

@@ -172,7 +172,7 @@ def test_the_best_items_among_those_allowed_are_those_of_masked_scores(blocks):
     assert torch.equal(scores.gather(1, items), found)
 
 
-@pytest.mark.parametrize(("num_rows", "widths"), [(256, [2048, 2048, 904]), (128, [4096, 904]), (1, [5000])])
+@pytest.mark.parametrize(("num_rows", "widths"), [(256, [1024] * 4 + [904]), (128, [2048, 2048, 904]), (1, [5000])])
 def test_few_rows_are_scored_in_wider_blocks(num_rows, widths):
     blocks = score_blocks(torch.zeros(num_rows, 1), torch.zeros(5000, 1), torch.zeros(5000))
     assert [block.shape[1] for block in blocks] == widths
