@@ -318,6 +318,24 @@ def test_preprocessing(start):
         assert min(shares) > 0 and sum(shares) == pytest.approx(100, abs=2)
 
 
+@pytest.mark.spark
+def test_plain_spark_makes_the_sessions_of_polars(script, tmp_path):
+    plain, log = script("preprocessing"), tmp_path / "log"
+    plain.simulate(plain.SimulateSettings(log, 3, 60, items=50))
+    made = []
+    for run in (plain.polars, plain.plain_spark):
+        run(log, tmp_path / run.__name__)
+        files = sorted((tmp_path / run.__name__).rglob("*.parquet"))
+        rows = [row for file in files for row in pq.ParquetFile(file).read().to_pylist()]
+        made.append(
+            sorted(
+                (row["user_session"], [time.replace(tzinfo=None) for time in row["event_time"]], row["price"])
+                for row in rows
+            )
+        )
+    assert made[0] == made[1] and len(made[0]) > 100
+
+
 def test_recommending(start, script):
     pytest.importorskip("usearch", reason="the extra `index` is not installed")
     ways = script("recommending").WAYS
