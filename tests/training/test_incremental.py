@@ -85,6 +85,7 @@ def test_means_do_not_depend_on_the_batch_size(model_type, run_train):
 
 
 def test_a_model_learns_and_carries_over_to_the_next_day(run_train):
+    # So few that a day of 60 sessions is not learned by heart.
     numbers = results(run_train(num_train_epochs=10, end_date="2019-10-04", similarity_type=None))
     assert list(numbers) == ["2019-10-02", "2019-10-03", "2019-10-04"]
     days = list(numbers.values())

@@ -61,6 +61,7 @@ class NextItemModel(CountsItems):
         self.training_targets, self.evaluation_targets = training_targets, evaluation_targets
         # Then even a causal encoder needs a place behind the session, where the next item will stand.
         self.counts_from_end = counts_from_end
+        # Then its encoder shows in evaluation how each item of a session is read.
         self.has_attentions = has_attentions
         # A second task in training, which has no part in scores.
         self.replaced_items = replaced_items
@@ -201,7 +202,7 @@ class NextItemModel(CountsItems):
         return ModelOutput(loss, hidden_PE, labels_P, moved(positions_P2, device), item_ids_BL, encoded.attentions)
 
     def _reads_last(self, rule: TargetRule) -> bool:
-        """Whether the last item of a session is read: no hidden state that predicts an item sees it, but for masks."""
+        """Whether the last item of a session is read, though no state that predicts the next item sees it."""
         shows_attentions = self.has_attentions and not self.training
         return rule.hides_inputs or self.counts_from_end or shows_attentions
 

@@ -111,8 +111,18 @@ def test_rows_of_a_step_are_dealt_out_by_length():
     # Two steps of 2 x 2 rows, and a row that is left over.
     lengths = np.array([9, 2, 3, 8, 5, 4, 7, 6, 1])
     dealt = dealt_by_length(np.array([0, 1, 2, 3, 7, 6, 5, 4, 8]), lengths, batch_size=2, world_size=2)
-    # By length 2, 3 | 8, 9 and 4, 5 | 6, 7: the first rank gets the shorter and the longer of its pairs.
-    assert dealt.tolist() == [1, 0, 2, 3, 5, 6, 4, 7, 8]
+    # By length 2, 3 | 8, 9 and 4, 5 | 6, 7: one rank gets the shorter and the longer of its pairs, each in its turn.
+    assert dealt.tolist() == [1, 0, 2, 3, 4, 7, 5, 6, 8]
+
+
+def test_no_rank_gets_more_events_of_all_steps():
+    lengths = np.random.default_rng(1).geometric(0.2, 9_600)
+    for batch_size, world_size in product([1, 2, 3, 8], [2, 4, 8]):
+        sizes = {"batch_size": batch_size, "world_size": world_size}
+        order = dealt_by_length(np.arange(len(lengths)), lengths, **sizes)
+        of_ranks = lengths[order[: len(order) // (batch_size * world_size) * batch_size * world_size]]
+        of_ranks = of_ranks.reshape(-1, world_size, batch_size).sum((0, 2))
+        assert of_ranks.max() < 1.03 * of_ranks.mean(), sizes
 
 
 def test_dealing_out_keeps_the_rows_of_each_step():
@@ -123,5 +133,4 @@ def test_dealing_out_keeps_the_rows_of_each_step():
         size = batch_size * world_size
         for first in range(0, num_rows, size):
             assert sorted(after[first : first + size]) == sorted(before[first : first + size])
-        if world_size == 1:
-            assert all(after[num_rows // size * size :] == before[num_rows // size * size :])
+        assert all(after[num_rows // size * size :] == before[num_rows // size * size :])

@@ -77,11 +77,15 @@ def batch_bounds(
 def dealt_by_length(order: np.ndarray, lengths: np.ndarray, *, batch_size: int, world_size: int) -> np.ndarray:
     """Change the order of rows inside each full global batch, so that its ranks get about as many events each.
 
-    Ranks wait for the one with most. Of `lengths`, by row, each next `world_size` rows go to one rank each, to and fro.
+    Ranks wait for the one with most. By their `lengths`, each next `world_size` rows of a batch go to one rank each,
+    from the first to the last and back. The first is another one in each batch, as what is left between ranks would
+    add up over the micro-batches of a step.
     """
     num_full = len(order) // (batch_size * world_size)
     global_BG = order[: num_full * batch_size * world_size].reshape(num_full, batch_size * world_size)
     by_length_BG = np.take_along_axis(global_BG, lengths[global_BG].argsort(axis=1, kind="stable"), axis=1)
     dealt = by_length_BG.reshape(num_full, batch_size, world_size)
     dealt[:, 1::2] = dealt[:, 1::2, ::-1].copy()
+    rank_of = (np.arange(world_size) + np.arange(num_full)[:, None]) % world_size
+    dealt = np.take_along_axis(dealt, rank_of[:, None], axis=2)
     return np.concatenate([dealt.transpose(0, 2, 1).reshape(-1), order[global_BG.size :]])

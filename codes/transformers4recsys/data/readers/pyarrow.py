@@ -38,9 +38,9 @@ class DayReader:
     microseconds (or the integers that the file has). Threads, `reading.workers_count` of them, read row groups.
 
     Rows that take up to a fifth of `memory_bytes` are held, and shuffled as a whole; ranks then get about as many
-    events of each step. More rows are streamed in blocks of that size: row groups come in shuffled order, and the rows
-    of a block are shuffled, `buffer_rows` at a time if that is less. Where a `library` reads in place of pyarrow, they
-    are refused; the batches are the same.
+    events of each step, those of histories not counted. More rows are streamed in blocks of that size: row groups come
+    in shuffled order, and the rows of a block are shuffled, `buffer_rows` at a time if that is less. Where a `library`
+    reads in place of pyarrow, they are refused; the batches are the same.
 
     With `has_all_items`, batches also hold the items of whole rows, as the column ALL_ITEMS.
 
