@@ -56,7 +56,7 @@ def polars(log: Path, output: Path) -> dict[str, float]:
 
 
 def plain_spark(log: Path, output: Path) -> dict[str, float]:
-    """The same by Spark's own functions: what there is to gain of what Spark takes."""
+    """The same by Spark's own functions: what Spark takes for sessions alone."""
     from pyspark.sql import Window  # pyright: ignore[reportMissingImports]
     from pyspark.sql import functions as f  # pyright: ignore[reportMissingImports]
 

@@ -252,7 +252,7 @@ def plain_loading(file: str, longest: int, num_rows: int = 5_000) -> float:
 
 
 def step_flops(encoder: nn.Module, item_table_VE: Tensor | None, set_up: SetUp, events_of_session: float) -> float:
-    """Count the products of a step: 6 x weights in the encoder and 6 x E x V for each target, which one place predicts.
+    """Count the products of a step: for each target 6 x weights of the encoder, which reads one place, and 6 x E x V.
 
     Without the table, as under losses that read some items, the encoder's alone.
     """

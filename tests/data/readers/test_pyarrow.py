@@ -20,6 +20,7 @@ from transformers4recsys.data.readers import pyarrow as pyarrow_reader
 from transformers4recsys.data.readers.library import Reading
 from transformers4recsys.data.readers.protocol import row_order
 from transformers4recsys.data.readers.pyarrow import DayReader
+from transformers4recsys.data.readers.streaming import Streamed
 from transformers4recsys.errors import InputError
 from transformers4recsys.schema import Schema
 
@@ -389,9 +390,11 @@ def test_ranks_stream_each_row_once_in_the_steps_of_one_process(
     ranks = [open_paths(paths, memory_bytes, rank=rank, **settings) for rank in range(world_size)]
     assert alone.num_rows % (7 * world_size) >= world_size
     assert {len(rank) for rank in ranks} == {len(alone)}
+    # Rows that are held are dealt out by length.
+    key = None if isinstance(alone.source, Streamed) else str
     for step, *shares in zip(alone.batches(2), *(rank.batches(2) for rank in ranks), strict=True):
-        of_shares, of_step = (sorted(map(str, rows)) for rows in (chain(*map(as_lists, shares)), as_lists(step)))
-        assert of_shares == of_step
+        of_shares, of_step = list(chain(*map(as_lists, shares))), as_lists(step)
+        assert of_shares == of_step if key is None else sorted(of_shares, key=key) == sorted(of_step, key=key)
 
 
 def test_streaming_may_stop_in_the_middle_of_an_epoch(three_files):
