@@ -62,7 +62,9 @@ def plain_spark(log: Path, output: Path) -> dict[str, float]:
 
     output.mkdir()
     database = Spark(output)
-    clicks = database.session.read.parquet(str(log)).select("event_time", "product_id", "user_session", "price")
+    # A path without a scheme would be one of the cluster's default file system.
+    log_uri, days_uri = (path.absolute().as_uri() for path in (log, output / "days"))
+    clicks = database.session.read.parquet(log_uri).select("event_time", "product_id", "user_session", "price")
     in_order = Window.partitionBy("user_session").orderBy("event_time", "product_id")
     from_end = Window.partitionBy("user_session").orderBy(f.desc("event_time"), f.desc("product_id"))
     clicks = clicks.withColumn("before", f.lag("product_id").over(in_order))
@@ -78,7 +80,7 @@ def plain_spark(log: Path, output: Path) -> dict[str, float]:
     )
     lists = lists.filter("n >= 2").withColumn("day", f.to_date("start"))
     lists = lists.select("user_session", "last.item_id", "last.event_time", "last.price", "start", "n", "day")
-    lists.repartition("day").sortWithinPartitions("day", "start").write.partitionBy("day").parquet(str(output / "days"))
+    lists.repartition("day").sortWithinPartitions("day", "start").write.partitionBy("day").parquet(days_uri)
     database.close()
     return {}
 
