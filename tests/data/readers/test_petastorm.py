@@ -31,6 +31,22 @@ def test_batches_are_those_of_pyarrow(compare, ragged, row_group_size, workers_c
     )
 
 
+def test_a_pool_that_ends_before_its_last_row_group_is_asked_once_more(compare, ragged, monkeypatch):
+    """As one does where the last row group is begun while the pool looks whether it is done."""
+    reader = pytest.importorskip("petastorm.reader", exc_type=ImportError).Reader
+    rows, turns = reader.__next__, []
+
+    def early(self):
+        turns.append(self)
+        if len(turns) == 9:
+            raise StopIteration
+        return rows(self)
+
+    monkeypatch.setattr(reader, "__next__", early)
+    compare("petastorm", ragged(60, 0), row_group_size=7, workers_count=1, petastorm_reader_pool_type="thread")
+    assert len(turns) > 9
+
+
 def test_processes_read_the_same(compare, ragged):
     compare("petastorm", ragged(60, 0), row_group_size=20, workers_count=2, petastorm_reader_pool_type="process")
 

@@ -48,7 +48,7 @@ def read_tables(
         shares = min(workers_count, len(groups)) if readable else 0
         readers = [_open_reader(stack, list(types), readable, pool_type, (each, shares)) for each in range(shares)]
         for turn, group in enumerate(groups):
-            columns = next(readers[turn % shares]) if readable else ()
+            columns = _next(readers[turn % shares]) if readable else ()
             yield [group], _unpacked(columns, readable, types[group.file])
 
 
@@ -91,7 +91,18 @@ def _open_reader(
     )
     stack.callback(reader.join)
     stack.callback(reader.stop)
-    return ([getattr(row, field)[0] for field in fields] for row in reader)
+    # Unlike a generator, this can be asked once more after it has ended.
+    return map(lambda row: [getattr(row, field)[0] for field in fields], reader)
+
+
+def _next(reader: Iterator[Sequence[np.ndarray]]) -> Sequence[np.ndarray]:
+    """Give the next row group, which there is.
+
+    A pool of petastorm 0.13 looks whether all that was begun is done, and then whether all was begun. Where the last
+    row group is begun in between, it says that it has ended; asked once more, it waits for that row group.
+    """
+    columns = next(reader, None)
+    return next(reader) if columns is None else columns
 
 
 def _unpacked(columns: Sequence[np.ndarray], names: Sequence[str], types: Mapping[str, pa.DataType]) -> pa.Table:
