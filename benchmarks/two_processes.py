@@ -2,10 +2,10 @@
 
 GPT-2, 2 layers, width 128, 4 heads, fp32, 256 sessions a step in all (or of each process, `--sessions_of_each 256`),
 cross entropy or sampled softmax with 256 negatives. One process, two, and two that share item tables out
-(`--shard_item_tables`) take turns; a JSON line a run: sessions a second while training a day; the cores and processor
-seconds that the whole run got; and the most memory of its largest process, libraries included. Less than 0.95 cores for
-one, or 0.85 each for two, which wait for each other, means that something else was running, and that the speed of the
-line says nothing.
+(`--shard_item_tables`) take turns, or four that do (`--ways shared_by_four`); a JSON line a run: sessions a second
+while training a day; the cores and processor seconds that the whole run got; and the most memory of its largest
+process, libraries included. Less than 0.95 cores for one, or 0.85 each for two, which wait for each other, means that
+something else was running, and that the speed of the line says nothing.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from transformers4recsys.benchmarking.workload import write_sessions
 MAIN = Path(__file__).parents[1] / "codes" / "recsys_main.py"
 STEP = 256
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node")
-WAYS = {"one": 1, "two": 2, "shared": 2}
+WAYS = {"one": 1, "two": 2, "shared": 2, "shared_by_four": 4}
 
 
 def measure(folder: Path, way: str, given: argparse.Namespace) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def measure(folder: Path, way: str, given: argparse.Namespace) -> dict[str, Any]
         --start_date 2026-01-01 --end_date 2026-01-02 --d_model 128 --n_layer 2 --n_head 4 --learning_rate 0.001
         --num_train_epochs 1 --per_device_train_batch_size {sessions_of_each} --shuffle_buffer_size 1000000
         --loss_type {given.loss_type} --max_steps {given.steps} --overwrite_output_dir --use_cpu
-        --report_to none --save_steps 0 --shard_item_tables {way == "shared"} {" ".join(given.flags)}"""
+        --report_to none --save_steps 0 --shard_item_tables {way.startswith("shared")} {" ".join(given.flags)}"""
     start, environment = time.perf_counter(), os.environ | {"OMP_NUM_THREADS": "1"}
     process = subprocess.Popen([sys.executable, *launcher, str(MAIN), *flags.split()], env=environment)
     _, status, usage = os.wait4(process.pid, 0)
@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=31)
     parser.add_argument("--sessions_of_each", type=int, help="sessions a step of each process, however many there are")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=[*WAYS])
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=["one", "two", "shared"])
     parser.add_argument("flags", nargs="*", help="further flags of training, behind --")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:

@@ -1,5 +1,6 @@
 """Tables whose rows lie in several processes: whose they are, looking them up, and writing them whole."""
 
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -9,7 +10,7 @@ from safetensors.torch import load
 from torch.nn.functional import embedding
 
 from transformers4recsys import distributed, row_shards
-from transformers4recsys.row_shards import RowShards, SharedTable, rows_of_all
+from transformers4recsys.row_shards import RowShards, SharedTable, normal_table, rows_of_all
 from transformers4recsys.tensor_file import write_tensors
 
 NUM_ITEMS = 12
@@ -31,6 +32,27 @@ def test_each_row_is_that_of_one_process_and_padding_of_all(num_items, num_ranks
     for shards, part in zip(of_ranks, parts, strict=True):
         is_own = torch.isin(whole, part[1:])
         assert torch.equal(part[shards.places(whole)], whole.where(is_own, 0))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("width", [1, 3, 8, 16, 50])
+def test_parts_are_drawn_as_the_whole_table_is(width, dtype, monkeypatch):
+    # One block of rows, several, and last ones that are too small to be drawn apart.
+    monkeypatch.setattr(row_shards, "NUMBERS_AT_A_TIME", 100)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        for num_items, num_ranks in product((3, 16, 17, 33, 95, 97, 112, 113, 128, 200, 1001), (1, 2, 3)):
+            for rank in range(min(num_ranks, num_items - 1)):
+                shards = RowShards(num_items, rank, num_ranks)
+                torch.manual_seed(1)
+                whole, next_number = normal_table(num_items, width, None, std=0.02), torch.rand(())
+                torch.manual_seed(1)
+                part = normal_table(num_items, width, shards, std=0.02)
+                assert part.dtype == dtype and torch.equal(part, shards.part_of(whole))
+                assert torch.rand(()) == next_number
+    finally:
+        torch.set_default_dtype(before)
 
 
 def look_up() -> dict[str, list[torch.Tensor]]:

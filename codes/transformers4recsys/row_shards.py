@@ -6,9 +6,11 @@ itself the table of a smaller catalogue. Letters as everywhere, and `X` rows of 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import cast
 
 import torch
@@ -19,8 +21,10 @@ from torch.nn.functional import embedding
 
 from transformers4recsys import distributed
 
-# Of a table that is written, at a time.
+# Of a table that is drawn or written, at a time.
 NUMBERS_AT_A_TIME = 2**20
+# Normal numbers are drawn in blocks of so many on CPUs; a tensor that ends inside of a block draws its last ones anew.
+DRAWN_TOGETHER = 16
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,18 @@ class RowShards:
     def part_of(self, table_V: Tensor) -> Tensor:
         """Copy the rows of this process out of a whole table."""
         return torch.cat([table_V[:1], table_V[self.own]])
+
+    def normal_part(self, width: int, *, std: float = 1.0) -> Tensor:
+        """Draw a whole table of normal numbers, some rows at a time; keep the part of this process, (rows, width)."""
+        rows_at_a_time = DRAWN_TOGETHER * max(1, NUMBERS_AT_A_TIME // (DRAWN_TOGETHER * width))
+        last_start = max(0, self.num_items - math.ceil(DRAWN_TOGETHER / width))
+        part = torch.empty(self.num_rows, width)
+        for first, end in pairwise([*range(0, last_start + 1, rows_at_a_time), self.num_items]):
+            rows, places = torch.empty(end - first, width).normal_(std=std), self.places(torch.arange(first, end))
+            part[places[places > 0]] = rows[places > 0]
+            if first == 0:
+                part[0] = rows[0]
+        return part
 
     def places(self, ids: Tensor) -> Tensor:
         """Say in which row of this process's part each item stands: 0 where another process has it."""
@@ -108,6 +124,14 @@ class SharedTable:
 
     def _in_blocks(self, rows: Tensor) -> Iterator[Tensor]:
         return iter(torch.split(rows, self._rows_at_a_time))
+
+
+def normal_table(num_items: int, width: int, shards: RowShards | None, *, std: float = 1.0) -> Tensor:
+    """Draw normal numbers, (num_items, width); with `shards`, give the part of this process of just these.
+
+    Random numbers that follow are the same ones either way.
+    """
+    return torch.empty(num_items, width).normal_(std=std) if shards is None else shards.normal_part(width, std=std)
 
 
 def rows_of_all(ids: Tensor, part_V: Tensor, shards: RowShards, *, sparse: bool = False) -> Tensor:

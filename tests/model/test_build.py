@@ -6,6 +6,7 @@ from transformers import BertConfig, GPT2Config, GPT2Model
 
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.build import ModelSettings, build_model
+from transformers4recsys.row_shards import RowShards
 from transformers4recsys.settings import from_values
 
 ONE_DAY = {"end_date": "2019-10-02"}
@@ -47,6 +48,22 @@ def test_the_same_settings_and_seed_build_the_same_model(schema):
     first, again, other = (build_model(schema, settings, max_length=9, seed=seed).state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["scorer.table"], other["scorer.table"])
+
+
+@pytest.mark.parametrize("ties", [{}, {"constrained_embeddings": True}, {"mf_constrained_embeddings": True}])
+def test_a_process_that_holds_some_rows_builds_its_part_of_the_same_model(ties, schema):
+    settings = from_values(ModelSettings, {"model_type": "gru", "d_model": 8, "n_layer": 1, **ties})
+    whole = build_model(schema, settings, max_length=9)
+    of_items = whole.weights_of_items
+    assert len(of_items) == (2 if ties else 3)
+    for rank in range(3):
+        shards = RowShards(31, rank, 3)
+        model = build_model(schema, settings, max_length=9, shards=shards)
+        assert model.shards == shards and model.features.item_table.num_embeddings == 11
+        assert model.state_dict().keys() == whole.state_dict().keys()
+        for name, value in whole.state_dict().items():
+            assert torch.equal(model.state_dict()[name], shards.part_of(value) if name in of_items else value)
+        assert all(each.requires_grad == of_items[name].requires_grad for name, each in model.weights_of_items.items())
 
 
 def test_tied_tables_are_as_wide_as_the_setting_says(schema):

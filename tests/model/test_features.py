@@ -128,6 +128,17 @@ def test_positions_of_the_past_stand_at_the_mean_of_a_column_without_past():
 ITEM_ALONE = Schema.from_entries({"item_id": {"dtype": "categorical", "cardinality": 31, "is_label": True}})
 
 
+def test_a_table_takes_from_the_generator_what_nn_embedding_and_its_first_weights_do():
+    torch.manual_seed(1)
+    table = FeatureEmbedder(ITEM_ALONE, FeatureSettings(inp_merge="none"), d_model=5, item_width=5).item_table
+    number = torch.rand(())
+    torch.manual_seed(1)
+    plain = torch.nn.Embedding(31, 5, padding_idx=0)
+    torch.nn.init.normal_(plain.weight, std=0.02)
+    assert torch.equal(table.weight[1:], plain.weight[1:]) and table.padding_idx == 0 and table.weight.requires_grad
+    assert torch.rand(()) == number
+
+
 def test_one_feature_is_taken_as_it_is(make_batch):
     embedder = FeatureEmbedder(ITEM_ALONE, FeatureSettings(inp_merge="none", item_embedding_dim=8), d_model=8)
     vectors = embedder(make_batch([[1, 30], [4]]))

@@ -3,18 +3,24 @@
 Called with a JSON file: a list of command lines. Each rank appends to files in the run's output folder: the item ids
 of its training rows, an epoch after the other, to `rows_RANK.txt`; how many numbers of weights and of optimizer state
 it holds, a line a day, to `held_RANK.txt`; what torch drew from, to `seeds_RANK.txt`. A rank that idles notes no row.
-With `double` behind the file, all is computed in double precision.
+With `double` behind the file, all is computed in double precision. With `watched`, each rank writes the bytes of
+its largest tensor, from the start of a command to its end, to `largest_RANK.txt`; what is done with some rows of a
+table at a time is then done with few.
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
 import torch
 from torch.distributed.tensor import DTensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from transformers4recsys import cli, distributed
+from transformers4recsys import cli, distributed, row_shards
 from transformers4recsys.batch import Jagged
+from transformers4recsys.model import growth
 from transformers4recsys.training import trainer
 from transformers4recsys.training.run_writer import RunWriter
 
@@ -60,14 +66,39 @@ def compute_in_double_precision() -> None:
     Jagged.to = moved
 
 
-def run(commands: list[list[str]]) -> None:
+class LargestTensor(TorchDispatchMode):
+    """Keeps the bytes of the largest tensor that any operation gives."""
+
+    num_bytes = 0
+
+    def __torch_dispatch__(self, operation, types, inputs=(), options=None):
+        given = operation(*inputs, **(options or {}))
+        sizes = [each.nbytes for each in tree_leaves(given) if isinstance(each, torch.Tensor)]
+        self.num_bytes = max([self.num_bytes, *sizes])
+        return given
+
+
+def watched(flags: list[str], folder: Path) -> int:
+    """Train, and write down the size of this rank's largest tensor."""
+    rank = os.environ["RANK"]
+    with LargestTensor() as largest:
+        exit_code = cli.main(["train", *flags])
+    (folder / f"largest_{rank}.txt").write_text(str(largest.num_bytes))
+    return exit_code
+
+
+def run(commands: list[list[str]], *, is_watched: bool) -> None:
     RunWriter.save_day = note_and_save
     for flags in commands:
-        trainer.EpochLoader.__iter__ = noting(Path(flags[flags.index("--output_dir") + 1]))
-        assert cli.main(["train", *flags]) == 0, flags
+        folder = Path(flags[flags.index("--output_dir") + 1])
+        trainer.EpochLoader.__iter__ = noting(folder)
+        exit_code = watched(flags, folder) if is_watched else cli.main(["train", *flags])
+        assert exit_code == 0, flags
 
 
 if __name__ == "__main__":
     if "double" in sys.argv[2:]:
         compute_in_double_precision()
-    run(json.loads(Path(sys.argv[1]).read_text()))
+    if "watched" in sys.argv[2:]:
+        row_shards.NUMBERS_AT_A_TIME, growth.ROWS_AT_A_TIME = 2**14, 2**9
+    run(json.loads(Path(sys.argv[1]).read_text()), is_watched="watched" in sys.argv[2:])

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -139,9 +140,9 @@ def environment() -> dict[str, str]:
     return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(CODES)} | own
 
 
-def in_turn(launcher: list[str], commands: list[list[str]], folder: Path, *precision: str, timeout: int = 120) -> None:
+def in_turn(launcher: list[str], commands: list[list[str]], folder: Path, *words: str, timeout: int = 120) -> None:
     (folder / "commands.json").write_text(json.dumps(commands))
-    done = start(*launcher, IN_TURN, folder / "commands.json", *precision, folder=folder, timeout=timeout)
+    done = start(*launcher, IN_TURN, folder / "commands.json", *words, folder=folder, timeout=timeout)
     assert done.returncode == 0, done.stderr
 
 
@@ -420,11 +421,43 @@ def test_any_number_of_processes_goes_on_and_tables_grow_over_all(flags, toy_day
         name = f"{before} then {after}"
         shutil.copytree(tmp_path / f"begun by {before}", tmp_path / name)
         run(name, after, resume_from_checkpoint="true")
-        assert numbers(tmp_path / name) == pytest.approx(numbers(tmp_path / "1 then 1"), rel=1e-9, abs=1e-9)
-        for file in ("model.safetensors", "training_state.safetensors"):
-            of_each = [safetensors.torch.load_file(tmp_path / each / file) for each in (name, "1 then 1")]
-            torch.testing.assert_close(of_each[0], of_each[1], rtol=1e-10, atol=1e-10)
-    assert len(of_each[0]["optimizer/scorer.item_bias/" + ("sum" if "item_optimizer" in flags else "exp_avg")]) == 41
+        assert_ends_alike(tmp_path / name, tmp_path / "1 then 1", is_double=True)
+    for num_processes in (1, 2, 3):
+        run(f"{num_processes} from 2", num_processes, model_name_or_path=tmp_path / "begun by 2")
+        assert_ends_alike(tmp_path / f"{num_processes} from 2", tmp_path / "1 from 2", is_double=True)
+    state = safetensors.torch.load_file(tmp_path / "2 from 2" / "training_state.safetensors")
+    assert len(state["optimizer/scorer.item_bias/" + ("sum" if "item_optimizer" in flags else "exp_avg")]) == 41
+
+
+def test_no_process_ever_holds_a_whole_table_that_is_shared_out(toy_days, tmp_path):
+    """Neither anew, nor going on or starting from another run with more items, until the last file is written."""
+    flags = {
+        "batch_size": 10,
+        "per_device_eval_batch_size": 2,
+        "loss_type": "sampled_softmax",
+        "num_sampled_negatives": 8,
+        "neg_sampling_store_size": 1000,
+        "item_embedding_dim": 32,
+        "d_model": 32,
+        "shard_item_tables": True,
+    }
+
+    def assert_in_halves(num_items: int, runs: dict[Path, dict[str, object]]) -> None:
+        features = (toy_days / "features.yaml").read_text()
+        (toy_days / "features.yaml").write_text(re.sub(r"cardinality: \d+", f"cardinality: {num_items}", features))
+        commands = [line(toy_days, folder, **flags | runs[folder]) for folder in runs]
+        in_turn(LAUNCHERS["torchrun"], commands, tmp_path, "watched")
+        for folder in runs:
+            weights = safetensors.torch.load_file(folder / "model.safetensors")
+            assert [weights[name].shape for name in weights if "table" in name] == [(num_items, 32)] * 2
+            largest = [int((folder / f"largest_{rank}.txt").read_text()) for rank in range(2)]
+            assert largest == pytest.approx([num_items * 32 * 4 / 2] * 2, rel=0.01)
+
+    first, resumed, started = (tmp_path / name for name in ("first", "resumed", "started"))
+    assert_in_halves(20_001, {first: {"end_date": "2019-10-02"}})
+    shutil.copytree(first, resumed)
+    grown = {resumed: {"resume_from_checkpoint": "true"}, started: {"model_name_or_path": first}}
+    assert_in_halves(22_001, grown)
 
 
 def of_items(name: str) -> bool:

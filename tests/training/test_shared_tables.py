@@ -6,7 +6,8 @@ import torch
 
 from transformers4recsys import distributed
 from transformers4recsys.errors import InputError
-from transformers4recsys.training.shared_tables import share_out
+from transformers4recsys.row_shards import RowShards
+from transformers4recsys.training.shared_tables import shards_of
 
 
 @pytest.mark.parametrize(
@@ -32,15 +33,12 @@ def test_what_they_do_not_go_with_is_named(flags, words, run_train, toy_days, ca
     assert not folder.exists()
 
 
-def test_each_process_needs_an_item(schema, make_model, monkeypatch):
-    model = make_model(schema, "gru")
-    num_items = len(model.item_counts) - 1
-    monkeypatch.setattr(distributed, "world_size", lambda: num_items + 1)
-    with pytest.raises(InputError, match=f"{num_items + 1} processes have {num_items}: leave it out"):
-        share_out(model)
-    monkeypatch.setattr(distributed, "world_size", lambda: num_items)
-    share_out(model)
-    assert {len(weight) for weight in model.weights_of_items.values()} == {2}
+def test_each_process_needs_an_item(monkeypatch):
+    monkeypatch.setattr(distributed, "world_size", lambda: 31)
+    with pytest.raises(InputError, match="31 processes have 30: leave it out"):
+        shards_of(31)
+    monkeypatch.setattr(distributed, "world_size", lambda: 30)
+    assert shards_of(31) == RowShards(31, 0, 30)
 
 
 def test_one_process_holds_all_rows_and_says_so(run_train, capsys):

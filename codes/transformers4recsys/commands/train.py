@@ -56,7 +56,7 @@ from transformers4recsys.training.memory import keep_freed_memory
 from transformers4recsys.training.recorded_settings import sections_of
 from transformers4recsys.training.resume import goes_on_in_place, load, open_resumed, start_from, writer_of
 from transformers4recsys.training.sharding import require_processes, shard
-from transformers4recsys.training.shared_tables import require_shareable, share_out
+from transformers4recsys.training.shared_tables import require_shareable, shards_of
 from transformers4recsys.training.sparse_gradients import ItemUpdates, choose_gradients
 from transformers4recsys.training.trainer import RecSysTrainer, Schedule
 from transformers4recsys.training.training_arguments import LibrarySettings, for_the_trainer, library_arguments
@@ -248,13 +248,12 @@ def _model_of(
         label_smoothing=arguments.label_smoothing_factor,
         has_attentions=wants_attentions,
         item_data=item_data,
+        shards=shards_of(schema.item_id.cardinality) if settings.training.launch.shard_item_tables else None,
     )
     names = unused_encoder_settings(model.encoder, of_model, wants_attentions=wants_attentions)
     for note in _without_effect(dict.fromkeys(names, f"the encoder {of_model.choice.name} has no such setting")):
         log.warning(note)
     _start_from(start, model, settings, sections)
-    if settings.training.launch.shard_item_tables:
-        share_out(model)
     choose_gradients(model, settings.training.item_updates, arguments)
     return model
 

@@ -20,6 +20,7 @@ from transformers4recsys.model.popularity_shift import PopularityShift
 from transformers4recsys.model.replaced_items import ReplacedItems
 from transformers4recsys.model.scoring import ItemScorer, ScorerSettings
 from transformers4recsys.model.targets import TargetSettings
+from transformers4recsys.row_shards import RowShards
 from transformers4recsys.schema import Schema
 from transformers4recsys.settings import changed, part
 
@@ -73,11 +74,13 @@ def build_model(
     label_smoothing: float = 0.0,
     has_attentions: bool = False,
     item_data: ItemData | None = None,
+    shards: RowShards | None = None,
 ) -> NextItemModel:
     """Build the model with fresh weights drawn from `seed`, or those of a library model.
 
     `max_length` is the longest sequence that it will see, past sessions included; `has_attentions`, whether it gives
-    attention weights in evaluation; `item_data` what is known of the items, where the settings ask for their content.
+    attention weights in evaluation; `item_data` what is known of the items, where the settings ask for their content;
+    `shards`, which rows of item tables and bias this process holds, where it does not hold them all.
     """
     torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
     require_data(settings.content, item_data)
@@ -85,7 +88,7 @@ def build_model(
     of_task = {"is_causal": settings.targets.task == "causal", "is_permuted": settings.targets.plm}
     of_task |= {"max_length": max_length, "has_attentions": has_attentions}
     sizes = replace(settings.encoder, d_model=d_model, own=settings.choice.own, **of_task)
-    features = _features_of(schema, settings, sizes)
+    features = _features_of(schema, settings, sizes, shards)
     encoder = make_encoder(sizes)
     if sizes.is_causal:
         _require_causal(encoder, sizes, settings.choice.name)
@@ -96,6 +99,7 @@ def build_model(
         num_items=schema.item_id.cardinality,
         table_width=output_width,
         initializer_range=settings.features.item_std(sizes.initializer_range),
+        shards=shards,
     )
     if item_data:
         features.content = _content_of(item_data, settings, features, output_width, sizes.initializer_range)
@@ -122,7 +126,9 @@ def build_model(
     )
 
 
-def _features_of(schema: Schema, settings: ModelSettings, sizes: EncoderSettings) -> FeatureEmbedder:
+def _features_of(
+    schema: Schema, settings: ModelSettings, sizes: EncoderSettings, shards: RowShards | None
+) -> FeatureEmbedder:
     return FeatureEmbedder(
         schema,
         settings.features,
@@ -131,6 +137,7 @@ def _features_of(schema: Schema, settings: ModelSettings, sizes: EncoderSettings
         dropout=sizes.dropout,
         layer_norm_eps=sizes.layer_norm_eps,
         initializer_range=sizes.initializer_range,
+        shards=shards,
     )
 
 

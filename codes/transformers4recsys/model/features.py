@@ -16,7 +16,7 @@ from transformers4recsys.model.content import ItemContent, module_name
 from transformers4recsys.model.merges import MERGES
 from transformers4recsys.model.numeric import NumericScale, SoftOneHot
 from transformers4recsys.model.unknown import is_replaced
-from transformers4recsys.row_shards import RowShards, rows_of_all
+from transformers4recsys.row_shards import RowShards, normal_table, rows_of_all
 from transformers4recsys.schema import Feature, Schema
 from transformers4recsys.settings import check, choose, setting
 
@@ -143,7 +143,8 @@ class FeatureEmbedder(nn.Module):
     Only real positions are computed: N of them, not B x L. `item_width` overrides the width of the item's table, as
     scoring by that table needs. `dropout` and `initializer_range` hold where the settings say nothing. With
     `use_ohe_item_ids_inputs` the item is read as a one-hot vector through a linear layer to d_model, whose weights are
-    looked up; no other column shares them. `content` is what is known of items, where a model has it.
+    looked up; no other column shares them. `content` is what is known of items, where a model has it. `shards` are
+    which rows of the item table are here, where processes share it out.
     """
 
     def __init__(
@@ -156,8 +157,10 @@ class FeatureEmbedder(nn.Module):
         dropout: float = 0.0,
         layer_norm_eps: float = 1e-12,
         initializer_range: float = 0.02,
+        shards: RowShards | None = None,
     ):
         super().__init__()
+        self.shards = shards
         self.categorical, self.numeric, self.item = schema.categorical, schema.numeric, schema.item_id
         self.is_one_hot_item, self.unknown_share = settings.use_ohe_item_ids_inputs, settings.unknown_share
         self.tables = nn.ModuleDict()
@@ -169,7 +172,7 @@ class FeatureEmbedder(nn.Module):
                 is_items = feature.table == self.item.table
                 std = settings.item_std(initializer_range) if is_items else settings.other_std(initializer_range)
                 width = item_width or settings.item_embedding_dim if is_items else None
-                self.tables[self._key(feature)] = self._table(feature, width, std)
+                self.tables[self._key(feature)] = self._table(feature, width, std, shards if is_items else None)
         self.scale = NumericScale(len(self.numeric)) if self.numeric else None
         self.soft_one_hot = self._soft_one_hot(settings, settings.other_std(initializer_range))
         self.widths = [self.table_of(feature).embedding_dim for feature in self.categorical]
@@ -190,8 +193,6 @@ class FeatureEmbedder(nn.Module):
         self.dropout = nn.Dropout(dropout if settings.input_dropout is None else settings.input_dropout)
         self.d_model = d_model
         self.content: ItemContent | None = None
-        # Which rows of the item table are here, where processes share it out.
-        self.shards: RowShards | None = None
         if self.unknown_share:
             self.counts = self._with_unknown_rows()
 
@@ -213,14 +214,13 @@ class FeatureEmbedder(nn.Module):
         )
 
     @staticmethod
-    def _table(feature: Feature, width: int | None, std: float) -> nn.Embedding:
-        table = nn.Embedding(
-            feature.cardinality, width or feature.width or table_width(feature.cardinality), padding_idx=0
-        )
-        nn.init.normal_(table.weight, std=std)
-        with torch.no_grad():
-            table.weight[0].zero_()
-        return table
+    def _table(feature: Feature, width: int | None, std: float, shards: RowShards | None) -> nn.Embedding:
+        width = width or feature.width or table_width(feature.cardinality)
+        # Drawn for nothing, as nn.Embedding does: whatever follows from a seed stays what it was.
+        normal_table(feature.cardinality, width, shards)
+        weight_VE = normal_table(feature.cardinality, width, shards, std=std)
+        weight_VE[0].zero_()
+        return nn.Embedding.from_pretrained(weight_VE, freeze=False, padding_idx=0)  # pyright: ignore
 
     def table_of(self, feature: Feature) -> nn.Embedding:
         table = self.tables[self._key(feature)]

@@ -12,6 +12,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn.functional import normalize
 
 from transformers4recsys.errors import InputError
+from transformers4recsys.row_shards import RowShards, normal_table
 from transformers4recsys.settings import check, choose, setting
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "none": nn.Identity}
@@ -63,7 +64,7 @@ class ItemScorer(nn.Module):
     """Projects hidden states to the item table's width; holds the bias, and the table unless it is tied.
 
     Padding (item 0) has a bias of -inf: it takes no share of a softmax and is never recommended. The bias of a cosine
-    stays 0 elsewhere.
+    stays 0 elsewhere. With `shards`, table and bias are the part of this process.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class ItemScorer(nn.Module):
         num_items: int,
         table_width: int,
         initializer_range: float = 0.02,
+        shards: RowShards | None = None,
     ):
         super().__init__()
         activation = choose(ACTIVATIONS, settings.tf_out_activation, "tf_out_activation")
@@ -83,10 +85,13 @@ class ItemScorer(nn.Module):
         self.is_cosine, self.temperature = settings.score == "cosine", settings.temperature
         self.item_dropout = nn.Dropout(settings.item_dropout)
         self.table = (
-            None if settings.is_tied else nn.Parameter(torch.randn(num_items, table_width).mul_(initializer_range))
+            None
+            if settings.is_tied
+            else nn.Parameter(normal_table(num_items, table_width, shards).mul_(initializer_range))
         )
         # A column: its rows can have sparse gradients, as those of the table.
-        self.item_bias = nn.Parameter(torch.zeros(num_items, 1), requires_grad=not self.is_cosine)
+        num_rows = shards.num_rows if shards else num_items
+        self.item_bias = nn.Parameter(torch.zeros(num_rows, 1), requires_grad=not self.is_cosine)
 
     @property
     def bias(self) -> Tensor:

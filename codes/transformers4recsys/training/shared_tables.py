@@ -13,7 +13,6 @@ from transformers.training_args import OptimizerNames
 from transformers4recsys import distributed
 from transformers4recsys.errors import InputError
 from transformers4recsys.model.build import ModelSettings
-from transformers4recsys.model.next_item import NextItemModel
 from transformers4recsys.models import AnyModel, is_baseline
 from transformers4recsys.row_shards import RowShards, SharedTable
 from transformers4recsys.tensor_file import TensorFile, in_order
@@ -47,25 +46,21 @@ def require_shareable(model: ModelSettings, arguments: TrainingArguments) -> Non
         raise InputError(f"`shard_item_tables` does not go with {'; '.join(found)}: leave one of them out")
 
 
-def share_out(model: NextItemModel) -> None:
-    """Let this process keep its rows of item tables and bias; where there is but one process, it has all of them.
+def shards_of(num_items: int) -> RowShards | None:
+    """Say which rows of item tables are those of this process; None where there is but one, which has all of them.
 
-    Raise InputError if there are fewer items than processes.
+    `num_items` counts padding. Raise InputError if there are fewer items than processes.
     """
-    num_processes, num_items = distributed.world_size(), len(model.item_counts) - 1
+    num_processes = distributed.world_size()
     if num_processes == 1:
         log.warning("`shard_item_tables` has no effect here: one process holds all rows")
-        return
-    if num_items < num_processes:
+        return None
+    if num_items - 1 < num_processes:
         raise InputError(
-            f"`shard_item_tables` gives each process an item at least, and {num_processes} processes have {num_items}: "
-            "leave it out, or start fewer processes"
+            f"`shard_item_tables` gives each process an item at least, and {num_processes} processes have "
+            f"{num_items - 1}: leave it out, or start fewer processes"
         )
-    model.features.shards = shards = RowShards(len(model.item_counts), distributed.rank(), num_processes)
-    for weight in model.weights_of_items.values():
-        # In place: optimizers, and whatever else knows the weight, go on with it.
-        weight.data = shards.part_of(weight.data)
-    model.features.item_table.num_embeddings = shards.num_rows
+    return RowShards(num_items, distributed.rank(), num_processes)
 
 
 def shared_weights(model: AnyModel) -> Mapping[str, nn.Parameter]:
