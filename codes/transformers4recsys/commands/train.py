@@ -118,11 +118,12 @@ def _train(settings: TrainSettings, sinks: Mapping[str, Callable[[Path], Sink]],
     # From here on one of the processes of the run, if there are several, talks and writes.
     arguments, notes = library_arguments(training.library)
     require_processes(arguments)
+    asks_fp16 = _is_on(training.library, "fp16")
     if training.launch.shard_item_tables:
-        require_shareable(settings.model, arguments)
+        require_shareable(settings.model, arguments, asks_fp16=asks_fp16)
     if not is_baseline(settings.model):
-        reads_all_items = OBJECTIVES[settings.model.loss.loss_type].kind == "catalogue"
-        require_possible(training.item_updates, arguments, reads_all_items=reads_all_items)
+        reads_all = OBJECTIVES[settings.model.loss.loss_type].kind == "catalogue"
+        require_possible(training.item_updates, arguments, reads_all_items=reads_all, asks_fp16=asks_fp16)
     show_log_lines()
     keep_freed_memory()
     for note in [*notes, *unused_settings(settings)]:

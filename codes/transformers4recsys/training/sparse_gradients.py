@@ -61,11 +61,16 @@ class ItemUpdates:
         return RowwiseAdagrad, settings | {"rate_ratio": (self.item_learning_rate or rate) / rate if rate else 1.0}
 
 
-def require_possible(settings: ItemUpdates, arguments: TrainingArguments, *, reads_all_items: bool) -> None:
-    """Raise InputError where sparse gradients are asked for and cannot be; `reads_all_items` says it of the loss."""
+def require_possible(
+    settings: ItemUpdates, arguments: TrainingArguments, *, reads_all_items: bool, asks_fp16: bool = False
+) -> None:
+    """Raise InputError where sparse gradients are asked for and cannot be; `reads_all_items` says it of the loss.
+
+    With `asks_fp16`, half precision was asked for, which `arguments` have on CUDA GPUs alone.
+    """
     if not settings.asked_for:
         return
-    reasons = reasons_against_sparse_gradients(arguments)
+    reasons = reasons_against_sparse_gradients(arguments, asks_fp16=asks_fp16)
     if reads_all_items:
         reasons.insert(0, "`loss_type` reads all items; choose sampled_softmax, gbce or a pairwise loss")
     if reasons:
@@ -89,14 +94,14 @@ def choose_gradients(model: NextItemModel, settings: ItemUpdates, arguments: Tra
     leave_to_exchange(model)
 
 
-def reasons_against_sparse_gradients(arguments: TrainingArguments) -> list[str]:
+def reasons_against_sparse_gradients(arguments: TrainingArguments, *, asks_fp16: bool = False) -> list[str]:
     """Say what needs whole gradients here."""
     reasons = {
         "`fsdp` adds up whole gradients; train without it": bool(arguments.fsdp),
         f"`optim` {OptimizerNames(arguments.optim).value} is not AdamW; choose adamw_torch_fused": arguments.optim
         not in ("adamw_torch", "adamw_torch_fused"),
         "`max_grad_norm` must be more than 0; give a norm": not arguments.max_grad_norm,
-        "`fp16` scales whole gradients; take `bf16`": arguments.fp16,
+        "`fp16` scales whole gradients; take `bf16`": arguments.fp16 or asks_fp16,
         "`torch_compile` does not know sparse gradients; train without it": arguments.torch_compile,
     }
     return [reason for reason, holds in reasons.items() if holds]
