@@ -107,6 +107,7 @@ def make_model() -> Callable[..., NextItemModel]:
             objective=CatalogObjective(cross_entropy),
             training_targets=CausalTargets(),
             evaluation_targets=CausalTargets(),
+            has_attentions=settings.has_attentions,
         )
         # Weights as drawn make nearly equal scores; larger ones let a wrong connection show.
         with torch.no_grad():
