@@ -5,7 +5,8 @@ products; the documented command with --fp16 over 390,000 items on a day of REES
 sessions a day); a step of ours beside a plain one, padded and with all scores held; the share of the rate that the
 output layer reaches, in chunks and, with the extra `gpu`, fused; the largest batch; recommending and serving; NCCL with
 one process; the tests marked gpu. A part that fails says why, one for which no time is left is skipped, and the next
-one goes on. With `--device cpu --small` every part runs in small on the CPU, where its numbers say nothing.
+one goes on; if any failed, the last line names them and the exit code is 1. With `--device cpu --small` every part runs
+in small on the CPU, where its numbers say nothing.
 """
 
 import argparse
@@ -227,7 +228,10 @@ def marked_tests(sizes: Sizes, device: str, folder: Path) -> dict[str, Any]:
     result = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
     counts = re.findall(r"\d+ (?:passed|failed|skipped|errors?)", result.stdout)
     reasons = re.findall(r"SKIPPED .*: (.*)", result.stdout)
-    return {"tests": counts, "skipped_because": sorted(set(reasons))}
+    numbers: dict[str, Any] = {"tests": counts, "skipped_because": sorted(set(reasons))}
+    if result.returncode:
+        numbers["failed"] = why(result)
+    return numbers
 
 
 PARTS: dict[str, Callable[[Sizes, str, Path], dict[str, Any]]] = {
@@ -251,8 +255,12 @@ def finish(device: str) -> None:
 def run_quietly(line: list[str]) -> None:
     result = subprocess.run(line, capture_output=True, text=True, check=False)
     if result.returncode:
-        last = (result.stderr.strip() or result.stdout.strip() or "no output").splitlines()[-1]
-        raise RuntimeError(f"exit code {result.returncode}: {last}")
+        raise RuntimeError(why(result))
+
+
+def why(result: subprocess.CompletedProcess[str]) -> str:
+    last = (result.stderr.strip() or result.stdout.strip() or "no output").splitlines()[-1]
+    return f"exit code {result.returncode}: {last}"
 
 
 def day_file(folder: Path, name: str) -> Path:
@@ -312,7 +320,7 @@ def main() -> None:
         return
     if given.device == "cuda" and not torch.cuda.is_available():
         parser.error("no CUDA GPU is at hand; try the parts in small with --device cpu --small")
-    start = time.perf_counter()
+    start, failed = time.perf_counter(), list[str]()
     with tempfile.TemporaryDirectory() as name:
         write_days(sizes, Path(name))
         for part in PARTS:
@@ -321,8 +329,13 @@ def main() -> None:
             seconds = min(start + given.seconds - began, given.seconds / 3)
             numbers = run_part(part, given, Path(name), seconds)
             show(part=part, **numbers, seconds=round(time.perf_counter() - began, 1))
+            # What went wrong, or how many requests did.
+            if numbers.get("failed"):
+                failed.append(part)
     card = torch.cuda.get_device_name() if given.device == "cuda" else "cpu"
     show(device=card, torch=torch.__version__, seconds=round(time.perf_counter() - start))
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}; their lines say why")
 
 
 if __name__ == "__main__":

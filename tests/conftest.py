@@ -19,8 +19,9 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from transformers4recsys import cli
+from transformers4recsys import batch, cli
 from transformers4recsys.batch import Batch, Jagged
 from transformers4recsys.model.encoders import ENCODERS
 from transformers4recsys.model.encoders.settings import EncoderSettings
@@ -44,6 +45,28 @@ def schema() -> Schema:
             "price": {"dtype": "float"},
         }
     )
+
+
+@pytest.fixture
+def without_float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A device that refuses float64 as Apple's GPUs do, inside of the test: PyTorch's `meta`, which reads as ones."""
+
+    class Refusing(TorchDispatchMode):
+        def __torch_dispatch__(self, function: Any, types: Any, given: Any = (), named: Any = None) -> Any:
+            named = named or {}
+            is_there = bool(given) and isinstance(given[0], torch.Tensor) and given[0].device.type == "meta"
+            if is_there and function is torch.ops.aten._local_scalar_dense.default:
+                return 1
+            if is_there and torch.device(named.get("device") or "meta").type == "cpu":
+                return torch.ones(given[0].shape, dtype=named.get("dtype") or given[0].dtype)
+            result = function(*given, **named)
+            if isinstance(result, torch.Tensor) and result.device.type == "meta" and result.dtype == torch.double:
+                raise TypeError(f"{function}: this device has no float64")
+            return result
+
+    monkeypatch.setattr(batch, "WITHOUT_FLOAT64", ("meta",))
+    with Refusing():
+        yield "meta"
 
 
 @pytest.fixture
@@ -84,6 +107,7 @@ def make_model() -> Callable[..., NextItemModel]:
             objective=CatalogObjective(cross_entropy),
             training_targets=CausalTargets(),
             evaluation_targets=CausalTargets(),
+            has_attentions=settings.has_attentions,
         )
         # Weights as drawn make nearly equal scores; larger ones let a wrong connection show.
         with torch.no_grad():

@@ -212,6 +212,32 @@ def test_gpu_without_one(start, monkeypatch, capsys):
     assert "no CUDA GPU is at hand; try the parts in small with --device cpu --small" in capsys.readouterr().err
 
 
+def test_gpu_runs_all_parts_and_ends_with_1_where_some_failed(start, script, monkeypatch):
+    module, began = script("gpu"), []
+    failed = {"failed": "RuntimeError: no kernel"}
+    results = {"products": failed, "serving": {"failed": 2}, "recommending": {"failed": 0}}
+
+    def run_part(name: str, *_: object) -> dict[str, Any]:
+        began.append(name)
+        return results.get(name, {})
+
+    monkeypatch.setattr(module, "run_part", run_part)
+    with pytest.raises(SystemExit, match="^failed: products, serving; their lines say why$"):
+        start("gpu", "--device", "cpu", "--small")
+    assert began == list(module.PARTS)
+    results.clear()
+    start("gpu", "--device", "cpu", "--small")
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_gpu_tests_that_fail_are_a_part_that_failed(code, script, monkeypatch, tmp_path):
+    module, last = script("gpu"), "== 1 failed, 2 passed in 3.00s =="
+    ended = subprocess.CompletedProcess([], code, stdout=last, stderr="")
+    monkeypatch.setattr(module.subprocess, "run", lambda *_, **__: ended)
+    numbers = module.marked_tests(module.SMALL, "cpu", tmp_path)
+    assert numbers.get("failed") == (f"exit code 1: {last}" if code else None)
+
+
 @pytest.mark.slow
 def test_gpu_parts_in_small(start, script, tmp_path):
     module = script("gpu")

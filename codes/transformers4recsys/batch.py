@@ -14,6 +14,8 @@ from transformers4recsys.schema import Schema
 IS_PAST = "is_past"
 # The items of whole rows, where the item column holds only the last ones of long rows.
 ALL_ITEMS = "all_items"
+# Apple's GPUs.
+WITHOUT_FLOAT64 = ("mps",)
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,12 @@ def moved(tensor: Tensor, device: torch.device | str) -> Tensor:
     """Give the tensor on a device; a copy from the CPU to a GPU, by way of pinned memory, keeps neither waiting."""
     is_to_gpu = tensor.device.type == "cpu" and torch.device(device).type == "cuda"
     return (tensor.pin_memory() if is_to_gpu else tensor).to(device, non_blocking=is_to_gpu)
+
+
+def exact_device(device: torch.device | str) -> torch.device:
+    """Give the device where what is on this one is computed in float64: itself, or the CPU where it has none."""
+    device = torch.device(device)
+    return torch.device("cpu") if device.type in WITHOUT_FLOAT64 else device
 
 
 def concatenated(first: Jagged, second: Jagged) -> Jagged:

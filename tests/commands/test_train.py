@@ -48,6 +48,22 @@ def test_settings_that_cannot_run_are_refused(flags, words, run_train, capsys):
     assert "Traceback" not in message and not folder.exists()
 
 
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"model_type": "gpt2", "n_head": 3}, "--d_model 16 must be a multiple of --n_head 3"),
+        ({"model_type": "bert"}, "bert reads a session in both directions"),
+        ({"loss_type": "bpr"}, "this --loss_type compares with items of other sessions: add --negative_sampling"),
+        ({"inp_merge": "none"}, "--inp_merge none takes one feature"),
+    ],
+)
+def test_settings_that_cannot_run_are_refused_before_day_files_are_read(flags, words, run_train, toy_days, capsys):
+    for file in toy_days.glob("*.parquet"):
+        file.write_bytes(b"not parquet")
+    run_train(exit_code=2, **flags)
+    assert words in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_day_that_memory_cannot_hold_trains_as_one_that_it_can(run_train, capsys):
     held, streamed = (run_train(name, loader_memory=name, dataloader_drop_last=True) for name in ("1GB", "8KB"))
     assert "are streamed in blocks" in " ".join(capsys.readouterr().err.split())

@@ -54,6 +54,13 @@ def test_new_items_begin_around_those_of_the_most_similar_vectors(new_at_a_time,
     assert second == [4.25, 5.25]
 
 
+@pytest.mark.parametrize("policy", ["mean", "features"])
+def test_tables_grow_on_a_device_without_float64(policy, without_float64):
+    table_V, category_V = torch.zeros(7, 2, device=without_float64), torch.tensor([-1, 0, 0, 1, 1, 0, 2])
+    place_new_rows(table_V, IS_KNOWN, policy=policy, groups=[category_V])
+    assert table_V.shape == (7, 2) and table_V.device.type == without_float64
+
+
 def test_without_vectors_on_both_sides_nothing_is_near():
     assert nearest_groups(torch.tensor([[0.0], [0], [0], [0], [0], [1], [1]]), IS_KNOWN) == []
     assert nearest_groups(torch.tensor([[0.0], [1], [1], [1], [1], [0], [0]]), IS_KNOWN) == []

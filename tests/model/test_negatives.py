@@ -64,6 +64,20 @@ def test_a_store_deals_out_what_it_drew_and_draws_anew_when_used_up():
     assert len(store.sample(25, counts)) == 25
 
 
+@pytest.mark.parametrize("name", sorted(SAMPLERS))
+def test_a_store_draws_on_a_device_without_float64(name, without_float64):
+    counts = torch.ones(50, dtype=torch.long, device=without_float64)
+    store, other = (NegativeStore(SAMPLERS[name], alpha=0.5, size=10) for _ in range(2))
+    dealt = [store.sample(4, counts), store.draw(4, counts)]
+    other.restore(store.state(), counts)
+    for ids in (*dealt, other.sample(4, counts)):
+        assert ids.shape == (4,) and ids.device.type == without_float64
+    assert store.log_probabilities_V.device.type == without_float64
+    drawn = store.ids
+    store.sample(1, counts)
+    assert store.ids is drawn, "what was drawn ahead is not drawn anew"
+
+
 def test_stores_draw_alike_from_a_seed_and_counts_whatever_else_is_drawn_or_was_before():
     def drawn(seed, *days):
         torch.manual_seed(len(days))

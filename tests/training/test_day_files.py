@@ -4,7 +4,7 @@ import pytest
 
 from transformers4recsys.data.days import DaySettings
 from transformers4recsys.schema import SessionSettings
-from transformers4recsys.training.day_files import DataSettings, checked_days, day_readers
+from transformers4recsys.training.day_files import DataSettings, checked_files, day_readers, found_days
 from transformers4recsys.training.incremental import Protocol
 from transformers4recsys.training.training_arguments import LibrarySettings, library_arguments
 
@@ -16,7 +16,8 @@ def readers(toy_days, tmp_path):
         sessions=SessionSettings(feature_config=str(toy_days / "features.yaml")),
     )
     schema = data.sessions.schema()
-    days, checked = checked_days(data, schema, Protocol(), does_train=True)
+    days, files = found_days(data, Protocol(), does_train=True)
+    checked = checked_files(days, files, data, schema, Protocol(), does_train=True)
     arguments, _ = library_arguments(LibrarySettings(output_dir=str(tmp_path), use_cpu=True))
     return day_readers(data, schema, days, checked, arguments=arguments, protocol=Protocol(), has_all_items=False)
 

@@ -162,6 +162,19 @@ def test_attentions_of_a_dummy_are_not_written(schema, make_model, make_batch, m
     assert written == [2]
 
 
+def test_attentions_of_a_model_that_was_not_built_for_them_are_an_error(schema, make_model, make_batch):
+    """Without their last items, which such a model does not read, they would not fit the sessions."""
+    model, batches = make_model(schema, "gpt2", has_attentions=True), [make_batch(SESSIONS[:2])]
+    model.item_counts += 1
+    sizes = []
+    evaluate(model, batches, on_attentions=lambda items_BL, layers: sizes.append((items_BL.shape, layers[0].shape)))
+    assert sizes == [((2, 3), (2, 2, 3, 3))]
+    model.has_attentions = False
+    with pytest.raises(InputError, match="has_attentions=True"):
+        evaluate(model, batches, on_attentions=lambda *_: None)
+    assert model(batches[0]).attentions is None
+
+
 def test_some_batches_may_be_left_out(model, make_batch):
     batches = [make_batch([session]) for session in SESSIONS]
     assert evaluate(model, batches, every=2)["num_targets"] == 2 + 3

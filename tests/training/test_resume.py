@@ -1,5 +1,6 @@
 """What may change when a run goes on takes effect and is told; what may not is refused before anything is written."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -30,6 +31,42 @@ def test_changes_are_told_by_name_whatever_their_section():
         "training": {"output_dir": "b", "betas": (0.9, 0.99), "new": 1},
     }
     assert changes(before, now) == {"d_model": "16 -> 32", "output_dir": '"a" -> "b"'}
+
+
+def test_what_an_earlier_version_had_no_setting_for_is_told_where_it_is_given():
+    before, now = {"model": {"d_model": 16}}, {"model": {"d_model": 16, "popularity_shift": True, "temperature": 1.0}}
+    assert changes(before, now | {"given": {"popularity_shift": True, "feature_x": 1}}) == {
+        "popularity_shift": "no such setting -> true"
+    }
+    assert changes(before, now | {"given": {}}) == {}
+
+
+@pytest.fixture
+def without_newer_settings(monkeypatch):
+    """Let runs be those of a version that had neither a shift of popularity nor kinds of scores."""
+    open_run = RunFolder.open
+
+    def opened(*given):
+        run = open_run(*given)
+        model = {name: v for name, v in run.settings["model"].items() if name not in ("popularity_shift", "score")}
+        return dataclasses.replace(run, settings={**run.settings, "model": model})
+
+    monkeypatch.setattr(RunFolder, "open", staticmethod(opened))
+
+
+def test_a_setting_that_a_run_of_an_earlier_version_did_not_have_is_told_or_refused(
+    without_newer_settings, run_train, capsys
+):
+    folder = run_train(end_date="2019-10-02")
+    before = contents(folder)
+    run_train(exit_code=2, resume_from_checkpoint="true", score="cosine", **END)
+    assert 'score: no such setting -> "cosine"' in capsys.readouterr().err and contents(folder) == before
+    run_train("other", model_name_or_path=folder, score="cosine", end_date="2019-10-02")
+    told = "was trained with other values of these: score: no such setting"
+    assert told in " ".join(capsys.readouterr().err.split())
+    run_train(resume_from_checkpoint="true", popularity_shift=True, **END)
+    message = " ".join(capsys.readouterr().err.split())
+    assert "going on with other settings than before: popularity_shift no such setting -> true" in message
 
 
 def test_what_shapes_the_model_or_the_order_of_random_numbers_is_refused_and_places_are_ignored():

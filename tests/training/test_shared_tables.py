@@ -21,6 +21,8 @@ from transformers4recsys.training.shared_tables import shards_of
         ({"model_type": "bert", "mlm": True, "rtd": True, "loss_type": "gbce"}, "with --rtd"),
         ({"unknown_share": 0.1, "torch_compile": True}, "--unknown_share; --torch_compile: leave one of them out"),
         ({"use_ohe_item_ids_inputs": True}, "--use_ohe_item_ids_inputs"),
+        # Refused where no GPU is too, and --fp16 would be without effect.
+        ({"fp16": True}, "with --fp16: leave one of them out"),
     ],
 )
 def test_what_they_do_not_go_with_is_named(flags, words, run_train, toy_days, capsys):

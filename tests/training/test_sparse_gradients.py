@@ -20,11 +20,19 @@ ROWWISE = SPARSE | {"sparse_item_updates": False, "item_optimizer": "rowwise_ada
     [
         ({"loss_type": "cross_entropy"}, "--loss_type reads all items"),
         ({"optim": "adafactor"}, "--optim adafactor"),
+        ({"optim": "sgd"}, "--optim sgd"),
         ({"max_grad_norm": 0}, "--max_grad_norm"),
+        # Refused where no GPU is too, and --fp16 would be without effect.
+        ({"fp16": True}, "--fp16 scales whole gradients; take --bf16"),
     ],
 )
 @pytest.mark.parametrize(("asked", "name"), [(SPARSE, "--sparse_item_updates"), (ROWWISE, "--item_optimizer")])
-def test_sparse_item_updates_are_refused_where_gradients_are_whole(flags, words, asked, name, run_train, capsys):
+def test_sparse_item_updates_are_refused_where_gradients_are_whole(
+    flags, words, asked, name, run_train, toy_days, capsys
+):
+    # Before any day file is read.
+    for file in toy_days.glob("*.parquet"):
+        file.unlink()
     folder = run_train(exit_code=2, **asked | flags)
     message = " ".join(capsys.readouterr().err.split())
     assert f"error: {name}: {words}" in message and f", or leave {name} out" in message and not folder.exists()

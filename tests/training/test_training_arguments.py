@@ -65,6 +65,7 @@ def test_values_of_files_are_converted_by_the_types_of_the_library():
         ({"seed": "x"}, "`seed` 'x': expected a whole number"),
         ({"fsdp": "shard_grad_op"}, "`fsdp` shard_grad_op: give full_shard"),
         ({"fsdp": "full_shard", "torch_compile": True}, "`fsdp` does not go with `torch_compile`"),
+        ({"fsdp": "full_shard", "fp16": True}, "`fsdp` does not go with `fp16`"),
         (
             {"logging_strategy": "sometimes"},
             "`logging_strategy` 'sometimes' is unknown; choose one of epoch, no, steps",

@@ -46,7 +46,7 @@ from transformers4recsys.training.callbacks import (
     TrainingProgress,
     profiles,
 )
-from transformers4recsys.training.day_files import DataSettings, checked_days, day_readers
+from transformers4recsys.training.day_files import DataSettings, checked_files, day_readers, found_days
 from transformers4recsys.training.evaluation import Evaluation
 from transformers4recsys.training.incremental import DayReaders, Incremental, Protocol
 from transformers4recsys.training.inside_day import RESUME, StopRequest
@@ -57,7 +57,7 @@ from transformers4recsys.training.recorded_settings import sections_of
 from transformers4recsys.training.resume import goes_on_in_place, load, open_resumed, start_from, writer_of
 from transformers4recsys.training.sharding import require_processes, shard
 from transformers4recsys.training.shared_tables import require_shareable, shards_of
-from transformers4recsys.training.sparse_gradients import ItemUpdates, choose_gradients
+from transformers4recsys.training.sparse_gradients import ItemUpdates, choose_gradients, require_possible
 from transformers4recsys.training.trainer import RecSysTrainer, Schedule
 from transformers4recsys.training.training_arguments import LibrarySettings, for_the_trainer, library_arguments
 
@@ -118,8 +118,12 @@ def _train(settings: TrainSettings, sinks: Mapping[str, Callable[[Path], Sink]],
     # From here on one of the processes of the run, if there are several, talks and writes.
     arguments, notes = library_arguments(training.library)
     require_processes(arguments)
+    asks_fp16 = _is_on(training.library, "fp16")
     if training.launch.shard_item_tables:
-        require_shareable(settings.model, arguments)
+        require_shareable(settings.model, arguments, asks_fp16=asks_fp16)
+    if not is_baseline(settings.model):
+        reads_all = OBJECTIVES[settings.model.loss.loss_type].kind == "catalogue"
+        require_possible(training.item_updates, arguments, reads_all_items=reads_all, asks_fp16=asks_fp16)
     show_log_lines()
     keep_freed_memory()
     for note in [*notes, *unused_settings(settings)]:
@@ -142,13 +146,9 @@ def _train_in(
     stop: StopRequest,
 ) -> None:
     training, output_dir = settings.training, _output_dir(arguments)
-    days, checked = checked_days(settings.data, schema, training.protocol, does_train=arguments.do_train)
+    days, files = found_days(settings.data, training.protocol, does_train=arguments.do_train)
     sections = sections_of(settings, arguments, schema)
-    of_run = {
-        "settings": sections,
-        "schema": schema,
-        "data_path": settings.data.days.data_path or "",
-    }
+    of_run = {"settings": sections, "schema": schema, "data_path": settings.data.days.data_path or ""}
     last = None if training.protocol.train_on_last_day else -1
     to_train = days.present[:last] if arguments.do_train else []
     asked, rules = arguments.resume_from_checkpoint, if_changed(TrainSettings)
@@ -160,6 +160,8 @@ def _train_in(
     # What an earlier run knew of items is kept.
     items = read_item_data(settings.model.content, schema, data_path=of_run["data_path"], earlier=earlier)
     model = _model_of(settings, schema, arguments, start, sections, items)
+    # What is wrong with the settings has been said: to read all days can take minutes.
+    checked = checked_files(days, files, settings.data, schema, training.protocol, does_train=arguments.do_train)
     described = _described(sections) | {"days_skipped": [days.unit.name(day) for day in days.missing]}
     sinks = _with_raw_values(sinks, settings, schema, days)
     bar = TrainingProgress()

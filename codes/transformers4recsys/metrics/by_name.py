@@ -12,10 +12,11 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from transformers4recsys.batch import exact_device
 from transformers4recsys.distributed import sum_over_ranks
 from transformers4recsys.metrics.diversity import IN_LISTS, distances, mean_distances
 from transformers4recsys.metrics.ranking import PopularityRanks, Ranks
-from transformers4recsys.metrics.streaming import StreamingMean, StreamingMetrics, exact_device
+from transformers4recsys.metrics.streaming import StreamingMean, StreamingMetrics
 
 LIST_CUTOFFS = (10, 20)
 NAMES_OF_SOME, CUTOFFS_OF_SOME = ("ndcg", "recall", "mrr"), (10, 20)

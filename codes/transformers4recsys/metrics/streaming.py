@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from transformers4recsys.batch import exact_device
 from transformers4recsys.distributed import sum_over_ranks
 from transformers4recsys.metrics.ranking import METRICS, Ranks, cumulative_metrics, expected_metrics
 
@@ -79,9 +80,3 @@ class StreamingMean:
 
 def _numbers(values: Tensor) -> list[float]:
     return values.cpu().numpy().tolist()
-
-
-def exact_device(device: torch.device | str) -> torch.device:
-    """Give the device where sums are float64: Apple's GPUs have none."""
-    device = torch.device(device)
-    return torch.device("cpu") if device.type == "mps" else device

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from transformers4recsys.batch import exact_device
 from transformers4recsys.row_shards import RowShards
 from transformers4recsys.settings import check, setting
 
@@ -75,7 +76,7 @@ def place_new_rows(
         new_rows.zero_()
     elif policy != "random" and is_any_known:
         some_groups = zip(groups, sizes, strict=True) if policy == "features" else ()
-        new_rows += _centers(table_V, is_known_R, some_groups, shards)
+        new_rows += _centers(table_V, is_known_R, some_groups, shards).to(table_V.device)
 
 
 def has_more_rows(name: str, own: Sequence[int], saved: Sequence[int]) -> bool:
@@ -88,7 +89,7 @@ def _centers(
 ) -> Tensor:
     """Give the mean of what each new row resembles: over the groups in which there are known rows, else of all.
 
-    Groups come with their numbers of values.
+    Groups come with their numbers of values. It is on the device where sums of the table are exact.
     """
     num_saved = len(is_known_R)
     num_new = len(table_V) - num_saved
@@ -110,12 +111,13 @@ def _means_by_group(
     table_V: Tensor, is_known_R: Tensor, group_R: Tensor, num_groups: int, shards: RowShards | None
 ) -> tuple[Tensor, Tensor]:
     """Average the known rows by group, (G, ...), and count them, (G,); some rows of a large table at a time."""
-    sums_G = table_V.new_zeros(max(num_groups, 1), *table_V.shape[1:], dtype=torch.double)
-    sizes_G = torch.zeros(len(sums_G), dtype=torch.long, device=table_V.device)
+    device = exact_device(table_V.device)
+    sums_G = torch.zeros(max(num_groups, 1), *table_V.shape[1:], dtype=torch.double, device=device)
+    sizes_G = torch.zeros(len(sums_G), dtype=torch.long, device=device)
     is_counted_R = is_known_R & (group_R >= 0)
     for places in torch.split(is_counted_R.nonzero()[:, 0], ROWS_AT_A_TIME):
-        group = group_R[places].to(table_V.device)
-        sums_G.index_add_(0, group, table_V[places.to(table_V.device)].double())
+        group = group_R[places].to(device)
+        sums_G.index_add_(0, group, table_V[places.to(table_V.device)].to(device).double())
         sizes_G += torch.bincount(group, minlength=len(sums_G))
     if shards is not None:
         sums_G, sizes_G = shards.sum(sums_G), shards.sum(sizes_G)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from transformers4recsys.batch import Jagged
+from transformers4recsys.batch import Jagged, exact_device
 from transformers4recsys.settings import check, setting
 
 Sampler = Callable[[Tensor, float], Tensor]
@@ -16,7 +16,7 @@ Sampler = Callable[[Tensor, float], Tensor]
 
 def among_seen(item_counts_V: Tensor, alpha: float) -> Tensor:
     """Weigh items that were seen by popularity^alpha, others by 0; before any was seen, all alike, (V,)."""
-    counts_V = item_counts_V.to(torch.double, copy=True)
+    counts_V = _exact_copy(item_counts_V)
     counts_V[0] = 0
     if not counts_V.any():
         return among_all(item_counts_V, 0.0)
@@ -26,9 +26,13 @@ def among_seen(item_counts_V: Tensor, alpha: float) -> Tensor:
 
 def among_all(item_counts_V: Tensor, alpha: float) -> Tensor:
     """Weigh every item by (popularity + 1)^alpha: one never seen can be drawn as well, (V,)."""
-    weights_V = item_counts_V.to(torch.double, copy=True).add_(1).pow_(alpha)
+    weights_V = _exact_copy(item_counts_V).add_(1).pow_(alpha)
     weights_V[0] = 0
     return weights_V
+
+
+def _exact_copy(counts_V: Tensor) -> Tensor:
+    return counts_V.to(exact_device(counts_V.device), torch.double, copy=True)
 
 
 SAMPLERS: dict[str, Sampler] = {"seen": among_seen, "all": among_all}
@@ -67,7 +71,7 @@ class NegativeStore(nn.Module):
         self.ids = torch.empty(0, dtype=torch.long)
         self.log_probabilities_V = torch.empty(0)
         # Of the weights, kept: to make it for each draw would cost as much as a step over many items.
-        self.sums_V, self.is_uniform = torch.empty(0), False
+        self.sums_V, self.is_uniform = torch.empty(0, dtype=torch.double), False
         self.num_used, self.version = 0, -1
 
     @classmethod
@@ -80,7 +84,7 @@ class NegativeStore(nn.Module):
         """Deal out `num` ids, (num,), on the device of the counts."""
         self._follow(item_counts_V)
         if self.num_used + num > len(self.ids):
-            self.ids = draw(self.sums_V, max(self.size, num), self.generator)
+            self.ids = draw(self.sums_V, max(self.size, num), self.generator).to(item_counts_V.device)
             self.num_used = 0
         self.num_used += num
         return self.ids[self.num_used - num : self.num_used]
@@ -90,15 +94,15 @@ class NegativeStore(nn.Module):
         self._follow(item_counts_V)
         if self.is_uniform:
             return torch.randint(1, len(item_counts_V), (num,), device=item_counts_V.device)
-        return draw(self.sums_V, num)
+        return draw(self.sums_V, num).to(item_counts_V.device)
 
     def _follow(self, item_counts_V: Tensor) -> None:
         """Begin anew where the counts have changed."""
         # Counts change in place once a day; to sum them up at each step would cost as much as the step.
-        if item_counts_V._version == self.version and self.sums_V.device == item_counts_V.device:
+        if item_counts_V._version == self.version and self.log_probabilities_V.device == item_counts_V.device:
             return
         seed = self.seed + int(item_counts_V.sum())
-        self.generator = torch.Generator(item_counts_V.device).manual_seed(seed)
+        self.generator = torch.Generator(exact_device(item_counts_V.device)).manual_seed(seed)
         self.ids, self.num_used = item_counts_V[:0], 0
         self._weigh(item_counts_V)
 
@@ -111,7 +115,7 @@ class NegativeStore(nn.Module):
 
     def restore(self, state: Mapping[str, Tensor], item_counts_V: Tensor) -> None:
         """Go on where state() was called, with the counts of that time."""
-        self.generator = torch.Generator(item_counts_V.device)
+        self.generator = torch.Generator(exact_device(item_counts_V.device))
         self.generator.set_state(state["generator"])
         self.ids, self.num_used = state["ids"].to(item_counts_V.device), int(state["num_used"])
         self._weigh(item_counts_V)
@@ -120,7 +124,8 @@ class NegativeStore(nn.Module):
         weights_V = self.sampler(item_counts_V, self.alpha)
         self.is_uniform, self.version = bool((weights_V[1:] == 1).all()), item_counts_V._version
         self.sums_V = weights_V.cumsum(0)
-        self.log_probabilities_V = weights_V.div_(weights_V.sum()).log_().float()
+        log_probabilities_V = weights_V.div_(weights_V.sum()).log_()
+        self.log_probabilities_V = log_probabilities_V.float().to(item_counts_V.device)
 
 
 def of_other_sessions(labels_P: Tensor, row_P: Tensor) -> Tensor:

@@ -61,7 +61,7 @@ class NextItemModel(CountsItems):
         self.training_targets, self.evaluation_targets = training_targets, evaluation_targets
         # Then even a causal encoder needs a place behind the session, where the next item will stand.
         self.counts_from_end = counts_from_end
-        # Then its encoder shows in evaluation how each item of a session is read.
+        # Then its encoder shows in evaluation how each item of a session is read, the last one too.
         self.has_attentions = has_attentions
         # A second task in training, which has no part in scores.
         self.replaced_items = replaced_items
@@ -199,12 +199,16 @@ class NextItemModel(CountsItems):
         loss = self._loss(as_read, hidden_PE, labels_P, positions_P2) if self.training else None
         if loss is not None and self.replaced_items is not None:
             loss = self._with_replaced(self.replaced_items, loss, batch, padding_mask_BL, targets, hidden_PE)
-        return ModelOutput(loss, hidden_PE, labels_P, moved(positions_P2, device), item_ids_BL, encoded.attentions)
+        attentions = encoded.attentions if self._shows_attentions else None
+        return ModelOutput(loss, hidden_PE, labels_P, moved(positions_P2, device), item_ids_BL, attentions)
 
     def _reads_last(self, rule: TargetRule) -> bool:
         """Whether the last item of a session is read, though no state that predicts the next item sees it."""
-        shows_attentions = self.has_attentions and not self.training
-        return rule.hides_inputs or self.counts_from_end or shows_attentions
+        return rule.hides_inputs or self.counts_from_end or self._shows_attentions
+
+    @property
+    def _shows_attentions(self) -> bool:
+        return self.has_attentions and not self.training
 
     @property
     def _columns_read(self) -> list[str]:

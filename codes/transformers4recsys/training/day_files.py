@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -35,13 +35,8 @@ class DataSettings:
     reader: ReaderSettings = part(ReaderSettings)
 
 
-def checked_days(
-    data: DataSettings, schema: Schema, protocol: Protocol, *, does_train: bool
-) -> tuple[DayFiles, Mapping[str, CheckedFile]]:
-    """Find the files of all days, and read each once.
-
-    Raise InputError on a file that is missing or cannot be used.
-    """
+def found_days(data: DataSettings, protocol: Protocol, *, does_train: bool) -> tuple[DayFiles, list[str]]:
+    """Find the files of all days, and list every one that the run reads; InputError where one is missing."""
     library = data.reader.library
     if library:
         library.check_usable(data.days.data_path or "")
@@ -52,12 +47,19 @@ def checked_days(
         days, files = days.with_split(data.days.files(protocol.validation_split, trains_on_last=trains_on_last))
     for day in days.missing:
         log.warning("%s: files are missing; the run goes on without them", days.unit.name(day))
+    return days, files
+
+
+def checked_files(
+    days: DayFiles, files: Sequence[str], data: DataSettings, schema: Schema, protocol: Protocol, *, does_train: bool
+) -> Mapping[str, CheckedFile]:
+    """Read each file of the days once; InputError on one that cannot be used."""
     log.info("checking the files of %s", counted(len(days.present), data.days.time_unit))
     checked = check_files(files, schema, session_length_max=data.sessions.session_seq_length_max)
-    if library:
+    if data.reader.library:
         together = days.read_together(protocol.training_time_window_size if does_train else 1)
-        library.check_readable(together, schema, data.reader.reading.memory_bytes)
-    return days, checked
+        data.reader.library.check_readable(together, schema, data.reader.reading.memory_bytes)
+    return checked
 
 
 def day_readers(

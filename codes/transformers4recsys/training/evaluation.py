@@ -100,11 +100,7 @@ class Evaluation:
         already.
         Raise DivergedError where a score is not a finite number: it is no miss.
         """
-        if not model.has_counted:
-            raise InputError(
-                "the model has not counted the items of any training session, so every label would be a miss; "
-                "call `observe` with the training batches before training, or load the weights of a run"
-            )
+        _require_usable(model, wants_attentions=on_attentions is not None)
         device = device or model.item_counts.device
         was_training = model.training
         model.eval()
@@ -262,6 +258,20 @@ class _Baselines:
             ranks, _ = rank_among_all(*scores, output.labels, excluded=earlier, order=order)
             best = partial(top_items, *scores, excluded=earlier, order=order)
             self.metrics[name].update(replace(targets, ranks=ranks), best)
+
+
+def _require_usable(model: AnyModel, *, wants_attentions: bool) -> None:
+    """Raise InputError where a model that was made in Python lacks what an evaluation needs."""
+    if not model.has_counted:
+        raise InputError(
+            "the model has not counted the items of any training session, so every label would be a miss; "
+            "call `observe` with the training batches before training, or load the weights of a run"
+        )
+    if wants_attentions and model.has_gradients and not model.has_attentions:
+        raise InputError(
+            "the model gives no attention weights: build NextItemModel, and the EncoderSettings of its encoder, "
+            "with has_attentions=True"
+        )
 
 
 def _for_products(table_VE: Tensor | None) -> Tensor | None:

@@ -40,6 +40,8 @@ from transformers4recsys.training.run_writer import TRAINER_STATE, RunWriter, in
 from transformers4recsys.training.trainer import RecSysTrainer
 
 log = logging.getLogger(__name__)
+# The value of a setting in a run of a version that had none of this name.
+NO_SETTING = "no such setting"
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,7 @@ def start_from(
     Where they fit, but were trained as another model, a warning says so.
     """
     require_same_ids(run, copied_contents(data_path))
-    of_model = {section: settings[section] for section in ("data", "model")}
+    of_model = {section: settings[section] for section in ("data", "model", "given")}
     others = _refused(run, of_model, if_changed, model.schema)
     try:
         load_grown(model, run, growth, data_path=data_path)
@@ -231,12 +233,16 @@ def _opened(folder: Path) -> Resumed:
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
-    """Describe, as `old -> new`, each setting with a new value; both mappings are in sections or flat."""
+    """Describe, as `old -> new`, each setting with a new value; both mappings are in sections or flat.
+
+    A setting that an earlier version did not have has a new value where it is `given`, that is, not at its default.
+    """
     old, new = _flat(before), _flat(json.loads(json.dumps(now, default=str)))
+    given = now.get("given", {})
     return {
-        name: f"{json.dumps(old[name])} -> {json.dumps(value)}"
+        name: f"{json.dumps(old[name]) if name in old else NO_SETTING} -> {json.dumps(value)}"
         for name, value in new.items()
-        if name in old and old[name] != value
+        if (old[name] != value if name in old else name in given)
     }
 
 

@@ -24,8 +24,11 @@ LOSSES = ("cross_entropy", "sampled_softmax", "gbce")
 OPTIMIZERS = ("adamw_torch", "adamw_torch_fused", "sgd")
 
 
-def require_shareable(model: ModelSettings, arguments: TrainingArguments) -> None:
-    """Raise InputError that names all that tables which are shared out do not go with."""
+def require_shareable(model: ModelSettings, arguments: TrainingArguments, *, asks_fp16: bool) -> None:
+    """Raise InputError that names all that tables which are shared out do not go with.
+
+    `asks_fp16` says whether half precision was asked for, which `arguments` have on CUDA GPUs alone.
+    """
     optimizer, loss = OptimizerNames(arguments.optim).value, model.loss.loss_type
     reads_all_items = loss == "cross_entropy"
     reasons = {
@@ -38,7 +41,7 @@ def require_shareable(model: ModelSettings, arguments: TrainingArguments) -> Non
         "`unknown_share`": model.features.unknown_share > 0,
         "`use_ohe_item_ids_inputs`": model.features.use_ohe_item_ids_inputs,
         "`fsdp`": bool(arguments.fsdp),
-        "`fp16`": arguments.fp16,
+        "`fp16`": asks_fp16,
         "`torch_compile`": arguments.torch_compile,
     }
     found = [reason for reason, holds in reasons.items() if holds]

@@ -61,17 +61,30 @@ class ItemUpdates:
         return RowwiseAdagrad, settings | {"rate_ratio": (self.item_learning_rate or rate) / rate if rate else 1.0}
 
 
+def require_possible(
+    settings: ItemUpdates, arguments: TrainingArguments, *, reads_all_items: bool, asks_fp16: bool = False
+) -> None:
+    """Raise InputError where sparse gradients are asked for and cannot be; `reads_all_items` says it of the loss.
+
+    With `asks_fp16`, half precision was asked for, which `arguments` have on CUDA GPUs alone.
+    """
+    if not settings.asked_for:
+        return
+    reasons = reasons_against_sparse_gradients(arguments, asks_fp16=asks_fp16)
+    if reads_all_items:
+        reasons.insert(0, "`loss_type` reads all items; choose sampled_softmax, gbce or a pairwise loss")
+    if reasons:
+        raise InputError(f"`{settings.asked_for}`: {reasons[0]}, or leave `{settings.asked_for}` out")
+
+
 def choose_gradients(model: NextItemModel, settings: ItemUpdates, arguments: TrainingArguments) -> None:
     """Make gradients sparse where that is asked for, or changes nothing but speed; InputError where it cannot be."""
     reads_all_items = model.objective.reads_all_items
-    reasons = reasons_against_sparse_gradients(arguments)
+    require_possible(settings, arguments, reads_all_items=reads_all_items)
     if settings.asked_for:
-        if reads_all_items:
-            reasons.insert(0, "`loss_type` reads all items; choose sampled_softmax, gbce or a pairwise loss")
-        if reasons:
-            raise InputError(f"`{settings.asked_for}`: {reasons[0]}, or leave `{settings.asked_for}` out")
         model.make_gradients_sparse()
     elif len(model.item_counts) > MANY_ITEMS:
+        reasons = reasons_against_sparse_gradients(arguments)
         is_tied = model.scorer.table is None
         is_read_by_row_alone = not (is_tied and reads_all_items)
         if is_read_by_row_alone and not reasons and arguments.device.type == "cpu":
@@ -81,14 +94,14 @@ def choose_gradients(model: NextItemModel, settings: ItemUpdates, arguments: Tra
     leave_to_exchange(model)
 
 
-def reasons_against_sparse_gradients(arguments: TrainingArguments) -> list[str]:
+def reasons_against_sparse_gradients(arguments: TrainingArguments, *, asks_fp16: bool = False) -> list[str]:
     """Say what needs whole gradients here."""
     reasons = {
         "`fsdp` adds up whole gradients; train without it": bool(arguments.fsdp),
         f"`optim` {OptimizerNames(arguments.optim).value} is not AdamW; choose adamw_torch_fused": arguments.optim
         not in ("adamw_torch", "adamw_torch_fused"),
         "`max_grad_norm` must be more than 0; give a norm": not arguments.max_grad_norm,
-        "`fp16` scales whole gradients; take `bf16`": arguments.fp16,
+        "`fp16` scales whole gradients; take `bf16`": arguments.fp16 or asks_fp16,
         "`torch_compile` does not know sparse gradients; train without it": arguments.torch_compile,
     }
     return [reason for reason, holds in reasons.items() if holds]

@@ -282,6 +282,7 @@ def library_arguments(settings: Any) -> tuple[transformers.TrainingArguments, li
     notes: list[str] = []
     if given["save_steps"] == 0:
         given["save_strategy"] = "no"
+    _require_plain_sharding(given, notes)
     if given["fp16"] and not torch.cuda.is_available():
         given["fp16"] = False
         other = "bf16" if given["bf16"] else "fp32 (`bf16` works on the CPU)"
@@ -291,7 +292,6 @@ def library_arguments(settings: Any) -> tuple[transformers.TrainingArguments, li
         given["use_cpu"] = True
     if given["bf16"] and given["use_cpu"] and (note := bf16_note()):
         notes.append(note)
-    _require_plain_sharding(given, notes)
     # The library would join them on its way here, and leave the timeout out on CPUs.
     timeout = timedelta(seconds=given.get("ddp_timeout", transformers.TrainingArguments.ddp_timeout))
     distributed.join(uses_cpu=given["use_cpu"], timeout=timeout, backend=given.get("ddp_backend"))

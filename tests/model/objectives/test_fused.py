@@ -8,9 +8,11 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from contextlib import nullcontext
 from functools import partial
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import pytest
 import torch
@@ -20,6 +22,7 @@ from transformers4recsys.model.objectives.catalogue import cross_entropy
 from transformers4recsys.model.objectives.inputs import LossSetup
 from transformers4recsys.row_shards import RowShards
 
+ROOT = Path(__file__).parents[3]
 NUM_ITEMS, WIDTH = 50, 8
 IS_INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 NEEDS_THE_EXTRA = "the extra `gpu` is not installed"
@@ -194,7 +197,7 @@ def test_where_it_runs(device, is_installed, interpreter, is_compiling, expected
 
 @pytest.mark.parametrize(
     ("version", "expected", "warnings"),
-    [(None, False, 0), ("0.8.5", True, 0), ("0.9.0", False, 1), ("0.7.0", False, 1)],
+    [(None, False, 0), ("0.8.5", True, 0), *((each, False, 1) for each in ("0.9.0", "0.8.6", "0.8.50", "0.8.4"))],
 )
 def test_the_extra_is_looked_for_in_a_version_that_is_known(version, expected, warnings, monkeypatch, caplog):
     def look_up(name):
@@ -207,6 +210,13 @@ def test_the_extra_is_looked_for_in_a_version_that_is_known(version, expected, w
     assert [fused._is_installed() for _ in range(2)] == [expected, expected]
     assert [version in record.getMessage() for record in caplog.records] == [True] * warnings
     fused._is_installed.cache_clear()
+
+
+def test_the_extra_installs_the_version_that_is_known():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    (requirement,) = extras["gpu"]
+    assert requirement.partition(";")[0] == f"liger-kernel=={fused.KNOWN_VERSION}"
+    assert f"liger-kernel=={fused.KNOWN_VERSION}" in (ROOT / "constraints.txt").read_text().splitlines()
 
 
 @pytest.fixture

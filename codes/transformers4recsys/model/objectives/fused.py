@@ -35,8 +35,8 @@ COLUMNS_FIT = 16
 ITEMS_AT_A_TIME, WARPS, WARPS_ON_ROCM = 32_768, 32, 16
 # Half precision has no numbers below 6e-8, and large catalogues have items with a smaller share. A label's is 1.
 GRADIENT_SCALE = 2.0**12
-# The kernel is no public function, and has other arguments in other versions.
-KNOWN_VERSIONS = "0.8."
+# The one that was tried, and that the extra installs: the kernel is not a public function, and its arguments change.
+KNOWN_VERSION = "0.8.5"
 # What the kernel can do besides.
 NOT_USED = {
     "ignore_index": -100,
@@ -91,14 +91,14 @@ def runs_on(device: torch.device) -> bool:
 
 @cache
 def _is_installed() -> bool:
-    """Whether liger-kernel is there in a version that is known; another one is said once."""
+    """Whether liger-kernel is there in the version that is known; another one is said once."""
     try:
         version = importlib.metadata.version("liger-kernel")
     except importlib.metadata.PackageNotFoundError:
         return False
-    is_known = version.startswith(KNOWN_VERSIONS)
+    is_known = version == KNOWN_VERSION
     if not is_known:
-        log.warning("liger-kernel %s is not used, only %sx is known; install the extra `gpu`", version, KNOWN_VERSIONS)
+        log.warning("liger-kernel %s is not used, only %s is known; install the extra `gpu`", version, KNOWN_VERSION)
     return is_known
 
 
