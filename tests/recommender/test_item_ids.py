@@ -21,6 +21,12 @@ def test_number_ids_may_come_as_text():
     assert items.to_ids(["700", 700, "-5", "x", 700.0, "7" * 30, 2**70]) == [1, 1, 2, 0, 0, 0, 0]
 
 
+def test_many_lists_are_looked_up_at_once():
+    items = ItemIds.from_vocabulary(vocabulary(["b", "7", "a"], [2, 1, 4]), num_items=6)
+    lists = [["a", "c"], [], iter([7, "b"]), {"a"}, []]
+    assert items.to_lists(lists) == [[4, 0], [], [1, 2], [4], []] and items.to_lists([]) == []
+
+
 def test_items_that_the_model_is_too_small_for_are_unknown():
     items = ItemIds.from_vocabulary(vocabulary(["a", "b"], [1, 2]), num_items=2)
     assert items.to_ids(["a", "b"]) == [1, 0]

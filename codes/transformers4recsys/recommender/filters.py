@@ -32,8 +32,8 @@ class ItemLists:
         if isinstance(given, str):
             raise InputError(f"`{name}` {given!r}: give a list of raw item ids, or one list a session")
         if isinstance(given, Mapping):
-            lists = {session: item_ids.to_ids(ids) for session, ids in given.items()}
-            return cls._by_session(lists)
+            lists = item_ids.to_lists(given.values())
+            return cls._by_session(dict(zip(given, lists, strict=True)))
         given = list(given)
         if not is_nested(given):
             ids = item_ids.to_ids(given)
@@ -42,7 +42,7 @@ class ItemLists:
             raise InputError(f"`{name}`: with events, give one list, or a mapping from session id to list")
         if len(given) != num_sessions:
             raise InputError(f"`{name}` has {len(given)} lists for {num_sessions} sessions; give one a session, or one")
-        return cls._by_session(dict(enumerate(map(item_ids.to_ids, given))))
+        return cls._by_session(dict(enumerate(item_ids.to_lists(given))))
 
     @classmethod
     def _by_session(cls, lists: Mapping[Hashable, list[int]]) -> ItemLists:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from itertools import chain, islice
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+
+from transformers4recsys.data.parquet.columns import is_text
+from transformers4recsys.recommender.value_index import ValueIndex
 
 WHOLE_NUMBER = re.compile(r"[+-]?\d{1,19}")
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
@@ -44,17 +48,25 @@ class ItemIds:
         return self._place_of_id >= 0
 
     @cached_property
-    def _id_of(self) -> dict[Any, int]:
-        return dict(zip(self.raw.to_pylist(), self._ids.tolist(), strict=True))
+    def _index(self) -> ValueIndex:
+        return ValueIndex(self.raw)
 
     def to_ids(self, values: Iterable[Any]) -> list[int]:
         """Look raw ids up; 0 for those that the run does not know.
 
         Whole numbers written as text and text made of digits are taken for each other, whichever the vocabulary has.
         """
-        of = as_text if pa.types.is_string(self.raw.type) or pa.types.is_large_string(self.raw.type) else as_number
-        id_of = self._id_of
-        return [id_of.get(of(value), 0) for value in values]
+        places = self._index.places([*map(as_text if is_text(self.raw.type) else as_number, values)])
+        is_known = places >= 0
+        ids = np.zeros(len(places), dtype=np.int64)
+        ids[is_known] = self._ids[places[is_known]]
+        return ids.tolist()
+
+    def to_lists(self, lists: Iterable[Iterable[Any]]) -> list[list[int]]:
+        """Look many lists of raw ids up at once, as `to_ids` does each."""
+        given = [list(each) for each in lists]
+        ids = iter(self.to_ids(chain.from_iterable(given)))
+        return [list(islice(ids, len(each))) for each in given]
 
     def to_raw(self, ids: np.ndarray) -> pa.Array:
         """Give the raw ids of ids (N,) that have one."""

@@ -43,14 +43,14 @@ class Request:
 
 def lists_of_ids(sessions: Iterable[object], item_ids: ItemIds) -> list[list[int]]:
     """Look up sessions that are given as lists of raw ids; 0 stands for an unknown one."""
-    lists: list[list[int]] = []
+    lists: list[Iterable[object]] = []
     for number, session in enumerate(sessions):
         if isinstance(session, (str, bytes)) or not isinstance(session, Iterable):
             raise InputError(
                 f"`sessions`: session {number} is {session!r}; give a list of raw item ids for each session"
             )
-        lists.append(item_ids.to_ids(cast("Iterable[object]", session)))
-    return lists
+        lists.append(cast("Iterable[object]", session))
+    return item_ids.to_lists(lists)
 
 
 def of_lists(lists: Sequence[Sequence[int]], inputs: ItemInputs, *, keeps_unknown: bool = False) -> Request:
