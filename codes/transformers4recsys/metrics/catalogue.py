@@ -17,6 +17,7 @@ from transformers4recsys.metrics.marked_items import Marks, MarksOfRows
 from transformers4recsys.metrics.ranking import Ranks, rank_bounds
 from transformers4recsys.metrics.sparse_scores import SortedBias, rank_sparse, score_blocks_sparse, top_sparse
 from transformers4recsys.outputs import SparseScores
+from transformers4recsys.products import by_row
 
 # Scores at a time: 1 MiB stays in the caches of a CPU core, 64 MiB fill a GPU. The fewer the rows, the wider a block.
 ROWS_AT_A_TIME, FEW_ROWS = 256, 32
@@ -269,5 +270,5 @@ def score_blocks(hidden_RE: Tensor, table_IE: Tensor, bias_I: Tensor) -> Iterato
 def scores_of(hidden_RE: Tensor, table_CE: Tensor, bias_C: Tensor) -> Tensor:
     """Score some items, (R, C), in the precision of the bias."""
     if table_CE.dtype == bias_C.dtype:
-        return torch.addmm(bias_C, hidden_RE, table_CE.T)
+        return by_row(hidden_RE, table_CE, bias_C)
     return (hidden_RE @ table_CE.T).to(bias_C.dtype).add_(bias_C)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from transformers4recsys.errors import InputError
+from transformers4recsys.products import Linear
 
 
 class MlpMerge(nn.Module):
@@ -19,7 +20,7 @@ class MlpMerge(nn.Module):
     def __init__(self, widths: Sequence[int], d_model: int, *, layer_norm_eps: float, item: int = 0):
         super().__init__()
         self.before = nn.LayerNorm(sum(widths), eps=layer_norm_eps)
-        self.linear = nn.Linear(sum(widths), d_model)
+        self.linear = Linear(sum(widths), d_model)
         self.after = nn.LayerNorm(d_model, eps=layer_norm_eps)
 
     def forward(self, concatenated_NF: Tensor) -> Tensor:
@@ -36,8 +37,8 @@ class AttentionMerge(nn.Module):
         super().__init__()
         self.widths = list(widths)
         self.before = nn.LayerNorm(sum(widths), eps=layer_norm_eps)
-        self.values = nn.ModuleList([nn.Linear(width, d_model) for width in widths])
-        self.score = nn.Sequential(nn.Linear(d_model, d_model), nn.Tanh(), nn.Linear(d_model, 1, bias=False))
+        self.values = nn.ModuleList([Linear(width, d_model) for width in widths])
+        self.score = nn.Sequential(Linear(d_model, d_model), nn.Tanh(), Linear(d_model, 1, bias=False))
         self.after = nn.LayerNorm(d_model, eps=layer_norm_eps)
 
     def forward(self, concatenated_NF: Tensor) -> Tensor:
@@ -56,7 +57,7 @@ class ElementwiseMerge(nn.Module):
     def __init__(self, widths: Sequence[int], d_model: int, *, layer_norm_eps: float, item: int = 0):
         super().__init__()
         self.widths, self.item = list(widths), item
-        self.values = nn.ModuleList([nn.Linear(width, d_model) for width in widths])
+        self.values = nn.ModuleList([Linear(width, d_model) for width in widths])
         self.after = nn.LayerNorm(d_model, eps=layer_norm_eps)
 
     def forward(self, concatenated_NF: Tensor) -> Tensor:

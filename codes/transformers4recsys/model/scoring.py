@@ -12,6 +12,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn.functional import normalize
 
 from transformers4recsys.errors import InputError
+from transformers4recsys.products import Linear
 from transformers4recsys.row_shards import RowShards, normal_table
 from transformers4recsys.settings import check, choose, setting
 
@@ -80,7 +81,7 @@ class ItemScorer(nn.Module):
         super().__init__()
         activation = choose(ACTIVATIONS, settings.tf_out_activation, "tf_out_activation")
         is_projected = settings.tf_out_activation != "none" or hidden_width != table_width
-        linear = nn.Linear(hidden_width, table_width) if is_projected else nn.Identity()
+        linear = Linear(hidden_width, table_width) if is_projected else nn.Identity()
         self.projection = nn.Sequential(linear, activation())
         self.is_cosine, self.temperature = settings.score == "cosine", settings.temperature
         self.item_dropout = nn.Dropout(settings.item_dropout)

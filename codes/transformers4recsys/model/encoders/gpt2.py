@@ -19,6 +19,7 @@ from transformers4recsys.model.encoders.key_bias import without_key_gradient
 from transformers4recsys.model.encoders.packing import pack
 from transformers4recsys.model.encoders.settings import EncoderSettings, activation
 from transformers4recsys.outputs import Encoded
+from transformers4recsys.products import linear
 
 # Weights have the library's names, shapes and first values; so it has two positions and two tokens that nobody reads.
 NUM_SPARE_POSITIONS = NUM_TOKENS = 2
@@ -34,8 +35,7 @@ class Linear(nn.Module):
 
     def forward(self, hidden_RSD: Tensor, bias_D: Tensor | None = None) -> Tensor:
         """Add another bias where one is given."""
-        flat_PD = torch.addmm(self.bias if bias_D is None else bias_D, hidden_RSD.flatten(0, 1), self.weight)
-        return flat_PD.view(*hidden_RSD.shape[:-1], -1)
+        return linear(hidden_RSD, self.weight.T, self.bias if bias_D is None else bias_D)
 
 
 class Attention(nn.Module):

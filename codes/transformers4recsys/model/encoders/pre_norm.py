@@ -10,7 +10,7 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear, silu
+from torch.nn.functional import silu
 
 from transformers4recsys.batch import moved
 from transformers4recsys.errors import InputError
@@ -19,6 +19,7 @@ from transformers4recsys.model.encoders.key_bias import without_key_gradient
 from transformers4recsys.model.encoders.packing import pack
 from transformers4recsys.model.encoders.settings import EncoderSettings, activation
 from transformers4recsys.outputs import Encoded
+from transformers4recsys.products import Linear, linear
 
 
 class Attention(nn.Module):
@@ -27,8 +28,8 @@ class Attention(nn.Module):
     def __init__(self, settings: EncoderSettings):
         super().__init__()
         self.n_head, self.dropout = settings.n_head, settings.dropout
-        self.to_qkv = nn.Linear(settings.d_model, 3 * settings.d_model)
-        self.output = nn.Linear(settings.d_model, settings.d_model)
+        self.to_qkv = Linear(settings.d_model, 3 * settings.d_model)
+        self.output = Linear(settings.d_model, settings.d_model)
 
     def forward(self, hidden_RSD: Tensor, may_see_R1SS: Tensor) -> Tensor:
         dropout = self.dropout if self.training else 0.0
@@ -53,10 +54,10 @@ class FeedForward(nn.Module):
 
     def __init__(self, settings: EncoderSettings):
         super().__init__()
-        self.first = nn.Linear(settings.d_model, settings.d_model)
+        self.first = Linear(settings.d_model, settings.d_model)
         self.activation = activation(settings.hidden_act)
         self.dropout = Dropout(settings.dropout)
-        self.second = nn.Linear(settings.d_model, settings.d_model)
+        self.second = Linear(settings.d_model, settings.d_model)
 
     def forward(self, hidden_RSD: Tensor) -> Tensor:
         return self.second(self.dropout(self.activation(self.first(hidden_RSD))))
@@ -67,8 +68,8 @@ class SwiGlu(nn.Module):
 
     def __init__(self, settings: EncoderSettings):
         super().__init__()
-        self.gate_and_value = nn.Linear(settings.d_model, 8 * settings.d_model, bias=False)
-        self.output = nn.Linear(4 * settings.d_model, settings.d_model, bias=False)
+        self.gate_and_value = Linear(settings.d_model, 8 * settings.d_model, bias=False)
+        self.output = Linear(4 * settings.d_model, settings.d_model, bias=False)
 
     def forward(self, hidden_RSD: Tensor) -> Tensor:
         gate, value = self.gate_and_value(hidden_RSD).chunk(2, dim=-1)
@@ -82,7 +83,7 @@ class Residual(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(settings.d_model, eps=settings.layer_norm_eps)
         self.layer, self.dropout = layer, Dropout(settings.dropout)
-        self.gate = nn.Linear(settings.d_model, settings.d_model) if is_gated else None
+        self.gate = Linear(settings.d_model, settings.d_model) if is_gated else None
 
     def forward(self, hidden_RSD: Tensor, *others: Tensor) -> Tensor:
         added_RSD = self.dropout(self.layer(self.norm(hidden_RSD), *others))
@@ -187,7 +188,7 @@ def _check(settings: EncoderSettings) -> None:
 
 def _initialise(module: nn.Module, std: float) -> None:
     for name, weight in module.named_parameters(recurse=False):
-        if type(module) in (nn.Linear, nn.Embedding) and name == "weight":
+        if isinstance(module, (Linear, nn.Embedding)) and name == "weight":
             nn.init.normal_(weight, std=std)
-        elif type(module) is nn.Linear:
+        elif isinstance(module, Linear):
             nn.init.zeros_(weight)

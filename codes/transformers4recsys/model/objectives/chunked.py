@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from transformers4recsys import distributed
+from transformers4recsys.products import by_row
 from transformers4recsys.row_shards import RowShards
 
 # Scores held at a time, 128 MiB of them, or 1 GiB on a GPU, in blocks that a core's cache holds or that fill a GPU.
@@ -276,13 +277,13 @@ class Softmax:
             largest_R = largest_R if self.shards is None else self.shards.largest(largest_R)
         weights = Anew(lambda: (self._weights(scores_CR, largest_R) for scores_CR in scores))
         factor_V1 = self.bias_V.exp()[:, None] if self.is_safe else torch.ones_like(self.bias_V)[:, None]
-        mean_item_RE, total_R1 = torch.zeros_like(hidden_RE), torch.zeros_like(hidden_RE[:, :1])
+        mean_item_ER, total_R1 = torch.zeros_like(hidden_RE.T), torch.zeros_like(hidden_RE[:, :1])
         held: list[Tensor] = []
         for block, weights_CR in zip(blocks, weights, strict=True):
             if is_held:
                 held.append(weights_CR)
             items_CE = self.item_table_VE[block] * factor_V1[block]
-            mean_item_RE += weights_CR.T @ items_CE.to(self.precision)
+            mean_item_ER += by_row(items_CE.T.to(self.precision), weights_CR.T)
             total_R1 += weights_CR.T @ factor_V1[block].to(self.precision)
         total_R1 = self._sum(total_R1)
         # Totals of large catalogues would make zeros of small numbers in half precision.
@@ -291,9 +292,10 @@ class Softmax:
         share_R1[num_rows:] = 0
         scaled_RE, scaled_R1 = (hidden_RE * share_R1).to(self.precision), share_R1.to(self.precision)
         for block, weights_CR in zip(blocks, held or weights, strict=True):
-            table_gradient_VE[block].addcmul_((weights_CR @ scaled_RE).to(hidden_RE.dtype), factor_V1[block])
+            gradient_CE = by_row(weights_CR, scaled_RE.T).to(hidden_RE.dtype)
+            table_gradient_VE[block].addcmul_(gradient_CE, factor_V1[block])
             bias_gradient_V[block].addcmul_((weights_CR @ scaled_R1)[:, 0].to(hidden_RE.dtype), factor_V1[block, 0])
-        return (mean_item_RE / total_R1)[:num_rows], (total_R1[:, 0].log() + largest_R)[:num_rows]
+        return (mean_item_ER.T / total_R1)[:num_rows], (total_R1[:, 0].log() + largest_R)[:num_rows]
 
     def _scores(self, hidden_RE: Tensor, blocks: list[slice]) -> Iterator[Tensor]:
         """Give the scores by block, (C, R) each; where they are safe, without the bias and in units of log 2.
@@ -303,7 +305,7 @@ class Softmax:
         # exp(x) as 2^(x log2 e): exp2() takes a third of the time, and the factor goes into the few hidden states.
         hidden_RE = (hidden_RE * LOG2_E if self.is_safe else hidden_RE).to(self.precision)
         for block in blocks:
-            scores_CR = self.item_table_VE[block].to(self.precision) @ hidden_RE.T
+            scores_CR = by_row(self.item_table_VE[block].to(self.precision), hidden_RE)
             yield scores_CR if self.is_safe else scores_CR.to(self.bias_V.dtype).add_(self.bias_V[block, None])
 
     def _weights(self, scores_CR: Tensor, largest_R: Tensor) -> Tensor:
