@@ -14,7 +14,7 @@ from transformers4recsys.schema import Schema
 IS_PAST = "is_past"
 # The items of whole rows, where the item column holds only the last ones of long rows.
 ALL_ITEMS = "all_items"
-# Apple's GPUs.
+# Apple's GPUs have no numbers of 64 bits.
 WITHOUT_FLOAT64 = ("mps",)
 
 
@@ -116,7 +116,7 @@ def moved(tensor: Tensor, device: torch.device | str) -> Tensor:
 
 
 def exact_device(device: torch.device | str) -> torch.device:
-    """Give the device where what is on this one is computed in float64: itself, or the CPU where it has none."""
+    """Give the device for float64 arithmetic on tensors of `device`: the device itself, or the CPU if it has none."""
     device = torch.device(device)
     return torch.device("cpu") if device.type in WITHOUT_FLOAT64 else device
 

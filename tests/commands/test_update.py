@@ -137,7 +137,7 @@ def test_a_day_that_is_not_behind_the_last_changes_nothing_and_says_so(shop, cap
     for log in (new, earlier):
         command("update", run="run", input=log)
         said = " ".join(capsys.readouterr().err.split())
-        assert "nothing new: the 90 events are of days up to 2024-01-04, the last one written" in said
+        assert "nothing new: of 90 events, 90 of days up to the last one written; the last one is 2024-01-04" in said
         assert "nothing to do: run has been trained on 2024-01-04" in said
     assert contents_of(shop / "run") == before
 

@@ -100,3 +100,10 @@ def test_memory(monkeypatch):
         tracemalloc.stop()
     assert held < 10 * len(values) and most < 20 * len(values)
     assert index.places(["sku-00150000"]).tolist() == [150_000]
+
+
+def test_many_values_are_looked_up_in_parts(monkeypatch):
+    monkeypatch.setattr(value_index, "FEW_VALUES", 2)
+    index = ValueIndex(pa.array(["a", "b", "c", "d", "e"]))
+    assert index.places(["e", "x", "a", "c", "b"]).tolist() == [4, -1, 0, 2, 1]
+    assert index.places([]).tolist() == []

@@ -36,7 +36,7 @@ def test_changes_are_told_by_name_whatever_their_section():
 def test_what_an_earlier_version_had_no_setting_for_is_told_where_it_is_given():
     before, now = {"model": {"d_model": 16}}, {"model": {"d_model": 16, "popularity_shift": True, "temperature": 1.0}}
     assert changes(before, now | {"given": {"popularity_shift": True, "feature_x": 1}}) == {
-        "popularity_shift": "no such setting -> true"
+        "popularity_shift": "not there yet -> true"
     }
     assert changes(before, now | {"given": {}}) == {}
 
@@ -60,13 +60,13 @@ def test_a_setting_that_a_run_of_an_earlier_version_did_not_have_is_told_or_refu
     folder = run_train(end_date="2019-10-02")
     before = contents(folder)
     run_train(exit_code=2, resume_from_checkpoint="true", score="cosine", **END)
-    assert 'score: no such setting -> "cosine"' in capsys.readouterr().err and contents(folder) == before
+    assert 'score: not there yet -> "cosine"' in capsys.readouterr().err and contents(folder) == before
     run_train("other", model_name_or_path=folder, score="cosine", end_date="2019-10-02")
-    told = "was trained with other values of these: score: no such setting"
+    told = "was trained with other values of these: score: not there yet"
     assert told in " ".join(capsys.readouterr().err.split())
     run_train(resume_from_checkpoint="true", popularity_shift=True, **END)
     message = " ".join(capsys.readouterr().err.split())
-    assert "going on with other settings than before: popularity_shift no such setting -> true" in message
+    assert "going on with other settings than before: popularity_shift not there yet -> true" in message
 
 
 def test_what_shapes_the_model_or_the_order_of_random_numbers_is_refused_and_places_are_ignored():

@@ -21,7 +21,7 @@ from transformers4recsys.training.shared_tables import shards_of
         ({"model_type": "bert", "mlm": True, "rtd": True, "loss_type": "gbce"}, "with --rtd"),
         ({"unknown_share": 0.1, "torch_compile": True}, "--unknown_share; --torch_compile: leave one of them out"),
         ({"use_ohe_item_ids_inputs": True}, "--use_ohe_item_ids_inputs"),
-        # Refused where no GPU is too, and --fp16 would be without effect.
+        # Also refused on machines without a GPU, where --fp16 would have no effect.
         ({"fp16": True}, "with --fp16: leave one of them out"),
     ],
 )

@@ -22,7 +22,7 @@ ROWWISE = SPARSE | {"sparse_item_updates": False, "item_optimizer": "rowwise_ada
         ({"optim": "adafactor"}, "--optim adafactor"),
         ({"optim": "sgd"}, "--optim sgd"),
         ({"max_grad_norm": 0}, "--max_grad_norm"),
-        # Refused where no GPU is too, and --fp16 would be without effect.
+        # Also refused on machines without a GPU, where --fp16 would have no effect.
         ({"fp16": True}, "--fp16 scales whole gradients; take --bf16"),
     ],
 )

@@ -32,6 +32,7 @@ from transformers4recsys.model.objectives import LossSettings, make_objective
 from transformers4recsys.model.objectives.inputs import LossSetup
 from transformers4recsys.model.scoring import ItemScorer, ScorerSettings
 from transformers4recsys.model.targets import CausalLastTarget, CausalTargets
+from transformers4recsys.products import by_row
 from transformers4recsys.schema import Schema
 from transformers4recsys.settings import pick
 from transformers4recsys.training.evaluation import Evaluation
@@ -267,7 +268,7 @@ def matrix_rate(precision: str, device: str, size: int = 2048) -> float:
     one = torch.randn(size, size, device=device, dtype=dtype)
 
     def multiply() -> None:
-        torch.mm(one, one)
+        by_row(one, one)
         if device != "cpu":
             torch.cuda.synchronize()
 

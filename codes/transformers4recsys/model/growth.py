@@ -89,7 +89,7 @@ def _centers(
 ) -> Tensor:
     """Give the mean of what each new row resembles: over the groups in which there are known rows, else of all.
 
-    Groups come with their numbers of values. It is on the device where sums of the table are exact.
+    Groups come with their numbers of values. The result is on the device where sums of the table are exact.
     """
     num_saved = len(is_known_R)
     num_new = len(table_V) - num_saved

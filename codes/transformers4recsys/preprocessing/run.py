@@ -23,7 +23,9 @@ from transformers4recsys.preprocessing.report import contents as report
 from transformers4recsys.preprocessing.staging import finish, only_call, scratch, staged
 from transformers4recsys.preprocessing.steps import audit, events, plausibility, train_config
 from transformers4recsys.preprocessing.steps.train_config import LogCounts
+from transformers4recsys.preprocessing.tables import Kept
 from transformers4recsys.settings import check, required, setting
+from transformers4recsys.terminal import counted
 
 log = logging.getLogger(__name__)
 
@@ -116,8 +118,10 @@ def _add(pipeline: Pipeline, log_files: RawLog, *, first_day: int | None, last_d
         _settle_time_of_day(manifest, recipe, has_time_of_day=found.has_time_of_day)
     added, checks = Added(), {}
     if found.kept:
-        checks = plausibility.check(database, found.events, recipe, _events_of_days(manifest))
-        added = pipeline.add_days(found.events, found.kept)
+        table = events.standard_columns(raw, recipe, parse_time=database.parse_time)
+        kept = database.keep(Kept.EVENTS, events.without_reason(mark(table)))
+        checks = plausibility.check(database, kept, recipe, _events_of_days(manifest))
+        added = pipeline.add_days(kept, found.kept)
     call = {
         "input": [file.name for file in log_files.files],
         "events_read": found.read,
@@ -128,10 +132,8 @@ def _add(pipeline: Pipeline, log_files: RawLog, *, first_day: int | None, last_d
         "days": sorted(added.days),
     }
     if not added.days:
-        log.info(
-            "nothing new: the %d events are of days up to %s, the last one written, or of sessions written already",
-            *(found.read, max(manifest.days)),
-        )
+        counts = counted(found.read, "event"), told.dropped(call, recipe), max(manifest.days)
+        log.info("nothing new: of %s, %s; the last one is %s", *counts)
         return call
     sessions_of_day = {day: counts["sessions"] for day, counts in added.days.items()}
     plausibility.check_empty(sessions_of_day, recipe, told.dropped(call, recipe))

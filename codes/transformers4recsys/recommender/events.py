@@ -154,10 +154,9 @@ class EventReader:
         table = self._steps.with_types_of_vocabulary(table)
         table = raw_events.with_reason(table, recipe, written_before=None, first_day=None, last_day=None)
         table = database.keep("raw events", table)
-        by_reason = {row["_reason"]: row["count"] for row in database.rows(_by_reason(table))}
-        counts = {"events": sum(by_reason.values())}
-        names = raw_events.REASONS
-        counts |= {f"dropped_{names[place]}": count for place, count in by_reason.items() if place is not None}
+        counts = {f"dropped_{row['_reason']}": row["count"] for row in database.rows(_by_reason(table))}
+        counts["events"] = sum(counts.values())
+        counts.pop("dropped_None", None)
         events = raw_events.without_reason(table)
         if recipe.gap_minutes is not None:
             events = sessions.with_start(events, recipe.gap_minutes)

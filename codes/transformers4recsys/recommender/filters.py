@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from transformers4recsys.errors import InputError
-from transformers4recsys.recommender.item_ids import ItemIds, is_nested
+from transformers4recsys.recommender.item_ids import ItemIds, checked_lists, is_nested
 from transformers4recsys.settings import choose
 
 FALLBACKS = ("none", "popular")
@@ -29,10 +29,10 @@ class ItemLists:
     @classmethod
     def of(cls, given: RawIds, item_ids: ItemIds, *, name: str, num_sessions: int | None = None) -> ItemLists:
         """Look the raw ids up; those that the run does not know are counted and left out."""
-        if isinstance(given, str):
+        if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):  # pyright: ignore
             raise InputError(f"`{name}` {given!r}: give a list of raw item ids, or one list a session")
         if isinstance(given, Mapping):
-            lists = item_ids.to_lists(given.values())
+            lists = item_ids.to_lists(checked_lists(given, name=name))
             return cls._by_session(dict(zip(given, lists, strict=True)))
         given = list(given)
         if not is_nested(given):
@@ -42,7 +42,8 @@ class ItemLists:
             raise InputError(f"`{name}`: with events, give one list, or a mapping from session id to list")
         if len(given) != num_sessions:
             raise InputError(f"`{name}` has {len(given)} lists for {num_sessions} sessions; give one a session, or one")
-        return cls._by_session(dict(enumerate(item_ids.to_lists(given))))
+        lists = item_ids.to_lists(checked_lists(dict(enumerate(given)), name=name))
+        return cls._by_session(dict(enumerate(lists)))
 
     @classmethod
     def _by_session(cls, lists: Mapping[Hashable, list[int]]) -> ItemLists:

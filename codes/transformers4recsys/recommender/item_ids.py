@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import chain, islice
 from numbers import Integral
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 
 from transformers4recsys.data.parquet.columns import is_text
+from transformers4recsys.errors import InputError
 from transformers4recsys.recommender.value_index import ValueIndex
 
 WHOLE_NUMBER = re.compile(r"[+-]?\d{1,19}")
 SMALLEST, LARGEST = -(2**63), 2**63 - 1
+
+
+def checked_lists(lists: Mapping[Hashable, object], *, name: str) -> list[Iterable[object]]:
+    """Give the lists of sessions as they are; InputError that names the session of what is none."""
+    for session, ids in lists.items():
+        if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
+            raise InputError(f"`{name}`: session {session} is {ids!r}; give a list of raw item ids for each session")
+    return [cast("Iterable[object]", ids) for ids in lists.values()]
 
 
 class ItemIds:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import pyarrow as pa
 
 from transformers4recsys.data.parquet.ragged import RaggedTable
-from transformers4recsys.errors import InputError
 from transformers4recsys.recommender.inference import Sessions
-from transformers4recsys.recommender.item_ids import ItemIds
+from transformers4recsys.recommender.item_ids import ItemIds, checked_lists
 from transformers4recsys.recommender.item_inputs import ItemInputs
 
 
@@ -43,14 +41,7 @@ class Request:
 
 def lists_of_ids(sessions: Iterable[object], item_ids: ItemIds) -> list[list[int]]:
     """Look up sessions that are given as lists of raw ids; 0 stands for an unknown one."""
-    lists: list[Iterable[object]] = []
-    for number, session in enumerate(sessions):
-        if isinstance(session, (str, bytes)) or not isinstance(session, Iterable):
-            raise InputError(
-                f"`sessions`: session {number} is {session!r}; give a list of raw item ids for each session"
-            )
-        lists.append(cast("Iterable[object]", session))
-    return item_ids.to_lists(lists)
+    return item_ids.to_lists(checked_lists(dict(enumerate(sessions)), name="sessions"))
 
 
 def of_lists(lists: Sequence[Sequence[int]], inputs: ItemInputs, *, keeps_unknown: bool = False) -> Request:

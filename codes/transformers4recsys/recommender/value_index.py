@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-# So many values are Python objects at a time while they are hashed.
+# So many values are Python objects at a time while they are hashed or compared.
 FEW_VALUES = 65_536
 # 2^64 over the golden ratio, as a signed number (Knuth, The Art of Computer Programming, volume 3, section 6.4).
 SPREAD = 0x9E3779B97F4A7C15 - 2**64
@@ -39,6 +39,10 @@ class ValueIndex:
 
     def places(self, wanted: Sequence[Any]) -> np.ndarray:
         """Give the place of each wanted value, (K,), the first one of equal values; -1 for what is not there."""
+        parts = [self._places(wanted[first : first + FEW_VALUES]) for first in range(0, len(wanted), FEW_VALUES)]
+        return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
+
+    def _places(self, wanted: Sequence[Any]) -> np.ndarray:
         found = np.full(len(wanted), -1, dtype=np.int64)
         numbers, leading = np.arange(len(wanted)), self._leading_bits(wanted)
         at = np.searchsorted(self._entries, leading)
@@ -48,7 +52,7 @@ class ValueIndex:
             numbers, leading, at = numbers[is_candidate], leading[is_candidate], at[is_candidate]
             places = entries[is_candidate] & self._place_bits
             values = self._values.take(pa.array(places)).to_pylist()
-            is_equal = np.fromiter(map(eq, values, (wanted[number] for number in numbers)), dtype=np.bool_)
+            is_equal = np.fromiter(map(eq, values, (wanted[number] for number in numbers.tolist())), dtype=np.bool_)
             found[numbers[is_equal]] = places[is_equal]
             numbers, leading, at = numbers[~is_equal], leading[~is_equal], at[~is_equal] + 1
         return found

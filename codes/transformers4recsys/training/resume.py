@@ -41,7 +41,7 @@ from transformers4recsys.training.trainer import RecSysTrainer
 
 log = logging.getLogger(__name__)
 # The value of a setting in a run of a version that had none of this name.
-NO_SETTING = "no such setting"
+NO_SETTING = "not there yet"
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,8 @@ def start_from(
         lines = "".join(f"\n  {line}" for line in others)
         raise InputError(
             f"`model_name_or_path` {run.path}: its weights do not fit other values of these:{lines}\n"
-            "Give the earlier values, or train anew without `model_name_or_path`"
+            f"Give the earlier values, leave out a setting that was {NO_SETTING}, or train anew without "
+            "`model_name_or_path`"
         ) from error
     if others:
         log.warning("`model_name_or_path` was trained with other values of these: %s", "; ".join(others))
@@ -257,7 +258,8 @@ def require_same(
         lines = "".join(f"\n  {line}" for line in refused)
         raise InputError(
             f"`resume_from_checkpoint` {run.path}: a run cannot go on with other values of these:{lines}\n"
-            "Give the earlier values, or start another run in an `output_dir` of its own"
+            f"Give the earlier values, leave out a setting that was {NO_SETTING}, or start another run in an "
+            "`output_dir` of its own"
         )
     return [f"{name} {change}" for name, change in changed.items()]
 

@@ -40,15 +40,6 @@ def test_rows_are_counted_by_reason(audited, recipe):
     assert found.dropped == {"no_item": 1, "no_time": 1, "no_session_or_user": 1}
 
 
-def test_the_events_that_are_kept_are_those_without_a_reason_and_their_standard_columns_alone(
-    audited, database, recipe
-):
-    found = audited(recipe(), b_csv=HEAD + "b,2024-01-06,7\n", a_csv=HEAD + ROWS + "a,,3\nb,2024-01-06,NULL\n")
-    kept = database.rows(found.events)
-    assert sorted((row["_key"], row["item_id"]) for row in kept) == [("a", "1"), ("a", "2"), ("b", "7")]
-    assert {name for row in kept for name in row} == {"_key", "_time", "item_id"}
-
-
 def test_dates_have_no_time_of_day(audited, recipe):
     assert not audited(recipe(), a_csv=HEAD + "a,2024-01-05,1\n").has_time_of_day
 

@@ -16,6 +16,7 @@ from transformers4recsys.data.parquet.columns import is_list
 from transformers4recsys.data.parquet.files import open_parquet
 from transformers4recsys.data.parquet.row_groups import RowGroup
 from transformers4recsys.data.readers.library import Library, Reading, as_column, local_path
+from transformers4recsys.errors import InputError
 
 READABLE = (
     pa.types.is_int8,
@@ -101,8 +102,10 @@ def _next(reader: Iterator[Sequence[np.ndarray]]) -> Sequence[np.ndarray]:
     A pool of petastorm 0.13 looks whether all that was begun is done, and then whether all was begun. Where the last
     row group is begun in between, it says that it has ended; asked once more, it waits for that row group.
     """
-    columns = next(reader, None)
-    return next(reader) if columns is None else columns
+    columns = next(reader, None) or next(reader, None)
+    if columns is None:
+        raise InputError("petastorm ended before its last row group; choose `data_loader_engine` pyarrow")
+    return columns
 
 
 def _unpacked(columns: Sequence[np.ndarray], names: Sequence[str], types: Mapping[str, pa.DataType]) -> pa.Table:

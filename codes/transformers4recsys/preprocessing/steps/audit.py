@@ -1,11 +1,11 @@
-"""The one pass over the raw rows: what of them is kept, counts by reason and file, and values that cannot be read."""
+"""What one pass over the raw rows finds: counts by reason and file, and values that cannot be read."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import ibis
@@ -20,12 +20,9 @@ from transformers4recsys.preprocessing.raw_log import RawLog
 from transformers4recsys.preprocessing.recipe import PRICE, Recipe
 from transformers4recsys.preprocessing.steps import events
 from transformers4recsys.preprocessing.steps.events import REASONS
-from transformers4recsys.preprocessing.tables import Kept
 
 console = logging.getLogger(__name__)
 
-# Which file a row is from, by the order of their paths.
-_PLACE = "_place"
 YEAR_MILLISECONDS = 365.2425 * times.MILLISECONDS["day"]
 WHOLE, WRITTEN_AS_FLOAT = r"^[+-]?\d+$", r"^[+-]?\d+(\.0*|(\.\d+)?[eE]\+?\d+)$"
 Choose = Callable[[ir.Table], tuple[ir.BooleanValue, ir.Value]]
@@ -33,9 +30,8 @@ Choose = Callable[[ir.Table], tuple[ir.BooleanValue, ir.Value]]
 
 @dataclass(frozen=True)
 class Audit:
-    """What one pass over the raw rows found: the `events` to keep, and a count of the rows `dropped` by each reason."""
+    """What one pass over the raw rows found; `dropped` has a count a reason, `kept` is the rest."""
 
-    events: ir.Table = field(compare=False)
     read: int
     kept: int
     dropped: Mapping[str, int]
@@ -88,43 +84,38 @@ def checks_of(raw: ir.Table, recipe: Recipe, parse_time: times.ParseTime | None)
 def audit(
     database: Database, log: RawLog, raw: ir.Table, recipe: Recipe, mark: Callable[[ir.Table], ir.Table]
 ) -> Audit:
-    """Keep the rows as Kept.EVENTS, count them by reason; InputError on values that cannot be read or an empty result.
+    """Count the rows by reason; raise InputError on values that cannot be read and on an empty result.
 
     `raw` are the rows of `log`; `mark` adds the reason to their standard columns, see `events.with_reason`.
     """
     checks = checks_of(raw, recipe, database.parse_time)
     flags = _flags(raw, recipe, checks)
-    paths = sorted(log.by_path)
-    places = {_PLACE: ibis.array(paths).index(raw[FILE]).cast("int32")}
-    marked = mark(events.standard_columns(raw, recipe, parse_time=database.parse_time, more=places | flags))
-    # Raw rows are read once: those that are left out are kept with the others, to be counted.
-    marked = database.keep(Kept.EVENTS, marked)
-    groups = database.rows(_counts(marked, recipe, list(flags)).order_by(_PLACE))
-    for group in groups:
-        group[FILE] = paths[group[_PLACE]]
+    marked = mark(events.standard_columns(raw, recipe, parse_time=database.parse_time, more=flags))
+    groups = database.rows(_counts(marked, recipe, [name for name in flags if name != FILE]))
+    groups.sort(key=lambda group: group[FILE])
     for number, check in enumerate(checks):
         _refuse_first(database, log, groups, f"_bad_{number}", check)
     for number, column in enumerate(events.ids(recipe)):
         if any(group[f"_float_{number}"] for group in groups):
             _refuse_floats(database, log, groups, f"_float_{number}", column)
     _check_files(log, recipe, groups)
-    return _summary(log, recipe, groups, events.without_reason(marked).drop(_PLACE, *flags))
+    return _summary(log, recipe, groups)
 
 
 def _flags(raw: ir.Table, recipe: Recipe, checks: list[Check]) -> dict[str, ir.Value]:
-    """Give what has to be known of each row: what is wrong with it, and which columns have a value."""
+    """Give what has to be known of each row: its file, what is wrong with it, and which columns have a value."""
     bad = {f"_bad_{number}": check.choose(raw)[0] for number, check in enumerate(checks)}
     floats = {f"_float_{number}": _may_be_float(raw[column]) for number, column in enumerate(events.ids(recipe))}
     there = {
         f"_there_{number}": events.known(raw, column, recipe).notnull()
         for number, (_, column) in enumerate(recipe.raw_columns)
     }
-    return {name: value.fill_null(False) for name, value in (bad | floats | there).items()}
+    return {FILE: raw[FILE]} | {name: value.fill_null(False) for name, value in (bad | floats | there).items()}
 
 
 def _counts(marked: ir.Table, recipe: Recipe, flags: list[str]) -> ir.Table:
     is_midnight = marked["_time"] % times.MILLISECONDS["day"] == 0
-    return marked.group_by(_PLACE, "_reason").agg(
+    return marked.group_by(FILE, "_reason").agg(
         rows=ibis._.count(),
         first=marked["_time"].min(),
         last=marked["_time"].max(),
@@ -134,23 +125,23 @@ def _counts(marked: ir.Table, recipe: Recipe, flags: list[str]) -> ir.Table:
     )
 
 
-def _summary(log: RawLog, recipe: Recipe, groups: list[dict[str, Any]], kept_events: ir.Table) -> Audit:
-    by_reason: Counter[int | None] = Counter()
+def _summary(log: RawLog, recipe: Recipe, groups: list[dict[str, Any]]) -> Audit:
+    by_reason: Counter[str | None] = Counter()
     for group in groups:
         by_reason[group["_reason"]] += group["rows"]
     read, num_kept = by_reason.total() + log.num_broken, by_reason.pop(None, 0)
     dropped = {"broken_line": log.num_broken} if log.num_broken else {}
-    dropped |= {reason: by_reason[place] for place, reason in enumerate(REASONS) if place in by_reason}
+    dropped |= {reason: by_reason[reason] for reason in REASONS if reason in by_reason}
     kept = [group for group in groups if group["_reason"] is None]
     if not kept:
         if "already_written" in dropped:
-            return Audit(kept_events, read, 0, dropped, False, 0, 0)
+            return Audit(read, 0, dropped, False, 0, 0)
         causes = ", ".join(f"{reason} {count}" for reason, count in dropped.items()) or "there are no rows"
         raise InputError(f"`input` has no event that can be used ({read} rows read): {causes}")
     first, last = min(group["first"] for group in kept), max(group["last"] for group in kept)
     _check_years(first, last, recipe)
     without_price, timed = (sum(group[name] or 0 for group in kept) for name in ("without_price", "timed"))
-    return Audit(kept_events, read, num_kept, dropped, bool(timed), without_price, last)
+    return Audit(read, num_kept, dropped, bool(timed), without_price, last)
 
 
 def _refuse_first(database: Database, log: RawLog, groups: list[dict[str, Any]], flag: str, check: Check) -> None:

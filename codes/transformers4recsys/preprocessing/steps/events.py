@@ -69,7 +69,7 @@ def standard_columns(
 def with_reason(
     table: ir.Table, recipe: Recipe, *, written_before: int | None, first_day: int | None, last_day: int | None
 ) -> ir.Table:
-    """Add `_reason`: the place of the first of REASONS that applies to a row, null for the events to keep.
+    """Add `_reason`: the first of REASONS that applies to a row, null for the events to keep.
 
     Earlier calls have written what happened before `written_before`, in milliseconds.
     """
@@ -88,8 +88,7 @@ def with_reason(
         is_outside,
         never if written_before is None else table["_time"] < written_before,
     )
-    reasons = ((condition, ibis.literal(place, "int8")) for place, condition in enumerate(conditions))
-    return table.mutate(_reason=ibis.cases(*reasons, else_=ibis.null("int8")))
+    return table.mutate(_reason=ibis.cases(*zip(conditions, REASONS, strict=True), else_=ibis.null("string")))
 
 
 def without_reason(table: ir.Table) -> ir.Table:
