@@ -30,7 +30,7 @@ def by_row(left_XK: Tensor, right_YK: Tensor, bias_Y: Tensor | None = None) -> T
 def linear(inputs: Tensor, weight_YK: Tensor, bias_Y: Tensor | None = None) -> Tensor:
     """Do what `torch.nn.functional.linear` does, (..., Y) of (..., K), with gradients."""
     inputs_XK = inputs.reshape(-1, inputs.shape[-1])
-    if torch.compiler.is_compiling() or not _is_for_onednn(inputs_XK, weight_YK, bias_Y):
+    if not _is_for_onednn(inputs_XK, weight_YK, bias_Y):
         return torch.nn.functional.linear(inputs, weight_YK, bias_Y)
     outputs_XY = cast("Tensor", _Linear.apply(inputs_XK, weight_YK, bias_Y))  # pyright: ignore
     return outputs_XY.view(*inputs.shape[:-1], -1)
@@ -63,6 +63,9 @@ class _Linear(torch.autograd.Function):
 
 def _is_for_onednn(left_XK: Tensor, right_YK: Tensor, bias_Y: Tensor | None) -> bool:
     """Whether these are what oneDNN multiplies faster; its preparations are not worth a single row."""
+    if torch.compiler.is_compiling():
+        # A compiler, or an export, chooses its own products.
+        return False
     given = (left_XK, right_YK) if bias_Y is None else (left_XK, right_YK, bias_Y)
     return (
         all(each.dtype == torch.float32 and each.device.type == "cpu" for each in given)
