@@ -102,3 +102,14 @@ def test_sizes_that_do_not_fit_are_named(make):
         make(EncoderSettings(d_model=8, n_head=3))
     with pytest.raises(InputError, match="`hidden_act` 'gleu' is unknown"):
         make(EncoderSettings(d_model=8, n_head=2, hidden_act="gleu"))
+
+
+@ENCODERS
+def test_linear_layers_begin_with_the_asked_for_spread_and_without_a_bias(make):
+    torch.manual_seed(0)
+    encoder = make(dataclasses.replace(SETTINGS, d_model=64))
+    layers = [module for module in encoder.modules() if isinstance(module, torch.nn.Linear)]
+    assert len(layers) >= 8
+    for layer in layers:
+        assert float(layer.weight.std()) == pytest.approx(0.5, rel=0.1)
+        assert layer.bias is None or not layer.bias.any()

@@ -188,7 +188,7 @@ def _check(settings: EncoderSettings) -> None:
 
 def _initialise(module: nn.Module, std: float) -> None:
     for name, weight in module.named_parameters(recurse=False):
-        if isinstance(module, (Linear, nn.Embedding)) and name == "weight":
+        if isinstance(module, (nn.Linear, nn.Embedding)) and name == "weight":
             nn.init.normal_(weight, std=std)
-        elif isinstance(module, Linear):
+        elif isinstance(module, nn.Linear):
             nn.init.zeros_(weight)
